@@ -1,0 +1,71 @@
+# hcompress: set-up and the main jobs. `make help` lists them.
+# Needs Python >= 3.11, make and pip; everything else goes into .venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+# Handed to pip, e.g. PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+PIP_FLAGS ?=
+PYTEST_FLAGS ?=
+SHRINK_FLAGS ?=
+
+BIN := $(VENV)/bin
+HCOMPRESS := $(BIN)/hcompress
+INSTALL := $(BIN)/python -m pip install --quiet --progress-bar off --disable-pip-version-check \
+	--prefer-binary $(PIP_FLAGS) -c constraints.txt
+REQUIREMENTS := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup setup-dev shrink test check table1 teacher clean
+
+help: ## Show this list
+	@echo "Usage: make TARGET"
+	@echo
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | \
+		while IFS="$$(printf '\t')" read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
+	@echo
+	@echo "Variables: PYTHON=python3.12 (which Python), PIP_FLAGS=... (handed to pip),"
+	@echo "           PYTEST_FLAGS=... (handed to pytest), SHRINK_FLAGS=... (handed to hcompress shrink)"
+
+shrink: $(VENV)/.run ## Set up, then shrink the shipped teacher to a small ONNX (the main job)
+	$(HCOMPRESS) shrink recipes/teacher/latin.safetensors --recipe recipes/latin.toml \
+		--out runs/latin $(SHRINK_FLAGS)
+
+test: $(VENV)/.dev ## Set up, then run every test
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+check: $(VENV)/.dev ## Set up, then ruff, mypy --strict and the fast tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m 'not slow and not gpu' $(PYTEST_FLAGS)
+
+table1: $(VENV)/.run ## Set up, then build the paper's Table 1 at 20,948 characters
+	$(HCOMPRESS) table1 --out runs/table1
+
+teacher: $(VENV)/.run ## Set up, then train the shipped teacher again from its seed (hours)
+	$(HCOMPRESS) shrink --recipe recipes/teacher/latin.toml --out runs/teacher
+
+setup: $(VENV)/.run ## Only set up what the jobs need
+
+setup-dev: $(VENV)/.dev ## Only set up what the tests need
+
+clean: ## Remove .venv and caches; leaves runs/ alone
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# Stamps: set-up is done again only when the requirements change. One pip call each.
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: hcompress needs Python >= 3.11: make PYTHON=python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.python $(REQUIREMENTS)
+	@echo "Installing into $(VENV) (a minute or two) ..."
+	$(INSTALL) -e '.[synth,report]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.python $(REQUIREMENTS)
+	@echo "Installing into $(VENV) (a minute or two) ..."
+	$(INSTALL) -e '.[synth,report,tensorrt,dev]'
+	@touch $@ $(VENV)/.run
