@@ -1,0 +1,1 @@
+"""Rendered text: images of random strings and words, made from a small TOML spec."""

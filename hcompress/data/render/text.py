@@ -1,0 +1,118 @@
+"""What the lines say: random strings and words, drawn from the characters a face covers."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RARE_RATE = 0.25
+
+_ONSETS = (
+    "b c d f g h j k l m n p r s t v w y z br ch cl cr dr fl fr gr ph pl pr qu sh sl sp st str"
+    " th tr wh"
+).split() + ["", "", ""]
+_NUCLEI = "a e i o u a e i o ai ea ee ie oo ou y".split()
+_CODAS = ("b ck d g l m n p r s t x nd ng nt rd rk rt sh st th ll ss").split() + [
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+]
+_ENDINGS = ".,:;!?"
+_JOINERS = "-&/'+_@.=*#~^|\\<"
+_CURRENCIES = "$#+-~<>"
+_BRACKETS = ("()", "[]", "{}", '""', "''", "**", "<>", "``")
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """Characters to draw from, and how often a random string draws each."""
+
+    characters: tuple[str, ...]
+    cumulative: NDArray[np.float64]
+    """Cumulative rates, ending at exactly 1."""
+    known: frozenset[str]
+
+    @classmethod
+    def of(cls, characters: Sequence[str], rare: str) -> Alphabet:
+        rates = np.array([RARE_RATE if c in rare else 1.0 for c in characters])
+        cumulative = np.cumsum(rates) / rates.sum()
+        cumulative[-1] = 1.0
+        return cls(tuple(characters), cumulative, frozenset(characters))
+
+    def draw(self, rng: np.random.Generator, length: int) -> str:
+        places = np.searchsorted(self.cumulative, rng.random(length), side="right")
+        return "".join(self.characters[place] for place in places)
+
+
+def line(
+    rng: np.random.Generator, alphabet: Alphabet, lengths: tuple[int, int], words: float
+) -> str:
+    """One line of lengths[0] to lengths[1] characters, all of them in the alphabet."""
+    least, most = lengths
+    if rng.random() < words:
+        text = "".join(c for c in _wordlike(rng, most) if c in alphabet.known)[:most]
+        if len(text) >= least:
+            return text
+    return alphabet.draw(rng, int(rng.integers(least, most + 1)))
+
+
+def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
+    return options[int(rng.integers(len(options)))]
+
+
+def _word(rng: np.random.Generator, most: int) -> str:
+    syllables = int(rng.integers(1, 5))
+    text = "".join(
+        _pick(rng, _ONSETS) + _pick(rng, _NUCLEI) + _pick(rng, _CODAS) for _ in range(syllables)
+    )[:most]
+    case = rng.random()
+    if case < 0.30:
+        return text.capitalize()
+    return text.upper() if case < 0.55 else text
+
+
+def _digits(rng: np.random.Generator, least: int, most: int) -> str:
+    return "".join(_pick(rng, string.digits) for _ in range(int(rng.integers(least, most + 1))))
+
+
+def _wordlike(rng: np.random.Generator, most: int) -> str:
+    kind = rng.random()
+    if kind < 0.50:
+        return _word(rng, most)
+    if kind < 0.60:
+        return _word(rng, most - 1) + _pick(rng, _ENDINGS)
+    if kind < 0.68:
+        return _word(rng, 5) + _pick(rng, _JOINERS) + _word(rng, 6)
+    if kind < 0.74:
+        brackets = _pick(rng, _BRACKETS)
+        return brackets[0] + _word(rng, most - 2) + brackets[1]
+    if kind < 0.80:
+        return _word(rng, most - 3) + _digits(rng, 1, 3)
+    return _number(rng)
+
+
+def _number(rng: np.random.Generator) -> str:
+    kind = int(rng.integers(6))
+    if kind == 0:
+        return _digits(rng, 3, 8)
+    if kind == 1:
+        return _pick(rng, _CURRENCIES) + _digits(rng, 1, 4) + "." + _digits(rng, 2, 2)
+    if kind == 2:
+        mark = _pick(rng, "-/.")
+        return mark.join((_digits(rng, 2, 2), _digits(rng, 2, 2), _digits(rng, 2, 4)))
+    if kind == 3:
+        return _digits(rng, 2, 2) + ":" + _digits(rng, 2, 2)
+    if kind == 4:
+        return _digits(rng, 1, 3) + _pick(rng, ("%", "m", "km", "kg", "x", "GB", "st", "th", "+"))
+    letters = "".join(_pick(rng, string.ascii_uppercase) for _ in range(int(rng.integers(1, 4))))
+    return letters + _pick(rng, ("-", "", "/", "_")) + _digits(rng, 2, 5)

@@ -1,0 +1,69 @@
+"""What every kind of data looks like to the rest, and how a path becomes one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from hcompress.errors import InputRefused, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LABEL_SUFFIXES = (".txt", ".tsv")
+
+
+class Sample(NamedTuple):
+    """One image and what it says."""
+
+    image: NDArray[np.uint8]
+    """height x width x 3 (RGB), of any size."""
+    text: str
+
+
+class DataSource(Protocol):
+    """Labelled images by index: the same sample for the same index, always.
+
+    Picklable, so that worker processes can open their own. Getting a sample raises InputRefused
+    where the data is damaged, naming the file and the entry.
+    """
+
+    @property
+    def digest(self) -> str:
+        """64 hex digits; other content, other digest."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+def open_data(path: Path) -> DataSource:
+    """Open a folder holding an LMDB, a label file (.txt, .tsv) or a rendered-text spec (.toml).
+
+    Raises UsageError where there is no such path or it is none of these, InputRefused where the
+    content is wrong, EnvironmentFailed where rendering lacks a package.
+    """
+    if not path.exists():
+        raise UsageError(f"{path}: no such data; give an LMDB folder, a label file or a .toml spec")
+    if path.is_dir():
+        if not (path / "data.mdb").exists():
+            raise InputRefused(f"{path}: a folder without data.mdb is no LMDB")
+        from hcompress.data.lmdb import LmdbSource
+
+        return LmdbSource(path)
+    suffix = path.suffix.lower()
+    if suffix in LABEL_SUFFIXES:
+        from hcompress.data.labels import LabelFileSource
+
+        return LabelFileSource(path)
+    if suffix == ".toml":
+        from hcompress.data.render.source import RenderedSource
+        from hcompress.data.render.spec import read_spec
+
+        return RenderedSource(read_spec(path))
+    raise UsageError(
+        f"{path}: unknown kind of data; give an LMDB folder, a label file (.txt, .tsv) or a"
+        " rendered-text spec (.toml)"
+    )
