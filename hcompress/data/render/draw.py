@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from hcompress.data.render.fonts import coverage, font
 
@@ -56,10 +57,11 @@ def glyph(face: Face, character: str) -> Glyph:
     """A character's ink at the face's own size, drawn once per process."""
     size, top_of_body = body(face)
     drawn = font(face, size)
-    mask, (left, top) = drawn.getmask2(character, mode="L")
-    width, height = mask.size
-    ink = np.array(mask, dtype=np.uint8).reshape(height, width)
-    return Glyph(ink, int(left), int(top) - top_of_body, drawn.getlength(character))
+    left, top, right, bottom = (int(side) for side in drawn.getbbox(character))
+    tile = Image.new("L", (max(1, right - left), max(1, bottom - top)))
+    ImageDraw.Draw(tile).text((-left, -top), character, fill=255, font=drawn)
+    ink = np.array(tile, dtype=np.uint8)
+    return Glyph(ink, left, top - top_of_body, drawn.getlength(character))
 
 
 def ink(face: Face, text: str, spacing: float) -> tuple[NDArray[np.uint8], list[float]]:
@@ -94,7 +96,7 @@ class View:
     """Radians, positive clockwise."""
     shear: float
     corners: NDArray[np.float64]
-    """4 x 2: what each corner moves by, in pixels: top left, bottom left, bottom right, top right."""
+    """4 x 2, in pixels: what the corners move by, counter-clockwise from the top left."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator, strength: float, width: float) -> View:
@@ -114,10 +116,8 @@ def see(
     crop: tuple[float, float, float, float],
     size: tuple[int, int],
     view: View,
-) -> NDArray[np.float32]:
-    """Rows x columns, 0 to 1: the canvas's crop (left, top, right, bottom) at ``size`` (w, h)."""
-    from PIL import Image
-
+) -> Image.Image:
+    """Ink (mode L) of the canvas's crop (left, top, right, bottom) at ``size`` (w, h)."""
     left, top, right, bottom = crop
     # Turning by an angle takes a higher crop to keep both ends of the line in it.
     lift = 0.5 * abs(math.sin(view.angle)) * (right - left)
@@ -127,22 +127,31 @@ def see(
     quad[:, 0] += view.shear * quad[:, 1]
     cos, sin = math.cos(view.angle), math.sin(view.angle)
     quad = quad @ np.array([[cos, sin], [-sin, cos]]) + centre + view.corners
-    width, height = size
-    target = ((0, 0), (0, height), (width, height), (width, 0))
-    seen = Image.fromarray(canvas).transform(
-        size,
-        Image.Transform.PERSPECTIVE,
-        tuple(_perspective(target, quad)),
-        Image.Resampling.BICUBIC,
+    return Image.fromarray(canvas).transform(
+        size, Image.Transform.PERSPECTIVE, _perspective(size, quad), Image.Resampling.BILINEAR
     )
-    return np.asarray(seen, dtype=np.float32) / np.float32(255)
 
 
-def _perspective(target: tuple[tuple[int, int], ...], quad: NDArray[np.float64]) -> list[float]:
-    """The eight coefficients that take the target's corners to the quad's."""
-    rows = []
-    for (x, y), (u, v) in zip(target, quad, strict=True):
-        rows.append([x, y, 1, 0, 0, 0, -u * x, -u * y])
-        rows.append([0, 0, 0, x, y, 1, -v * x, -v * y])
-    solved = np.linalg.solve(np.array(rows, dtype=np.float64), quad.reshape(8))
-    return [float(value) for value in solved]
+def _perspective(
+    size: tuple[int, int], quad: NDArray[np.float64]
+) -> tuple[float, float, float, float, float, float, float, float]:
+    """Coefficients that take a size (w, h) rectangle's corners to the quad's.
+
+    Heckbert, Fundamentals of Texture Mapping (1989), section 2.2.3, square to quadrilateral.
+    """
+    (x0, y0), (x3, y3), (x2, y2), (x1, y1) = quad.tolist()
+    dx1, dx2, sx = x1 - x2, x3 - x2, x0 - x1 + x2 - x3
+    dy1, dy2, sy = y1 - y2, y3 - y2, y0 - y1 + y2 - y3
+    area = dx1 * dy2 - dx2 * dy1
+    g, h = (sx * dy2 - dx2 * sy) / area, (dx1 * sy - sx * dy1) / area
+    width, height = size
+    return (
+        (x1 - x0 + g * x1) / width,
+        (x3 - x0 + h * x3) / height,
+        x0,
+        (y1 - y0 + g * y1) / width,
+        (y3 - y0 + h * y3) / height,
+        y0,
+        g / width,
+        h / height,
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hcompress.data.preprocess import pad_right
+from hcompress.data.render.degrade import photograph
 from hcompress.data.render.draw import BODY, HEIGHT, ROOM, View, ink, see
 from hcompress.data.render.fonts import Face, coverage, faces, font_digest
 from hcompress.data.render.spec import Mode, TextSpec
@@ -19,6 +20,7 @@ from hcompress.errors import InputRefused
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL import Image
 
 RENDERER_VERSION = 1
 """Raise it when equal specs would give other images: it is part of the digest."""
@@ -99,11 +101,9 @@ class RenderedSource:
         return Sample(image, character)
 
     def _photograph(
-        self, rng: np.random.Generator, seen: NDArray[np.float32], pitch: float
+        self, rng: np.random.Generator, seen: Image.Image, pitch: float
     ) -> NDArray[np.uint8]:
         """``pitch`` is the pixels a character has."""
-        from hcompress.data.render.degrade import photograph
-
         return photograph(rng, seen, self.spec.degradation, min(1.0, pitch / 14))
 
 

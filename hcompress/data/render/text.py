@@ -15,18 +15,16 @@ if TYPE_CHECKING:
 RARE_RATE = 0.25
 
 _ONSETS = (
-    "b c d f g h j k l m n p r s t v w y z br ch cl cr dr fl fr gr ph pl pr qu sh sl sp st str"
-    " th tr wh"
-).split() + ["", "", ""]
-_NUCLEI = "a e i o u a e i o ai ea ee ie oo ou y".split()
-_CODAS = ("b ck d g l m n p r s t x nd ng nt rd rk rt sh st th ll ss").split() + [
-    "",
-    "",
-    "",
-    "",
-    "",
-    "",
-]
+    *"bcdfghjklmnprstvwyz",
+    *("br", "ch", "cl", "cr", "dr", "fl", "fr", "gr", "ph", "pl", "pr", "qu", "sh", "sl", "sp"),
+    *("st", "str", "th", "tr", "wh", "", "", ""),
+)
+_NUCLEI = (*"aeiouyaeio", "ai", "ea", "ee", "ie", "oo", "ou")
+_CODAS = (
+    *"bdglmnprstx",
+    *("ck", "nd", "ng", "nt", "rd", "rk", "rt", "sh", "st", "th", "ll", "ss"),
+    *("", "", "", "", "", ""),
+)
 _ENDINGS = ".,:;!?"
 _JOINERS = "-&/'+_@.=*#~^|\\<"
 _CURRENCIES = "$#+-~<>"
