@@ -1,0 +1,166 @@
+"""Talk on stderr, data on stdout, and the one place that uses rich. No arithmetic."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from hcompress.progress import LineProgress, QuietProgress
+from hcompress.stages.base import Progress
+from hcompress.tables import printable, table_lines
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+    from rich.progress import Progress as RichProgress
+
+PLAIN_WIDTH = 80
+"""Columns off a terminal: what CI logs and pagers show."""
+
+
+class Console:
+    """Where a command says what it does (stderr) and puts what it found (stdout)."""
+
+    def __init__(self, prefix: str = "", quiet: bool = False) -> None:
+        self._prefix = prefix
+        self._quiet = quiet
+
+    def say(self, text: str) -> None:
+        """A line of talk; silent on all processes but the first."""
+        if not self._quiet:
+            self._write_talk(text)
+
+    def report(self, text: str) -> None:
+        """A line of talk that every process says for itself."""
+        self._write_talk(self._prefix + text)
+
+    def _write_talk(self, text: str) -> None:
+        _write(sys.stderr, "\n".join(printable(line) for line in text.split("\n")))
+
+    def out(self, text: str) -> None:
+        """A line of data."""
+        if not self._quiet:
+            _write(sys.stdout, "\n".join(printable(line) for line in text.split("\n")))
+
+    def json(self, value: Any, indent: int | None = 2) -> None:
+        """``value`` on stdout; one line where ``indent`` is None."""
+        if not self._quiet:
+            escaped = not _speaks_unicode(sys.stdout)
+            _write(
+                sys.stdout,
+                json.dumps(value, indent=indent, ensure_ascii=escaped, allow_nan=False),
+            )
+
+    def table(self, rows: Sequence[Sequence[str]], talk: bool = False) -> None:
+        """Rows of text, header first, in as many parts as the width asks for."""
+        if self._quiet:
+            return
+        stream = sys.stderr if talk else sys.stdout
+        if not _speaks_unicode(stream):
+            rows = [[_ascii(cell) for cell in row] for row in rows]
+        for line in table_lines(rows, _width(stream)):
+            _write(stream, line)
+
+    def progress(self) -> Progress:
+        """A bar on a terminal, lines off it; all processes but the first draw nothing."""
+        if self._quiet:
+            return QuietProgress(self.report)
+        if _is_terminal(sys.stderr):
+            return BarProgress(self.report)
+        return LineProgress(self.report)
+
+
+class BarProgress:
+    """A bar with the time left, redrawn as the work advances: no thread of its own."""
+
+    def __init__(self, say: Any) -> None:
+        self._say = say
+        self._bar: RichProgress | None = None
+        self._limiter = LineProgress(self._draw, interval=0.1)
+        self._note = ""
+
+    def start(self, label: str, total: int, done: int = 0) -> None:
+        self.finish()
+        self._bar = _rich_progress()
+        self._bar.add_task(printable(label), total=total, completed=done, note="")
+        self._limiter.start(label, total, done)
+        self._bar.start()
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        if self._bar is None:
+            return
+        self._note = note or self._note
+        self._bar.update(self._bar.task_ids[0], advance=count, note=printable(self._note))
+        self._limiter.advance(count)
+
+    def _draw(self, _line: str) -> None:
+        if self._bar is not None:
+            self._bar.refresh()
+
+    def finish(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+            self._note = ""
+
+    def say(self, text: str) -> None:
+        if self._bar is None:
+            self._say(text)
+        else:
+            self._bar.console.print(printable(text), markup=False, highlight=False)
+
+
+def _rich_progress() -> RichProgress:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=_rich_console(),
+        auto_refresh=False,
+        transient=True,
+    )
+
+
+def _rich_console() -> RichConsole:
+    from rich.console import Console as RichConsole
+
+    return RichConsole(file=sys.stderr)  # honours NO_COLOR by itself
+
+
+def _write(stream: TextIO, line: str) -> None:
+    stream.write(line + "\n")
+    stream.flush()
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _width(stream: TextIO) -> int:
+    if "COLUMNS" in os.environ or _is_terminal(stream):
+        return shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns
+    return PLAIN_WIDTH
+
+
+def _speaks_unicode(stream: TextIO) -> bool:
+    return (getattr(stream, "encoding", None) or "ascii").lower().replace("-", "") == "utf8"
+
+
+_ASCII = str.maketrans({"✓": "x", "–": "-", "−": "-", "→": ">", "…": "."})
+
+
+def _ascii(cell: str) -> str:
+    return cell.translate(_ASCII)

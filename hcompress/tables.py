@@ -1,0 +1,78 @@
+"""Rows of text as lines that fit a width: wide tables are cut into several, never cropped."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Final
+
+GAP: Final = 2
+"""Blanks between columns."""
+LEAST_WIDTH: Final = 40
+
+
+def table_lines(rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """The table as lines of at most ``width`` cells where its columns allow.
+
+    The first row is the header, the first column (left-aligned, the rest right-aligned) is
+    repeated in every part. A part always holds one further column, however wide.
+    """
+    if not rows:
+        return []
+    clean = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(cells_wide(row[n]) for row in clean) for n in range(len(clean[0]))]
+    lines: list[str] = []
+    for part in _parts(widths, max(width, LEAST_WIDTH)):
+        if lines:
+            lines.append("")
+        lines += _part_lines(clean, widths, part)
+    return lines
+
+
+def _parts(widths: Sequence[int], width: int) -> list[list[int]]:
+    """The columns of each part: the first one, then as many as fit."""
+    parts: list[list[int]] = []
+    used = 0
+    for column in range(1, len(widths)):
+        needed = GAP + widths[column]
+        if not parts or used + needed > width:
+            parts.append([0])
+            used = widths[0]
+        parts[-1].append(column)
+        used += needed
+    return parts or [[0]]
+
+
+def _part_lines(
+    rows: Sequence[Sequence[str]], widths: Sequence[int], part: Sequence[int]
+) -> list[str]:
+    lines = []
+    for number, row in enumerate(rows):
+        cells = [_pad(row[column], widths[column], right=column > 0) for column in part]
+        lines.append((" " * GAP).join(cells).rstrip())
+        if number == 0:
+            lines.append((" " * GAP).join("-" * widths[column] for column in part))
+    return lines
+
+
+def _pad(text: str, width: int, right: bool) -> str:
+    blanks = " " * (width - cells_wide(text))
+    return blanks + text if right else text + blanks
+
+
+def cells_wide(text: str) -> int:
+    """Terminal cells ``text`` takes: two for wide East Asian characters, none for marks."""
+    return sum(_cell(character) for character in text)
+
+
+def _cell(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def printable(text: str) -> str:
+    """``text`` with nothing a terminal would obey: labels and decoded texts are not ours."""
+    return "".join(
+        character if character.isprintable() else f"‹U+{ord(character):04X}›" for character in text
+    )
