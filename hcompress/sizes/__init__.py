@@ -1,0 +1,43 @@
+"""What model files are made of, read without torch, onnx or trust.
+
+``breakdown(path)`` is the entry: rows by component that add up to the file's bytes exactly.
+"""
+
+from hcompress.sizes.compare import Difference, compare
+from hcompress.sizes.groups import GROUPS, group_of
+from hcompress.sizes.measure import (
+    Format,
+    WeightBytes,
+    breakdown,
+    format_of,
+    layout,
+    unique_bytes,
+    weight_bytes,
+)
+from hcompress.sizes.metadata import TECHNIQUES, read_metadata, techniques, techniques_of
+from hcompress.sizes.model import Breakdown, Component, Layout, Piece
+from hcompress.sizes.torchfile import PtFile, read_pt
+
+__all__ = [
+    "GROUPS",
+    "TECHNIQUES",
+    "Breakdown",
+    "Component",
+    "Difference",
+    "Format",
+    "Layout",
+    "Piece",
+    "PtFile",
+    "WeightBytes",
+    "breakdown",
+    "compare",
+    "format_of",
+    "group_of",
+    "layout",
+    "read_metadata",
+    "read_pt",
+    "techniques",
+    "techniques_of",
+    "unique_bytes",
+    "weight_bytes",
+]

@@ -1,0 +1,81 @@
+"""What a file says about its recogniser, without loading it: metadata and techniques."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hcompress.errors import InputRefused
+from hcompress.sizes import engine, onnxfile, safetensors
+from hcompress.sizes.files import shown
+from hcompress.sizes.measure import Format, format_of, model_file
+from hcompress.sizes.strictjson import strict_json
+
+MOBILENET = "MobileNetV2"
+HAMMING_CLASSIFIER = "Hamming Classifier"
+HAMMING_EMBEDDING = "Hamming Embedding"
+NO_FFN = "No Feed-Forward"
+SHARED_LAYERS = "Cross-layer Parameter Sharing"
+FP16 = "Half-Precision Float (FP16)"
+INT8 = "INT8"
+
+TECHNIQUES: tuple[str, ...] = (
+    MOBILENET, HAMMING_CLASSIFIER, HAMMING_EMBEDDING, NO_FFN, SHARED_LAYERS, FP16, INT8,
+)  # fmt: skip
+"""Names and order as in the paper's Table 1."""
+
+_IN_FORCE: dict[str, tuple[str, object]] = {
+    MOBILENET: ("backbone", "mobilenet_v2"),
+    HAMMING_CLASSIFIER: ("classifier", "hamming"),
+    HAMMING_EMBEDDING: ("embedding", "hamming"),
+    NO_FFN: ("ffn", False),
+    SHARED_LAYERS: ("shared_layers", True),
+    FP16: ("weights", "fp16"),
+    INT8: ("weights", "int8"),
+}
+
+
+def techniques(config: Mapping[str, Any]) -> list[str]:
+    """The paper's techniques a RecogniserConfig (as a dict) has in force, in Table 1's order."""
+    found = []
+    for name in TECHNIQUES:
+        key, wanted = _IN_FORCE[name]
+        value = config.get(key)
+        # 0 == False to Python: the type counts too, a missing key is never "off".
+        if value == wanted and isinstance(value, bool) == isinstance(wanted, bool):
+            found.append(name)
+    return found
+
+
+def read_metadata(path: Path) -> dict[str, Any] | None:
+    """The "hcompress" JSON of a safetensors or ONNX file; None where the file has none.
+
+    Torch-free; reads the header (safetensors) or walks the fields (ONNX). Raises UsageError
+    and InputRefused as `sizes.breakdown` does.
+    """
+    file = model_file(path)
+    kind = format_of(file)
+    text = None
+    if kind is Format.SAFETENSORS:
+        text = safetensors.layout(file).metadata
+    elif kind is Format.ONNX:
+        text = onnxfile.layout(file).metadata
+    if text is None:
+        return None
+    where = f"{shown(file)}: hcompress metadata"
+    value = strict_json(text, where)
+    if not isinstance(value, dict):
+        raise InputRefused(f"{where}: is not a JSON object")
+    return value
+
+
+def techniques_of(path: Path) -> list[str]:
+    """The techniques in force in a model file; none where it says nothing about itself."""
+    file = model_file(path)
+    if format_of(file) is Format.ENGINE:
+        listed = (engine.read_sidecar(file) or {}).get("techniques")
+        known = listed if isinstance(listed, list) else []
+        return [name for name in TECHNIQUES if name in known]
+    config = (read_metadata(file) or {}).get("config")
+    return techniques(config) if isinstance(config, dict) else []

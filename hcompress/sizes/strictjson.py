@@ -1,0 +1,62 @@
+"""JSON from outside: no duplicate keys, no NaN or infinity, no depth or digit bombs."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from hcompress.errors import InputRefused
+from hcompress.sizes.files import quoted, read_small, shown
+
+MAX_FILE_BYTES = 64 << 20
+
+
+def strict_json(data: bytes | str, where: str) -> Any:
+    """Parse JSON. ``where`` names the file (and place) in the line of an InputRefused."""
+    try:
+        text = data if isinstance(data, str) else data.decode("utf-8")
+        return json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+        )
+    except RecursionError:
+        raise InputRefused(f"{where}: JSON is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise InputRefused(f"{where}: is not UTF-8 text") from None
+    except ValueError as error:  # JSONDecodeError too, and integers of absurd length
+        raise InputRefused(f"{where}: is not strict JSON: {_first_line(error)}") from None
+
+
+def read_json(path: Path, limit: int = MAX_FILE_BYTES) -> Any:
+    """Parse a whole JSON file. Raises UsageError (absent) and InputRefused (anything else)."""
+    return strict_json(read_small(path, limit), shown(path))
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"key {quoted(key)} stands there twice")
+            seen.add(key)
+    return result
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is out of range")
+    return value
+
+
+def _first_line(error: ValueError) -> str:
+    return quoted(str(error).splitlines()[0], 200)[1:-1] if str(error) else "malformed"
