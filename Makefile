@@ -10,8 +10,9 @@ SHRINK_FLAGS ?=
 
 BIN := $(VENV)/bin
 HCOMPRESS := $(BIN)/hcompress
-INSTALL := $(BIN)/python -m pip install --quiet --progress-bar off --disable-pip-version-check \
-	--prefer-binary $(PIP_FLAGS) -c constraints.txt
+# -qq: errors only. --no-compile: Python compiles what is used at first import, which is far less.
+INSTALL := $(BIN)/python -m pip install -qq --progress-bar off --disable-pip-version-check \
+	--no-compile --prefer-binary $(PIP_FLAGS) -c constraints.txt
 REQUIREMENTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help

@@ -1,0 +1,101 @@
+"""What a run does not show, said from its own records and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hcompress.reports.model import Accuracy, RunReport, accuracy_change
+from hcompress.reports.table1 import PAPER_CHARACTERS
+
+
+def limits(report: RunReport) -> tuple[str, ...]:
+    """Sentences for the end of a report, the gravest first."""
+    return tuple(
+        [
+            *_reading(report),
+            *_data(report),
+            *_hardware(report),
+            *_sizes(report),
+        ]
+    )
+
+
+def _reading(report: RunReport) -> Iterator[str]:
+    if len(report.columns) == 1:
+        yield "No stage has finished: there is nothing to compare with the teacher yet."
+    elif not report.accuracies:
+        yield "Nothing was read: this run says nothing about accuracy."
+    elif accuracy_change(report) is None:
+        yield (
+            f"The teacher and {report.last.name} were not both read on one set of lines: the loss "
+            "from end to end was not measured."
+        )
+    read = {entry.step for entry in report.accuracies}
+    unread = [column.name for step, column in enumerate(report.columns) if step not in read]
+    if report.accuracies and unread:
+        yield f"Not read: {', '.join(unread)}."
+
+
+def _data(report: RunReport) -> Iterator[str]:
+    sets: dict[str, Accuracy] = {}
+    for entry in report.accuracies:
+        sets.setdefault(entry.data_digest, entry)
+    for digest, entry in sets.items():
+        if entry.data.endswith(".toml"):
+            yield (
+                f"{entry.data} is text rendered from fonts: what a model reads there says little "
+                "about photographs."
+            )
+        users = [stage.folder for stage in report.stages if digest in stage.inputs.values()]
+        if digest and users:
+            yield (
+                f"{', '.join(users)} looked at {entry.data} itself, to learn from it or to choose "
+                "when to stop: accuracy on it is somewhat too good."
+            )
+    if sets:
+        yield (
+            "The intervals (Wilson, 95%) cover the draw of the lines only. Another seed of the "
+            "training would give another model, and was not tried."
+        )
+
+
+def _hardware(report: RunReport) -> Iterator[str]:
+    devices = {
+        str(device)
+        for stage in report.stages
+        for key, value in _leaves(stage.figures)
+        if key in ("device", "devices")
+        for device in (value if isinstance(value, list) else [value])
+    }
+    if not any(word in device for device in devices for word in ("cuda", "gpu")):
+        yield "No stage of this run says that it used a GPU: nothing here was run on one."
+    for stage in report.stages:
+        unverified = [key for key, value in _leaves(stage.figures) if _says_unverified(key, value)]
+        if unverified:
+            yield f"{stage.folder}: not verified on a GPU: {', '.join(sorted(set(unverified)))}."
+
+
+def _says_unverified(key: str, value: object) -> bool:
+    return (key == "verified" and value is False) or value == "unverified"
+
+
+def _sizes(report: RunReport) -> Iterator[str]:
+    yield (
+        "Sizes are bytes on disk. A runtime may hold more in memory: it may unpack the codebook "
+        "or widen FP16 weights."
+    )
+    if any(column.paper_mib is not None for column in report.columns):
+        yield (
+            f"The paper's sizes are for {PAPER_CHARACTERS:,} characters and its own backbone; "
+            "they are a measure for this run only at as many."
+        )
+
+
+def _leaves(value: object, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value below ``value`` with the key it stands under; lists as one value."""
+    if isinstance(value, Mapping):
+        for name, entry in value.items():
+            yield from _leaves(entry, str(name))
+    else:
+        yield key, value
