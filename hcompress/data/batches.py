@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
 
 from hcompress.data.preprocess import fit
-from hcompress.errors import HcompressError
+from hcompress.errors import EnvironmentFailed, HcompressError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hcompress.data.source import DataSource
     from hcompress.recogniser.config import Preprocessing
+
+
+Chunk = TypeVar("Chunk")
+Made = TypeVar("Made")
 
 
 class Batch(NamedTuple):
@@ -36,36 +40,14 @@ def shard(indices: Sequence[int], rank: int, world: int, batch_size: int) -> lis
     return [index for start in starts for index in indices[start : start + batch_size]]
 
 
-class _Failure(NamedTuple):
-    """An error of a worker, handed over as data: unpickling would lose its kind and its line."""
-
-    kind: type[HcompressError]
-    message: str
-
-
 class _Batches:
-    """A map-style dataset whose entries are whole batches."""
+    """Indices to a batch, in whatever process calls it."""
 
-    def __init__(
-        self,
-        source: DataSource,
-        cuts: Sequence[Sequence[int]],
-        preprocessing: Preprocessing,
-    ) -> None:
+    def __init__(self, source: DataSource, preprocessing: Preprocessing) -> None:
         self._source = source
-        self._cuts = cuts
         self._preprocessing = preprocessing
 
-    def __len__(self) -> int:
-        return len(self._cuts)
-
-    def __getitem__(self, number: int) -> Batch | _Failure:
-        try:
-            return self._make(list(self._cuts[number]))
-        except HcompressError as error:
-            return _Failure(type(error), str(error))
-
-    def _make(self, indices: list[int]) -> Batch:
+    def __call__(self, indices: Sequence[int]) -> Batch:
         size = self._preprocessing
         images = np.empty((len(indices), size.height, size.width, 3), np.uint8)
         texts = []
@@ -73,7 +55,7 @@ class _Batches:
             sample = self._source[index]
             images[place] = fit(sample.image, size.height, size.width)
             texts.append(sample.text)
-        return Batch(images, texts, indices)
+        return Batch(images, texts, list(indices))
 
 
 def batches(
@@ -86,38 +68,79 @@ def batches(
     """The samples at ``indices``, in that order, fitted to the input and cut into batches.
 
     ``workers`` processes prepare batches ahead; 0 makes them inline. The content and the order
-    are the same for any number. Raises what the source raises, workers included.
+    are the same for any number. Raises what the source raises, workers included, and
+    EnvironmentFailed where a worker was killed.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     starts = range(0, len(indices), batch_size)
-    dataset = _Batches(
-        source, [indices[start : start + batch_size] for start in starts], preprocessing
-    )
-    made: Iterable[Batch | _Failure] = (
-        _in_processes(dataset, workers)
-        if workers and len(dataset) > 1
-        else (dataset[number] for number in range(len(dataset)))
-    )
-    for batch in made:
-        if isinstance(batch, _Failure):
-            raise batch.kind(batch.message)
-        yield batch
+    cuts = [indices[start : start + batch_size] for start in starts]
+    return map_chunks(_Batches(source, preprocessing), cuts, workers)
 
 
-def _in_processes(dataset: _Batches, workers: int) -> Iterator[Batch | _Failure]:
+class _Failure(NamedTuple):
+    """An error of a worker, handed over as data: unpickling would lose its kind and its line."""
+
+    kind: type[HcompressError]
+    message: str
+
+
+class _Mapped(Generic[Chunk, Made]):
+    """A map-style dataset: entry i is the function's value for chunk i."""
+
+    def __init__(self, function: Callable[[Chunk], Made], chunks: Sequence[Chunk]) -> None:
+        self._function = function
+        self._chunks = chunks
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def __getitem__(self, number: int) -> Made | _Failure:
+        try:
+            return self._function(self._chunks[number])
+        except HcompressError as error:
+            return _Failure(type(error), str(error))
+
+
+def map_chunks(
+    function: Callable[[Chunk], Made], chunks: Sequence[Chunk], workers: int
+) -> Iterator[Made]:
+    """``function`` of every chunk, in order, made ahead by processes of one thread each.
+
+    Inline where ``workers`` is 0 or there is but one chunk. ``function`` must be picklable.
+    """
+    if workers < 1 or len(chunks) < 2:
+        yield from map(function, chunks)
+        return
+    for made in _in_processes(_Mapped(function, chunks), workers):
+        if isinstance(made, _Failure):
+            raise made.kind(made.message)
+        yield made
+
+
+def _in_processes(mapped: _Mapped[Chunk, Made], workers: int) -> Iterator[Made | _Failure]:
+    import torch
     from torch.utils.data import DataLoader
 
-    loader: DataLoader[Batch | _Failure] = DataLoader(
-        dataset,  # type: ignore[arg-type]
+    loader = DataLoader(
+        cast("torch.utils.data.Dataset[Made | _Failure]", mapped),
         batch_size=None,
         shuffle=False,
-        num_workers=min(workers, len(dataset)),
+        num_workers=min(workers, len(mapped)),
         collate_fn=_as_it_is,
         prefetch_factor=4,
+        # Its own: from the global one it would draw a seed, and shift what training draws next.
+        generator=torch.Generator(),
     )
-    yield from loader
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise EnvironmentFailed(
+            f"a data worker was killed ({error}); out of memory? take fewer workers"
+        ) from None
 
 
-def _as_it_is(batch: Batch | _Failure) -> Batch | _Failure:
-    return batch
+def _as_it_is(made: Any) -> Any:
+    return made

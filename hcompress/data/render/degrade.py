@@ -137,7 +137,7 @@ def _grain(
         shape = (1, *shape[1:])
     # Two bytes summed are near enough to a bell and ten times as fast to draw.
     drawn = rng.integers(0, 256, (2, *shape), dtype=np.uint8).astype(np.float32)
-    grain = drawn[0] + drawn[1]
+    grain: Pixels = drawn[0] + drawn[1]
     grain -= np.float32(255)
     grain *= np.float32(deviation / (256 / math.sqrt(6)))
     return grain

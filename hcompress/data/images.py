@@ -1,0 +1,84 @@
+"""Image files of any origin as RGB pixels. Numpy and Pillow alone: serving uses it too."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hcompress.errors import InputRefused, UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+MAX_PIXELS = 40_000_000
+"""A 20 KB file can unpack to gigabytes; this many pixels take about 300 MB on the way to RGB."""
+MAX_FILE = 256 * 2**20
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF")
+"""What we let Pillow try: image formats in wide use, none that runs a program (EPS)."""
+
+_DAMAGE = (
+    OSError,  # Pillow's UnidentifiedImageError and most truncation
+    SyntaxError,  # broken PNG chunks
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow's parsers raise on damaged files; everything is theirs, nothing of ours runs."""
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """height x width x 3 (RGB), turned as EXIF says, transparency laid on white.
+
+    Raises UsageError where there is no such file, InputRefused where it is not an image.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such image file")
+    if path.stat().st_size > MAX_FILE:
+        raise InputRefused(f"{path}: larger than {MAX_FILE // 2**20} MiB; give a smaller image")
+    return decode_image(path.read_bytes(), str(path))
+
+
+def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
+    """height x width x 3 (RGB) from an image file's bytes. Raises InputRefused naming ``name``."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+            width, height = opened.size
+            if width * height <= MAX_PIXELS:
+                return np.array(_to_rgb(opened), dtype=np.uint8)
+    except (Image.DecompressionBombError, *_DAMAGE) as error:
+        what = str(error).replace("\n", " ") or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            what = f"none of {', '.join(FORMATS)}"
+        raise InputRefused(f"{name}: not a readable image: {what}") from None
+    raise InputRefused(
+        f"{name}: {width}x{height} is more than {MAX_PIXELS // 10**6} million pixels;"
+        " give a smaller image"
+    )
+
+
+def _to_rgb(opened: Image.Image) -> Image.Image:
+    from PIL import Image, ImageOps
+
+    turned = ImageOps.exif_transpose(opened)
+    if turned.mode.startswith("I;16"):
+        # convert() would clip 16 bits at 255 instead of scaling them.
+        deep = np.asarray(turned, dtype=np.uint16)
+        return Image.fromarray((deep >> 8).astype(np.uint8)).convert("RGB")
+    if turned.has_transparency_data:
+        ink = turned.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", ink.size, "white"), ink).convert("RGB")
+    return turned.convert("RGB")

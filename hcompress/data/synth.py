@@ -1,0 +1,223 @@
+"""Writes any data source into a scene-text LMDB, and pictures of what is in one."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from hcompress.data.batches import map_chunks
+from hcompress.data.lmdb import COUNT_KEY, DATA_FILE, MAX_COUNT, image_key, label_key
+from hcompress.errors import EnvironmentFailed, UsageError
+from hcompress.lock import hold
+
+if TYPE_CHECKING:
+    import lmdb
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hcompress.data.source import DataSource
+    from hcompress.stages.base import Progress
+
+CHUNK = 500
+"""Samples a transaction: what a kill costs at most."""
+PARTIAL = ".partial"
+SPARE = 64 * 2**20
+"""Bytes to leave free on the disk."""
+FIRST_MAP = 64 * 2**20
+_TWO_METAS = 8192
+"""Bytes an LMDB has at least."""
+_STATE_KEY = b"hcompress-state"
+"""What the file is made from and how far it is; other readers pass over it."""
+
+
+class Written(NamedTuple):
+    folder: Path
+    samples: int
+    bytes: int
+    resumed: int
+    """Samples that an earlier, killed call had left."""
+
+
+class _Encoded(NamedTuple):
+    """A chunk on its way from a worker: PNG files and texts."""
+
+    images: list[bytes]
+    texts: list[str]
+
+
+def write_lmdb(
+    source: DataSource, out: Path, workers: int, progress: Progress, count: int | None = None
+) -> Written:
+    """Write the source's first ``count`` samples (all of them: None) into the folder ``out``.
+
+    Images are stored as PNG, so that reading gives the very pixels back. The LMDB grows in
+    ``out``.partial and is renamed when complete; after a kill the same call goes on where the
+    last transaction ended, for any number of workers. Raises UsageError where ``out`` exists,
+    EnvironmentFailed where the disk is too small or another process writes there.
+    """
+    total = len(source) if count is None else count
+    if not 1 <= total <= min(len(source), MAX_COUNT):
+        raise UsageError(f"count {total}: the source has {len(source)} samples")
+    if out.exists():
+        raise UsageError(f"{out}: exists; remove it or give another name")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(out.name + PARTIAL)
+    with hold(out.with_name(out.name + ".lock")):
+        partial.mkdir(exist_ok=True)
+        resumed = _fill(source, partial, total, workers, progress)
+        # liblmdb's lock file is of no use to readers, and would be the only file that varies.
+        (partial / "lock.mdb").unlink(missing_ok=True)
+        _sync(partial)
+        partial.rename(out)
+        _sync(out.parent)
+    return Written(out, total, (out / DATA_FILE).stat().st_size, resumed)
+
+
+def _fill(source: DataSource, partial: Path, total: int, workers: int, progress: Progress) -> int:
+    """Write what is missing; returns how many samples were there."""
+    identity = f"{source.digest} {total}"
+    with _opened(partial) as environment:
+        done = _resume(environment, partial, identity)
+        progress.start("synth", total, done)
+        chunks = [range(start, min(start + CHUNK, total)) for start in range(done, total, CHUNK)]
+        made = map_chunks(_Encoder(source), chunks, workers)
+        for chunk, encoded in zip(chunks, made, strict=True):
+            if chunk.start == done:
+                _check_disk(partial, encoded, total - done)
+            _commit(environment, partial, encoded, chunk, identity)
+            progress.advance(len(chunk))
+        _put(environment, partial, [(COUNT_KEY, b"%d" % total)])
+    progress.finish()
+    return done
+
+
+class _Encoder:
+    """A chunk of indices to PNG files and texts, in a worker."""
+
+    def __init__(self, source: DataSource) -> None:
+        self._source = source
+
+    def __call__(self, indices: range) -> _Encoded:
+        samples = [self._source[index] for index in indices]
+        return _Encoded([png(sample.image) for sample in samples], [s.text for s in samples])
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    """A PNG file of a height x width x 3 image, packed lightly: noise packs no better."""
+    from PIL import Image
+
+    held = io.BytesIO()
+    Image.fromarray(image).save(held, "PNG", compress_level=1)
+    return held.getvalue()
+
+
+@contextlib.contextmanager
+def _opened(partial: Path) -> Iterator[lmdb.Environment]:
+    import lmdb
+
+    file = partial / DATA_FILE
+    if file.exists() and file.stat().st_size < _TWO_METAS:
+        file.unlink()  # killed while it was being made
+    size = FIRST_MAP
+    while file.exists() and size < 2 * file.stat().st_size:
+        size *= 2
+    try:
+        environment = lmdb.open(str(partial), map_size=size)
+    except lmdb.Error as error:
+        raise EnvironmentFailed(f"{partial}: {error}; remove it to start anew") from None
+    try:
+        yield environment
+    finally:
+        environment.close()
+
+
+def _resume(environment: lmdb.Environment, partial: Path, identity: str) -> int:
+    """How many samples an earlier call left. Raises UsageError where they are other ones."""
+    with environment.begin() as transaction:
+        state = transaction.get(_STATE_KEY)
+    if state is None:
+        return 0
+    made_from, _, done = bytes(state).decode().rpartition(" ")
+    if made_from != identity:
+        raise UsageError(
+            f"{partial}: half-written from other data or for another count; remove it,"
+            " or give another name"
+        )
+    return int(done)
+
+
+def _commit(
+    environment: lmdb.Environment, partial: Path, encoded: _Encoded, chunk: range, identity: str
+) -> None:
+    """One transaction: the chunk's images and labels, and how far that makes us."""
+    entries = [(_STATE_KEY, f"{identity} {chunk.stop}".encode())]
+    for index, image, text in zip(chunk, encoded.images, encoded.texts, strict=True):
+        entries.append((image_key(index + 1), image))
+        entries.append((label_key(index + 1), text.encode()))
+    _put(environment, partial, entries)
+
+
+def _put(environment: lmdb.Environment, partial: Path, entries: list[tuple[bytes, bytes]]) -> None:
+    """One transaction, in a map that grows as needed."""
+    import lmdb
+
+    while True:
+        try:
+            with environment.begin(write=True) as transaction:
+                for key, value in entries:
+                    transaction.put(key, value)
+            return
+        except lmdb.MapFullError:
+            environment.set_mapsize(2 * environment.info()["map_size"])
+        except lmdb.Error as error:
+            raise EnvironmentFailed(f"{partial}: {error}; is the disk full?") from None
+
+
+def _check_disk(partial: Path, encoded: _Encoded, left: int) -> None:
+    """Raises EnvironmentFailed where the samples left, as large as these, would not fit."""
+    # An image fills whole pages of 4096 bytes when it is larger than half of one.
+    pages = sum(-(-len(image) // 4096) * 4096 + 256 for image in encoded.images)
+    need = left * pages // len(encoded.images) + SPARE
+    free = shutil.disk_usage(partial).free
+    if need > free:
+        raise EnvironmentFailed(
+            f"{partial}: needs about {need // 2**20} MiB and the disk has {free // 2**20} MiB;"
+            " make room or take fewer samples"
+        )
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def contact_sheet(source: DataSource, out: Path, rows: int = 16, columns: int = 6) -> None:
+    """A PNG of the first samples, row by row, each with its text below: to be looked at."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    shown = min(len(source), rows * columns)
+    if shown < 1 or columns < 1:
+        raise UsageError(f"a contact sheet of {rows} x {columns}: at least one of each")
+    samples = [source[index] for index in range(shown)]
+    height = max(sample.image.shape[0] for sample in samples)
+    width = max(sample.image.shape[1] for sample in samples)
+    across, down = width + 6, height + 18
+    sheet = Image.new("RGB", (across * min(columns, shown), down * -(-shown // columns)), "white")
+    pen = ImageDraw.Draw(sheet)
+    caption = ImageFont.load_default(10)
+    for place, sample in enumerate(samples):
+        row, column = divmod(place, columns)
+        sheet.paste(Image.fromarray(sample.image), (column * across, row * down))
+        pen.text((column * across + 2, row * down + height + 2), sample.text, "black", caption)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(out.name + PARTIAL)
+    sheet.save(partial, "PNG")
+    partial.replace(out)
