@@ -1,0 +1,171 @@
+"""What decides a recogniser's shape. Torch-free, so that `inspect` can read it from a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from hcompress.errors import InputRefused
+
+MAX_SIDE = 16384
+"""No dimension of a model a file describes may exceed this: a hostile file must not make us
+allocate a matrix it does not carry."""
+
+
+class Backbone(StrEnum):
+    MOBILENET_V2 = "mobilenet_v2"
+    RESNET31 = "resnet31"
+
+
+class Classifier(StrEnum):
+    SOFTMAX = "softmax"
+    HAMMING = "hamming"
+
+
+class Embedding(StrEnum):
+    LEARNED = "learned"
+    HAMMING = "hamming"
+
+
+class BatchNorm(StrEnum):
+    LIVE = "live"
+    FOLDED = "folded"
+
+
+class Weights(StrEnum):
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes the backbone's input: fitted to height x width, then (x/255-mean)/std."""
+
+    height: int = 48
+    width: int = 160
+    channels: int = 3
+    mean: float = 0.5
+    std: float = 0.5
+
+
+@dataclass(frozen=True)
+class RecogniserConfig:
+    """Everything that shapes a recogniser, apart from its characters."""
+
+    backbone: Backbone = Backbone.MOBILENET_V2
+    backbone_width: float = 1.0
+    """Multiplies every channel count of the backbone but its output's."""
+    width: int = 256
+    """d: features of the encoder's and the decoder's vectors."""
+    ffn_width: int = 1024
+    heads: int = 8
+    depth: int = 3
+    """Decoder layers run, whether or not they share their weights."""
+    ffn: bool = True
+    shared_layers: bool = False
+    classifier: Classifier = Classifier.SOFTMAX
+    embedding: Embedding = Embedding.LEARNED
+    code_length: int | None = None
+    """K, in bits; None where neither classifier nor embedding is a Hamming one."""
+    max_steps: int = 25
+    """Decoding steps at most: the characters of a line and its EOS."""
+    batch_norm: BatchNorm = BatchNorm.LIVE
+    weights: Weights = Weights.FP32
+    temperature: float = 1.0
+    """Scores are divided by it before the softmax that gives confidences; fitted, not learned."""
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+
+    def __post_init__(self) -> None:
+        sides = (self.width, self.ffn_width, self.heads, self.depth, self.max_steps)
+        if any(side < 1 or side > MAX_SIDE for side in sides):
+            raise InputRefused(f"configuration: a dimension outside 1..{MAX_SIDE}: {sides}")
+        if self.width % self.heads or self.width % 4:
+            raise InputRefused(
+                f"configuration: width {self.width} must be a multiple of 4 and of the"
+                f" {self.heads} heads"
+            )
+        if not 0.01 <= self.backbone_width <= 8 or not self.temperature > 0:
+            raise InputRefused("configuration: backbone_width or temperature out of range")
+        self._check_input()
+        self._check_codes()
+
+    def _check_input(self) -> None:
+        size = self.preprocessing
+        for side, multiple in ((size.height, 8), (size.width, 4)):
+            if side < multiple or side > MAX_SIDE or side % multiple:
+                raise InputRefused(
+                    f"configuration: input {size.height}x{size.width} must be a multiple of 8x4"
+                )
+        if size.channels != 3 or size.std <= 0:
+            raise InputRefused("configuration: input must have 3 channels and a positive std")
+
+    def _check_codes(self) -> None:
+        length = self.code_length
+        if self.uses_codes != (length is not None):
+            raise InputRefused("configuration: code_length and the Hamming parts disagree")
+        if length is not None and (length < 8 or length > MAX_SIDE or length % 8):
+            raise InputRefused(
+                f"configuration: code_length {length} must be a multiple of 8 in 8..{MAX_SIDE}"
+            )
+
+    @property
+    def uses_codes(self) -> bool:
+        return self.classifier is Classifier.HAMMING or self.embedding is Embedding.HAMMING
+
+    @property
+    def stored_layers(self) -> int:
+        """Decoder layers whose weights exist: 1 when shared."""
+        return 1 if self.shared_layers else self.depth
+
+    @property
+    def memory_grid(self) -> tuple[int, int]:
+        """Rows and columns of the encoder's output: 6x40 for a 48x160 input."""
+        return self.preprocessing.height // 8, self.preprocessing.width // 4
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> RecogniserConfig:
+        """Read what `to_dict` wrote. Raises InputRefused on any other key, type or value."""
+        values = dict(raw)
+        preprocessing = values.pop("preprocessing", {})
+        if not isinstance(preprocessing, Mapping):
+            raise InputRefused("configuration: preprocessing is not a table")
+        fitted = _read_fields(Preprocessing, preprocessing)
+        config = _read_fields(cls, values)
+        return dataclasses.replace(config, preprocessing=fitted)
+
+
+T = TypeVar("T")
+
+
+def _read_fields(kind: type[T], raw: Mapping[str, Any]) -> T:
+    hints = typing.get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for key, value in raw.items():
+        if key not in hints:
+            raise InputRefused(f"configuration: unknown key {key!r}")
+        values[key] = _read_value(key, hints[key], value)
+    return kind(**values)
+
+
+def _read_value(key: str, hint: Any, value: Any) -> Any:
+    allowed = typing.get_args(hint) or (hint,)
+    for kind in allowed:
+        if isinstance(kind, type) and issubclass(kind, StrEnum) and isinstance(value, str):
+            try:
+                return kind(value)
+            except ValueError:
+                known = ", ".join(kind)
+                raise InputRefused(f"configuration: {key} = {value!r}; one of {known}") from None
+        if kind is float and type(value) in (int, float):
+            return float(value)
+        if type(value) is kind:
+            return value
+    raise InputRefused(f"configuration: {key} has the wrong type: {value!r}")

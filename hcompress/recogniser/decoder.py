@@ -1,0 +1,190 @@
+"""The transformer decoder, full or slim (Eq. 8a-8c of the paper).
+
+Pre-normalised residual sub-layers. With shared layers one layer's weights exist and every
+layer runs them; its cross-attention keys and values are then the same for all layers and are
+computed once. N lines, T steps, L = memory positions, d = width, H = heads, D = depth,
+U = stored layers.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from hcompress.recogniser.config import RecogniserConfig
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention with H heads."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.output = nn.Linear(width, width)
+
+    def split(self, x: Tensor) -> Tensor:
+        """[N, T, d] -> [N, H, T, d/H]."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """[N, T, d] -> keys and values, each [N, H, T, d/H]."""
+        return self.split(self.key(x)), self.split(self.value(x))
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        """x [N, T, d] attends to keys, values [N, H, S, d/H]; mask [T, S] or [1, S] is added."""
+        queries = self.split(self.query(x))
+        mixed = nn.functional.scaled_dot_product_attention(queries, keys, values, mask)
+        mixed_back: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return mixed_back
+
+
+class FeedForward(nn.Module):
+    """Eq. 8c: d -> f -> d with a ReLU between."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(width, hidden)
+        self.contract = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.contract(torch.relu(self.expand(x)))
+        return y
+
+
+class DecoderLayer(nn.Module):
+    """Masked self-attention, cross-attention and, unless slim, a feed-forward network."""
+
+    def __init__(self, config: RecogniserConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.self_attention_norm = nn.LayerNorm(width)
+        self.self_attention = Attention(width, config.heads)
+        self.cross_attention_norm = nn.LayerNorm(width)
+        self.cross_attention = Attention(width, config.heads)
+        self.has_ffn = config.ffn
+        if config.ffn:
+            self.feed_forward_norm = nn.LayerNorm(width)
+            self.feed_forward = FeedForward(width, config.ffn_width)
+
+    def after_self_attention(self, x: Tensor, cross_keys: Tensor, cross_values: Tensor) -> Tensor:
+        """The rest of the layer, once self-attention has been added. [N, T, d], same out."""
+        x = x + self.cross_attention(self.cross_attention_norm(x), cross_keys, cross_values, None)
+        if self.has_ffn:
+            x = x + self.feed_forward(self.feed_forward_norm(x))
+        return x
+
+    def forward(self, x: Tensor, mask: Tensor, cross_keys: Tensor, cross_values: Tensor) -> Tensor:
+        """All T steps at once (training)."""
+        normal = self.self_attention_norm(x)
+        keys, values = self.self_attention.keys_values(normal)
+        x = x + self.self_attention(normal, keys, values, mask)
+        return self.after_self_attention(x, cross_keys, cross_values)
+
+    def step(
+        self,
+        x: Tensor,
+        here: Tensor,
+        mask: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        cross_keys: Tensor,
+        cross_values: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One step with a key/value cache of fixed length T.
+
+        x [N, 1, d]; here [T, 1], true at this step's place; mask [1, T]; keys, values
+        [N, H, T, d/H]. Returns the step's output and the two caches with this step written in.
+        """
+        normal = self.self_attention_norm(x)
+        key, value = self.self_attention.keys_values(normal)
+        keys = torch.where(here, key, keys)
+        values = torch.where(here, value, values)
+        x = x + self.self_attention(normal, keys, values, mask)
+        return self.after_self_attention(x, cross_keys, cross_values), keys, values
+
+
+class Decoder(nn.Module):
+    """D layers and a final normalisation: character vectors and memory to features h."""
+
+    steps: Tensor
+    positions: Tensor
+    mask: Tensor
+
+    def __init__(self, config: RecogniserConfig) -> None:
+        super().__init__()
+        self.depth = config.depth
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.stored_layers))
+        self.norm = nn.LayerNorm(config.width)
+        length = config.max_steps
+        self.register_buffer("positions", sinusoid(length, config.width), persistent=False)
+        self.register_buffer("steps", torch.arange(length)[:, None], persistent=False)
+        future = torch.full((length, length), float("-inf")).triu(1)
+        self.register_buffer("mask", future, persistent=False)
+
+    def layer(self, index: int) -> DecoderLayer:
+        stored = self.layers[index if len(self.layers) > 1 else 0]
+        assert isinstance(stored, DecoderLayer)
+        return stored
+
+    def cross_keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """memory [N, L, d] -> keys and values [U, N, H, L, d/H], the same for every step."""
+        pairs = [self.layer(i).cross_attention.keys_values(memory) for i in range(len(self.layers))]
+        return torch.stack([k for k, _ in pairs]), torch.stack([v for _, v in pairs])
+
+    def forward(self, characters: Tensor, memory: Tensor) -> Tensor:
+        """characters [N, T, d] (BOS first), memory [N, L, d] -> features h [N, T, d]."""
+        length = characters.shape[1]
+        x = characters + self.positions[:length]
+        mask = self.mask[:length, :length]
+        cross: list[tuple[Tensor, Tensor]] = [
+            self.layer(i).cross_attention.keys_values(memory) for i in range(len(self.layers))
+        ]
+        for index in range(self.depth):
+            keys, values = cross[index if len(cross) > 1 else 0]
+            x = self.layer(index)(x, mask, keys, values)
+        features: Tensor = self.norm(x)
+        return features
+
+    def step(
+        self,
+        characters: Tensor,
+        position: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        cross_keys: Tensor,
+        cross_values: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One greedy step.
+
+        characters [N, d], position [] (int64), keys and values [D, N, H, T, d/H], cross ones
+        [U, N, H, L, d/H] -> features h [N, d] and the two caches with this step written in.
+        """
+        here = self.steps == position
+        x = (characters + nn.functional.embedding(position, self.positions))[:, None]
+        mask = torch.zeros_like(self.mask[:1]).masked_fill(
+            (self.steps > position).transpose(0, 1), float("-inf")
+        )
+        new_keys, new_values = [], []
+        for index in range(self.depth):
+            stored = index if len(self.layers) > 1 else 0
+            x, key, value = self.layer(index).step(
+                x, here, mask, keys[index], values[index], cross_keys[stored], cross_values[stored]
+            )
+            new_keys.append(key)
+            new_values.append(value)
+        return self.norm(x)[:, 0], torch.stack(new_keys), torch.stack(new_values)
+
+
+def sinusoid(length: int, width: int) -> Tensor:
+    """Sinusoidal positions [length, width] (Vaswani et al. 2017)."""
+    place = torch.arange(length, dtype=torch.float64)[:, None]
+    rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float64) * (-math.log(1e4) / width))
+    table = torch.zeros(length, width, dtype=torch.float64)
+    table[:, 0::2] = torch.sin(place * rate)
+    table[:, 1::2] = torch.cos(place * rate)
+    return table.float()

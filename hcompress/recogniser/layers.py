@@ -1,0 +1,51 @@
+"""Convolution with batch normalisation, the one brick of both backbones, and folding it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Normalise(nn.BatchNorm2d):
+    """Batch normalisation that keeps no count of batches: the momentum is fixed."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.num_batches_tracked = None
+
+
+class ConvNorm(nn.Module):
+    """Convolution, batch normalisation, optional activation. [N, C, H, W] -> [N, C', H', W']."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int | tuple[int, int] = 1,
+        *,
+        groups: int = 1,
+        activation: nn.Module | None = None,
+        folded: bool = False,
+    ) -> None:
+        super().__init__()
+        padding = kernel // 2
+        self.conv = nn.Conv2d(
+            inputs, outputs, kernel, stride, padding, groups=groups, bias=folded
+        )
+        self.norm: nn.Module = nn.Identity() if folded else Normalise(outputs)
+        self.activation = activation if activation is not None else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.norm(self.conv(x)))  # type: ignore[no-any-return]
+
+    def folded_weights(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the one convolution that equals both, in float64 until the end."""
+        norm = self.norm
+        if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None:
+            raise TypeError("nothing to fold")
+        assert norm.running_var is not None
+        scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+        weight = self.conv.weight.double() * scale[:, None, None, None]
+        bias = norm.bias.double() - norm.running_mean.double() * scale
+        return weight.float(), bias.float()

@@ -1,0 +1,150 @@
+"""The recogniser: backbone, decoder, embedding, classifier. N lines, T steps, V vocabulary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from hcompress.recogniser.config import Backbone, BatchNorm, Classifier, Embedding, RecogniserConfig
+from hcompress.recogniser.decoder import Decoder, sinusoid
+from hcompress.recogniser.heads import build_classifier, build_embedding, hamming_scores
+from hcompress.recogniser.mobilenet import MobileNetV2
+from hcompress.recogniser.resnet31 import ResNet31
+from hcompress.recogniser.vocabulary import BOS, EOS, FIRST_READABLE, PAD
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Greedy decoding's answer. After a line's EOS its ids are PAD and its probabilities 1."""
+
+    ids: Tensor
+    """[N, T, k] candidates of each step, best first; ties go to the lowest id."""
+    probabilities: Tensor
+    """[N, T, k]."""
+
+
+class Recogniser(nn.Module):
+    """An encoder-decoder with interchangeable parts, as `RecogniserConfig` says."""
+
+    codebook: Tensor
+    memory_positions: Tensor
+
+    def __init__(self, config: RecogniserConfig, vocabulary: int) -> None:
+        super().__init__()
+        self.config = config
+        self.vocabulary = vocabulary
+        folded = config.batch_norm is BatchNorm.FOLDED
+        family = {Backbone.MOBILENET_V2: MobileNetV2, Backbone.RESNET31: ResNet31}
+        self.backbone = family[config.backbone](
+            config.width, config.backbone_width, folded=folded
+        )
+        self.decoder = Decoder(config)
+        self.embedding = build_embedding(config, vocabulary)
+        self.classifier = build_classifier(config, vocabulary)
+        self.register_buffer("memory_positions", grid_positions(config), persistent=False)
+        if config.code_length is not None:
+            packed = torch.zeros(vocabulary, config.code_length // 8, dtype=torch.uint8)
+            self.register_buffer("codebook", packed)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 [N, H, W, C] -> float [N, C, H, W] as the backbone wants it."""
+        size = self.config.preprocessing
+        scaled = images.permute(0, 3, 1, 2).float() / 255
+        return (scaled - size.mean) / size.std
+
+    def encode(self, images: Tensor) -> Tensor:
+        """uint8 [N, H, W, C] -> memory [N, L, d]."""
+        features: Tensor = self.backbone(
+            self.normalise(images).contiguous(memory_format=torch.channels_last)
+        )
+        return features.flatten(2).transpose(1, 2) + self.memory_positions
+
+    def signs(self) -> Tensor:
+        """The codebook as signs [V, K], float. Unpacked at each call: keep the result."""
+        shifts = torch.arange(8, dtype=torch.uint8, device=self.codebook.device)
+        bits = (self.codebook[:, :, None] >> shifts) & 1
+        return bits.flatten(1).float() * 2 - 1
+
+    def embed(self, ids: Tensor, signs: Tensor | None) -> Tensor:
+        """ids [...] -> [..., d]. ``signs`` is `signs()` where the embedding is a Hamming one."""
+        if self.config.embedding is Embedding.LEARNED:
+            learned: Tensor = self.embedding(ids)
+            return learned
+        assert signs is not None
+        projected: Tensor = self.embedding(nn.functional.embedding(ids, signs))
+        return projected
+
+    def features(self, memory: Tensor, ids: Tensor, signs: Tensor | None) -> Tensor:
+        """Teacher forcing: ids [N, T] (BOS first) -> h [N, T, d]."""
+        features: Tensor = self.decoder(self.embed(ids, signs), memory)
+        return features
+
+    def scores(self, features: Tensor, signs: Tensor | None) -> Tensor:
+        """h [..., d] -> a score per character [..., V]; PAD and BOS are never readable."""
+        logits: Tensor = self.classifier(features)
+        if self.config.classifier is Classifier.HAMMING:
+            assert signs is not None
+            logits = hamming_scores(logits, signs)
+        blocked = torch.zeros(self.vocabulary, dtype=logits.dtype, device=logits.device)
+        blocked[:FIRST_READABLE] = float("-inf")
+        return logits + blocked
+
+    def code_signs(self) -> Tensor | None:
+        """`signs()` where there is a codebook, else None."""
+        return self.signs() if self.config.uses_codes else None
+
+    def empty_cache(self, count: int) -> Tensor:
+        """Zeros [D, N, H, T, d/H]: one decoding's key cache, or its value cache."""
+        config = self.config
+        return torch.zeros(
+            config.depth, count, config.heads, config.max_steps, config.width // config.heads,
+            device=self.memory_positions.device,
+        )
+
+    @torch.inference_mode()
+    def read(self, images: Tensor, candidates: int = 5) -> Decoded:
+        """Greedy decoding with a key/value cache. uint8 [N, H, W, C] -> `Decoded`."""
+        signs = self.code_signs()
+        memory = self.encode(images)
+        cross_keys, cross_values = self.decoder.cross_keys_values(memory)
+        count = len(images)
+        keys, values = self.empty_cache(count), self.empty_cache(count)
+        last = torch.full((count,), BOS, dtype=torch.long, device=memory.device)
+        ended = torch.zeros(count, dtype=torch.bool, device=memory.device)
+        steps: list[tuple[Tensor, Tensor]] = []
+        for position in range(self.config.max_steps):
+            features, keys, values = self.decoder.step(
+                self.embed(last, signs),
+                torch.tensor(position, device=memory.device),
+                keys, values, cross_keys, cross_values,
+            )
+            ids, chances = self.rank(self.scores(features, signs), candidates)
+            ids = torch.where(ended[:, None], PAD, ids)
+            chances = torch.where(ended[:, None], 1.0, chances)
+            steps.append((ids, chances))
+            last = ids[:, 0]
+            ended = ended | (last == EOS)
+            if bool(ended.all()):
+                break
+        return Decoded(
+            torch.stack([i for i, _ in steps], 1), torch.stack([p for _, p in steps], 1)
+        )
+
+    def rank(self, scores: Tensor, candidates: int) -> tuple[Tensor, Tensor]:
+        """scores [..., V] -> the best ids [..., k] and their probabilities, ties to the lowest."""
+        chances = torch.softmax(scores.float() / self.config.temperature, dim=-1)
+        kept = min(candidates, self.vocabulary - FIRST_READABLE)
+        # topk promises no order among equals; a stable sort of the few best does.
+        order = torch.sort(scores, dim=-1, descending=True, stable=True).indices[..., :kept]
+        return order, chances.gather(-1, order)
+
+
+def grid_positions(config: RecogniserConfig) -> Tensor:
+    """[L, d]: half the features tell the row, half the column; kept as two small tables' sum."""
+    rows, columns = config.memory_grid
+    half = config.width // 2
+    row = sinusoid(rows, half)[:, None].expand(rows, columns, half)
+    column = sinusoid(columns, half)[None].expand(rows, columns, half)
+    return torch.cat([row, column], dim=-1).flatten(0, 1).contiguous()

@@ -1,0 +1,169 @@
+"""Line images to tensors, and the recogniser's forward pass with its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from hcompress.errors import InputRefused
+from hcompress.recogniser.config import Classifier
+from hcompress.recogniser.model import Recogniser
+from hcompress.recogniser.vocabulary import BOS, EOS, PAD, UnknownCharacter, Vocabulary
+from hcompress.training.loop import Loss
+from hcompress.training.losses import feature_loss, hinge_loss, softmax_loss
+
+if TYPE_CHECKING:
+    from hcompress.data.batches import Batch
+    from hcompress.data.source import DataSource
+    from hcompress.recogniser.config import Preprocessing
+
+
+def step_batches(
+    source: DataSource,
+    batch_size: int,
+    steps: int,
+    preprocessing: Preprocessing,
+    workers: int,
+    rank: int,
+    world: int,
+) -> Callable[[int], Iterator[Batch]]:
+    """Batches from a step on. Step s takes images s*B to (s+1)*B, over and over the data.
+
+    Each of ``world`` processes gets every world-th image of a step's batch. Raises InputRefused
+    where there is no image or the batch can't be dealt out evenly.
+    """
+    from hcompress.data.batches import batches
+
+    if not len(source):
+        raise InputRefused("training data: no images")
+    if batch_size % world:
+        raise InputRefused(f"batch of {batch_size} images can't be shared by {world} processes")
+
+    def start(step: int) -> Iterator[Batch]:
+        numbers = range(step * batch_size + rank, steps * batch_size, world)
+        indices = [number % len(source) for number in numbers]
+        return batches(source, indices, batch_size // world, preprocessing, workers)
+
+    return start
+
+
+def targets_of(
+    texts: list[str], vocabulary: Vocabulary, max_steps: int, unknown: UnknownCharacter
+) -> tuple[Tensor, Tensor]:
+    """Inputs (BOS first) and targets (EOS last), each [N, T]; PAD where a line does not count.
+
+    A line longer than max_steps - 1 characters does not count.
+    """
+    rows = []
+    for text in texts:
+        skipped = unknown is UnknownCharacter.SKIP_LINE and vocabulary.unknown(text) is not None
+        rows.append(None if skipped else vocabulary.encode(text))
+    usable = [row for row in rows if row is not None and len(row) < max_steps]
+    length = max((len(row) for row in usable), default=0) + 1
+    inputs = torch.full((len(rows), length), PAD)
+    targets = torch.full((len(rows), length), PAD)
+    inputs[:, 0] = BOS
+    for place, row in enumerate(rows):
+        if row is None or len(row) >= max_steps:
+            continue
+        inputs[place, 1 : len(row) + 1] = torch.tensor(row, dtype=torch.long)
+        targets[place, : len(row) + 1] = torch.tensor([*row, EOS])
+    return inputs, targets
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a line's features are pulled towards."""
+
+    vocabulary: Vocabulary
+    unknown: UnknownCharacter
+    smoothing: float = 0.0
+    """Label smoothing of the softmax loss."""
+    margin: float = 1.0
+    """Of the hinge loss (Eq. 6)."""
+    distil: float = 0.0
+    """Weight of the distance to the teacher's features; 0 for none."""
+
+
+class LineTrainer(nn.Module):
+    """A recogniser whose forward pass is its loss, so that DDP sees one module.
+
+    Parameter names start with ``student.``; the teacher has no part in the state.
+    """
+
+    def __init__(
+        self, student: Recogniser, teacher: Recogniser | None, aim: Aim, *, share_memory: bool
+    ) -> None:
+        super().__init__()
+        self.student = student
+        self.aim = aim
+        self.share_memory = share_memory
+        """Student and teacher have the same frozen backbone: encode once for both."""
+        self._teacher = [teacher]  # in a list, so that it is no submodule
+        signs = student.code_signs()
+        self.register_buffer("signs", signs, persistent=False)
+
+    def forward(self, images: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
+        """uint8 [N, H, W, C], [N, T], [N, T] -> the summed loss."""
+        student, aim = self.student, self.aim
+        signs = self.signs if isinstance(self.signs, Tensor) else None
+        if self.share_memory:
+            with torch.no_grad():
+                memory = student.encode(images)
+        else:
+            memory = student.encode(images)
+        features = student.features(memory, inputs, signs)
+        logits = student.classifier(features)
+        if student.config.classifier is Classifier.HAMMING:
+            assert signs is not None
+            loss = hinge_loss(logits, targets, signs, aim.margin)
+        else:
+            loss = softmax_loss(logits, targets, aim.smoothing)
+        teacher = self._teacher[0]
+        if teacher is not None and aim.distil > 0:
+            with torch.no_grad():
+                seen = memory if self.share_memory else teacher.encode(images)
+                wanted = teacher.features(seen, inputs, teacher.code_signs())
+            loss = loss + aim.distil * feature_loss(features, wanted, targets)
+        return loss
+
+    def loss(self, model: nn.Module, batch: Batch) -> Loss:
+        """``model`` is this module as Fabric wrapped it."""
+        aim = self.aim
+        inputs, targets = targets_of(
+            batch.texts, aim.vocabulary, self.student.config.max_steps, aim.unknown
+        )
+        device = self.student.memory_positions.device
+        total: Tensor = model(
+            torch.from_numpy(batch.images).to(device), inputs.to(device), targets.to(device)
+        )
+        return Loss(total, int((targets != PAD).sum()))
+
+
+def line_accuracy(
+    model: Recogniser, vocabulary: Vocabulary, validation: DataSource, images: int, batch_size: int
+) -> float:
+    """Share of the first ``images`` validation lines read exactly."""
+    from hcompress.data.batches import batches
+
+    count = min(images, len(validation))
+    right = 0
+    for batch in batches(validation, range(count), batch_size, model.config.preprocessing):
+        pixels = torch.from_numpy(batch.images).to(model.memory_positions.device)
+        ids = model.read(pixels, candidates=1).ids[:, :, 0].tolist()
+        right += sum(vocabulary.decode(r) == t for r, t in zip(ids, batch.texts, strict=True))
+    return right / max(1, count)
+
+
+def glyph_preprocessing(preprocessing: Preprocessing) -> Preprocessing:
+    """Single characters are square, as high as a line."""
+    return replace(preprocessing, width=preprocessing.height)
+
+
+def snapshot_file(scratch: Path, phase: str) -> Path:
+    return scratch / f"{phase}.safetensors"

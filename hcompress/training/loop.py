@@ -1,0 +1,190 @@
+"""The one training loop: batches by index, schedule by step, snapshots, validation, plateau.
+
+The model, its loss and its data are the caller's. Lightning Fabric places them on devices and
+splits a batch's images over processes; the same command runs alone or under torchrun.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from hcompress.errors import NumericalError
+from hcompress.training.snapshot import (
+    TrainingState,
+    first_not_finite,
+    load_snapshot,
+    save_snapshot,
+)
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from hcompress.data.batches import Batch
+    from hcompress.stages.base import Progress
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast."""
+
+    steps: int
+    batch_size: int
+    """Images a step, over all processes."""
+    learning_rate: float
+    warmup: int = 100
+    weight_decay: float = 0.01
+    clip: float = 5.0
+    validate_every: int = 0
+    """Steps between validations; 0 for none."""
+    patience: int = 0
+    """Validations without a better accuracy before stopping; 0 to never stop early."""
+    snapshot_every: int = 200
+
+    def rate(self, step: int) -> float:
+        """Linear warm-up, then half a cosine to zero."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        done = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One process's share of a batch: a sum over its targets, and how many they are."""
+
+    total: Tensor
+    targets: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, on what, and how it is judged."""
+
+    label: str
+    model: nn.Module
+    loss: Callable[[nn.Module, Batch], Loss]
+    batches: Callable[[int], Iterator[Batch]]
+    """Batches from the given step on, this process's share of each."""
+    validate: Callable[[nn.Module], float] | None = None
+    freeze: tuple[str, ...] = ()
+    """Prefixes of parameter names that are kept; their batch statistics stay too."""
+    slower: tuple[tuple[str, float], ...] = ()
+    """Prefixes of parameter names with a multiple of the learning rate of their own."""
+
+
+def train(
+    task: Task, schedule: Schedule, fabric: Fabric, snapshot: Path, progress: Progress
+) -> TrainingState:
+    """Run ``task`` to its end, resuming from ``snapshot`` where there is one.
+
+    The model holds the result: the weights of the best validation where there was validation,
+    else the last. Raises NumericalError at a loss that is not finite, naming the tensor.
+    """
+    parameters = _parameter_groups(task)
+    optimiser = torch.optim.AdamW(parameters, weight_decay=schedule.weight_decay)
+    restored = load_snapshot(snapshot, task.model, optimiser)
+    state, best = restored if restored is not None else (TrainingState(), None)
+    model, optimiser = fabric.setup(task.model, optimiser)
+    _keep_frozen(task)
+    progress.start(task.label, schedule.steps, done=state.step)
+    started, first = time.monotonic(), state.step
+    if not state.stopped and state.step < schedule.steps:
+        for batch in task.batches(state.step):
+            loss = _step(task, schedule, fabric, model, optimiser, batch, state.step)
+            state.step += 1
+            speed = (state.step - first) * schedule.batch_size / (time.monotonic() - started)
+            progress.advance(1, f"loss {loss:.4f}, {speed:.0f} images/s")
+            best = _judge(task, schedule, fabric, state, loss, best, progress)
+            if state.stopped or state.step >= schedule.steps:
+                break
+            if state.step % schedule.snapshot_every == 0 and fabric.is_global_zero:
+                save_snapshot(snapshot, state, task.model, optimiser, best)
+    progress.finish()
+    if best is not None:
+        task.model.load_state_dict(best)
+    if fabric.is_global_zero:
+        save_snapshot(snapshot, state, task.model, optimiser, best)
+    return state
+
+
+def _parameter_groups(task: Task) -> list[dict[str, Any]]:
+    """Groups of (multiple of the rate, parameters); frozen ones stop asking for gradients."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in task.model.named_parameters():
+        if name.startswith(task.freeze):
+            parameter.requires_grad_(False)
+            continue
+        multiple = next((m for prefix, m in task.slower if name.startswith(prefix)), 1.0)
+        groups.setdefault(multiple, []).append(parameter)
+    return [{"params": p, "multiple": m} for m, p in sorted(groups.items())]
+
+
+def _keep_frozen(task: Task) -> None:
+    task.model.train()
+    for name, module in task.model.named_modules():
+        if name and (name + ".").startswith(task.freeze):
+            module.eval()
+
+
+def _step(
+    task: Task,
+    schedule: Schedule,
+    fabric: Fabric,
+    model: Any,
+    optimiser: Any,
+    batch: Batch,
+    step: int,
+) -> float:
+    for group in optimiser.param_groups:
+        group["lr"] = schedule.rate(step) * group["multiple"]
+    loss = task.loss(model, batch)
+    counts = torch.tensor([float(loss.targets)], device=fabric.device)
+    total: Any = fabric.all_reduce(counts, reduce_op="sum")
+    # DDP averages gradients over processes; times their number it is the sum over all targets.
+    scaled = loss.total * fabric.world_size / max(1.0, float(total))
+    fabric.backward(scaled)
+    value = float(scaled.detach())
+    if not math.isfinite(value):
+        raise NumericalError(
+            f"{task.label}: step {step}: {first_not_finite(task.model)} is not finite;"
+            " lower the learning rate"
+        )
+    fabric.clip_gradients(model, optimiser, max_norm=schedule.clip, error_if_nonfinite=False)
+    optimiser.step()
+    optimiser.zero_grad()
+    return value
+
+
+def _judge(
+    task: Task,
+    schedule: Schedule,
+    fabric: Fabric,
+    state: TrainingState,
+    loss: float,
+    best: dict[str, Tensor] | None,
+    progress: Progress,
+) -> dict[str, Tensor] | None:
+    """Validate where it is time to; returns the best weights so far."""
+    every = schedule.validate_every
+    last = state.step >= schedule.steps
+    if task.validate is None or not every or (state.step % every and not last):
+        return best
+    task.model.eval()
+    accuracy = float(fabric.broadcast(task.validate(task.model)))
+    _keep_frozen(task)
+    state.curve.append({"step": state.step, "loss": loss, "accuracy": accuracy})
+    progress.say(f"{task.label}: step {state.step}: loss {loss:.4f}, validation {accuracy:.2%}")
+    if accuracy >= state.best_accuracy:
+        state.best_accuracy, state.best_step = accuracy, state.step
+        return {k: v.detach().cpu().clone() for k, v in task.model.state_dict().items()}
+    waited = (state.step - state.best_step) // every
+    state.stopped = bool(schedule.patience) and waited >= schedule.patience
+    return best

@@ -1,0 +1,43 @@
+"""The losses. N lines, T steps, V vocabulary, K bits, d features. PAD targets never count.
+
+Each returns a sum and is divided by the number of targets of the whole batch, over all
+processes, so that one process and many follow the same curve.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hcompress.recogniser.vocabulary import PAD
+
+
+def softmax_loss(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """Cross-entropy (Eq. 1), summed. logits [N, T, V], targets [N, T]."""
+    return torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1).float(),
+        targets.flatten(),
+        ignore_index=PAD,
+        label_smoothing=smoothing,
+        reduction="sum",
+    )
+
+
+def hinge_loss(logits: Tensor, targets: Tensor, signs: Tensor, margin: float) -> Tensor:
+    """Eq. 6, averaged over the K bits and summed over targets.
+
+    logits [N, T, K], targets [N, T], signs [V, K]. For a bit wanted at +1 the loss is
+    max(0, margin - logit), for -1 it is max(0, margin + logit): max(0, margin - sign * logit).
+    """
+    wanted = torch.nn.functional.embedding(targets, signs)
+    per_bit = torch.relu(margin - wanted * logits.float())
+    return (per_bit.mean(-1) * (targets != PAD)).sum()
+
+
+def feature_loss(features: Tensor, wanted: Tensor, targets: Tensor) -> Tensor:
+    """Squared distance to the teacher's features h, averaged over d, summed over targets.
+
+    features, wanted [N, T, d]; targets [N, T].
+    """
+    distance = (features.float() - wanted.float()).square().mean(-1)
+    return (distance * (targets != PAD)).sum()

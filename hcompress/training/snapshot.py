@@ -1,0 +1,90 @@
+"""A trainer's half-way state on disk: weights, optimiser state, step. No pickle.
+
+One safetensors file, replaced atomically. Everything else a run needs to go on exactly as if
+it had not stopped follows from the step: batches are cut by index and nothing is drawn at
+random while training.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from hcompress.recogniser.checkpoint import write_bytes
+
+KEY = "hcompress"
+
+
+@dataclass
+class TrainingState:
+    """What a snapshot holds besides tensors."""
+
+    step: int = 0
+    best_accuracy: float = -1.0
+    best_step: int = 0
+    stopped: bool = False
+    """Validation accuracy stood still: no more steps."""
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+def save_snapshot(
+    path: Path,
+    state: TrainingState,
+    model: nn.Module,
+    optimiser: Optimizer,
+    best: dict[str, Tensor] | None,
+) -> None:
+    """Write everything; the file under ``path`` is the old or the new snapshot, never a mix."""
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    tensors |= {f"best.{k}": v for k, v in (best or {}).items()}
+    for index, slots in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{slot}": value for slot, value in slots.items()}
+    detached = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, save(detached, metadata={KEY: json.dumps(vars(state))}))
+
+
+def load_snapshot(
+    path: Path, model: nn.Module, optimiser: Optimizer
+) -> tuple[TrainingState, dict[str, Tensor] | None] | None:
+    """Restore model and optimiser in place; None where there is no snapshot that can be used."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = TrainingState(**json.loads((file.metadata() or {})[KEY]))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, TypeError, ValueError):
+        return None
+    groups: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimiser": {}}
+    for name, tensor in tensors.items():
+        group, rest = name.split(".", 1)
+        groups[group][rest] = tensor
+    model.load_state_dict(groups["model"])
+    slots: dict[int, dict[str, Any]] = {}
+    for name, tensor in groups["optimiser"].items():
+        index, slot = name.split(".", 1)
+        slots.setdefault(int(index), {})[slot] = tensor
+    optimiser.load_state_dict(
+        {"state": slots, "param_groups": optimiser.state_dict()["param_groups"]}
+    )
+    return state, groups["best"] or None
+
+
+def first_not_finite(model: nn.Module) -> str:
+    """The name of the first parameter or gradient with NaN or infinity, or 'the loss'."""
+    for name, parameter in model.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            return f"tensor {name}"
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()):
+            return f"the gradient of {name}"
+    return "the loss"
