@@ -249,10 +249,10 @@ def test_the_model_holds_columns_accuracies_codes_and_samples(run: Path) -> None
 def test_limits_are_said_from_the_records(run: Path) -> None:
     said = " ".join(load_report(run).limits)
     assert "Not read: codebook." in said
-    assert "04-finetune looked at data/validation.toml itself" in said
-    assert "looked at data/test.toml" not in said
+    assert "04-finetune looked at validation.toml itself" in said
+    assert "looked at test.toml" not in said
     assert "nothing here was run on" in said
-    assert "rendered from fonts" in said
+    assert "validation.toml, test.toml: text rendered from fonts" in said
 
 
 def test_three_files_are_written_and_nothing_else(run: Path) -> None:

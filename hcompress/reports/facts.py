@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from hcompress.reports.figures import accuracy_text
+from hcompress.reports.figures import accuracy_text, short_name
 from hcompress.reports.model import (
     Codes,
     RunReport,
@@ -26,7 +26,7 @@ _ACCURACY_HEADER: Final = (
     "lines",
     "read exactly, % (95% interval)",
     "1−NED, %",
-    "mean confidence",
+    "confidence",
     "calibration error",
     "time",
 )
@@ -56,16 +56,16 @@ def value_text(value: object) -> str:
 
 def summary_rows(report: RunReport) -> list[tuple[str, str]]:
     """The run in a few lines: what a reader in a hurry takes away."""
-    rows = [("Size", headline(report))]
+    rows = [("Size on disk", headline(report))]
     pair = accuracy_change(report)
     if pair is not None:
         before, after = pair
         change = 100 * (after.accuracy - before.accuracy)
         rows.append(
             (
-                "Lines read exactly, %",
-                f"{percent_text(before.accuracy)} → {percent_text(after.accuracy)}"
-                f" ({_signed(change)} points, {before.images:,} lines of {before.data})",
+                f"Lines read exactly, of {before.images:,} in {short_name(before.data)}",
+                f"{percent_text(before.accuracy)} → {percent_text(after.accuracy)} %"
+                f" ({_signed(change)} points)",
             )
         )
     rows.append(("Time in stages", duration_text(report.seconds)))
@@ -89,7 +89,7 @@ def accuracy_rows(report: RunReport) -> list[list[str]]:
         rows.append(
             [
                 report.columns[entry.step].name,
-                entry.data,
+                short_name(entry.data),
                 f"{entry.images:,}",
                 accuracy_text(entry),
                 percent_text(entry.ned),

@@ -17,13 +17,14 @@ from hcompress.reports.table1 import MIB, mib_text, percent_text
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_INK, _LINE, _TOTAL, _LESS, _MORE, _OTHER = (
+_INK, _LINE, _TOTAL, _LESS, _MORE, _OTHER, _PAPER = (
     "#010101",
     "#020202",
     "#030303",
     "#040404",
     "#050505",
     "#060606",
+    "#070707",
 )
 _COLOURS: Final = {
     _INK: "var(--ink)",
@@ -32,6 +33,7 @@ _COLOURS: Final = {
     _LESS: "var(--less)",
     _MORE: "var(--more)",
     _OTHER: "var(--other)",
+    _PAPER: "var(--paper)",
 }
 """Colours matplotlib draws with -> what the page replaces them by."""
 
@@ -67,6 +69,7 @@ def waterfall(report: RunReport) -> str:
 
     def draw(axes: Axes) -> None:
         reach = max(sizes) / MIB
+        note: Any = {"va": "center", "bbox": {"facecolor": _PAPER, "edgecolor": "none", "pad": 0.8}}
         for row, size in enumerate(sizes):
             before = sizes[row - 1] if row else 0
             if row == 0:
@@ -76,11 +79,13 @@ def waterfall(report: RunReport) -> str:
                 left, width = min(size, before) / MIB, abs(change) / MIB
                 colour, text = (_LESS if change < 0 else _MORE), _signed(change)
             axes.barh(row, width, left=left, color=colour, height=0.62)
-            axes.text(left + width + reach * 0.012, row, text, va="center")
+            axes.text(left + width + reach * 0.012, row, text, **note)
+            if row and not width:
+                axes.plot([left, left], [row - 0.31, row + 0.31], color=_TOTAL, lw=1.6)
             if row:
                 axes.plot([before / MIB] * 2, [row - 1.31, row + 0.31], color=_LINE, lw=0.8)
         axes.barh(len(sizes), sizes[-1] / MIB, color=_TOTAL, height=0.62)
-        axes.text(sizes[-1] / MIB + reach * 0.012, len(sizes), mib_text(sizes[-1]), va="center")
+        axes.text(sizes[-1] / MIB + reach * 0.012, len(sizes), mib_text(sizes[-1]), **note)
         axes.set_xlim(0, reach * 1.14)
         axes.set_xlabel("MiB on disk")
 
@@ -136,10 +141,13 @@ def _sets(accuracies: Sequence[Accuracy]) -> list[tuple[str, list[Accuracy]]]:
     sets: dict[tuple[str, int], list[Accuracy]] = {}
     for entry in accuracies:
         sets.setdefault((entry.data_digest, entry.images), []).append(entry)
-    return [(f"{_short(rows[0].data)}, {rows[0].images:,} lines", rows) for rows in sets.values()]
+    return [
+        (f"{short_name(rows[0].data)}, {rows[0].images:,} lines", rows) for rows in sets.values()
+    ]
 
 
-def _short(data: str) -> str:
+def short_name(data: str) -> str:
+    """The last part of a path to data: the rest is somebody's machine."""
     return data.rstrip("/").rsplit("/", 1)[-1]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from hcompress.reports.figures import short_name
 from hcompress.reports.model import Accuracy, RunReport, accuracy_change
 from hcompress.reports.table1 import PAPER_CHARACTERS
 
@@ -41,23 +42,28 @@ def _data(report: RunReport) -> Iterator[str]:
     sets: dict[str, Accuracy] = {}
     for entry in report.accuracies:
         sets.setdefault(entry.data_digest, entry)
+    rendered = [entry.data for entry in sets.values() if entry.data.endswith(".toml")]
+    if rendered:
+        yield (
+            f"{_listed(rendered)}: text rendered from fonts. What a model reads there says little "
+            "about photographs."
+        )
     for digest, entry in sets.items():
-        if entry.data.endswith(".toml"):
-            yield (
-                f"{entry.data} is text rendered from fonts: what a model reads there says little "
-                "about photographs."
-            )
         users = [stage.folder for stage in report.stages if digest in stage.inputs.values()]
         if digest and users:
             yield (
-                f"{', '.join(users)} looked at {entry.data} itself, to learn from it or to choose "
-                "when to stop: accuracy on it is somewhat too good."
+                f"{', '.join(users)} looked at {short_name(entry.data)} itself, to learn from it "
+                "or to choose when to stop: accuracy on it is somewhat too good."
             )
     if sets:
         yield (
             "The intervals (Wilson, 95%) cover the draw of the lines only. Another seed of the "
             "training would give another model, and was not tried."
         )
+
+
+def _listed(data: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(short_name(entry) for entry in data))
 
 
 def _hardware(report: RunReport) -> Iterator[str]:

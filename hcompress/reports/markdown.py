@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from hcompress.reports.facts import accuracy_rows, code_rows, run_rows, stage_rows, summary_rows
+from hcompress.reports.figures import short_name
 from hcompress.reports.model import Codes, RunReport, Samples
 from hcompress.reports.table1 import markdown_table, markdown_text, table1_markdown
 
@@ -48,7 +49,7 @@ def _samples(samples: Samples) -> str:
     for line in samples.lines:
         readings = (_reading(read, line.truth) for read in (line.before, line.after))
         rows.append([str(line.index), line.truth, *readings])
-    return f"From {markdown_text(samples.data)}.\n\n{markdown_table(rows)}"
+    return f"From {markdown_text(short_name(samples.data))}.\n\n{markdown_table(rows)}"
 
 
 def _reading(read: str, truth: str) -> str:

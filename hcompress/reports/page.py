@@ -13,7 +13,7 @@ from string import Template
 
 from hcompress import __version__
 from hcompress.reports.facts import accuracy_rows, code_rows, run_rows, stage_rows, summary_rows
-from hcompress.reports.figures import accuracy_figure, waterfall
+from hcompress.reports.figures import accuracy_figure, short_name, waterfall
 from hcompress.reports.model import Codes, Comparison, RunReport, Samples, duration_text
 from hcompress.reports.table1 import table1_rows
 
@@ -118,8 +118,8 @@ def _samples(samples: Samples) -> str:
     note = f"<p><em>{text(samples.note)}</em></p>" if samples.note else ""
     return (
         "<h2>Lines before and after</h2>"
-        f'<p class="soft">From {text(samples.data)}. Where the two models differ comes first in '
-        "the choice; marked is what differs from the truth.</p>"
+        f'<p class="soft">From {text(short_name(samples.data))}. No fair sample: up to half are '
+        "lines on which the two models differ. What differs from the truth is marked.</p>"
         f'{note}<table class="read"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
     )
 
