@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +14,10 @@ class Normalise(nn.BatchNorm2d):
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
         self.num_batches_tracked = None
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        # BatchNorm2d's own would add the count it misses to every state it is given.
+        nn.Module._load_from_state_dict(self, *args)
 
 
 class ConvNorm(nn.Module):
