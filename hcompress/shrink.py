@@ -60,6 +60,12 @@ class RunResult:
     reports: tuple[Path, ...]
     stages: tuple[Mapping[str, Any], ...]
 
+    accuracy: Accuracy
+
+    def check_loss(self) -> None:
+        """Raises NumericalError where more accuracy was lost than the recipe allows."""
+        self.accuracy.check_loss(self.before, self.after)
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "run": str(self.folder),
@@ -68,17 +74,7 @@ class RunResult:
             "before": _figures(self.before),
             "after": _figures(self.after),
             "stages": [dict(stage) for stage in self.stages],
-            "table": [
-                {
-                    "name": entry.name,
-                    "techniques": list(entry.techniques),
-                    "bytes": entry.bytes,
-                    "mib": entry.mib,
-                    "accuracy": entry.accuracy,
-                    "components": [vars(part) for part in entry.components],
-                }
-                for entry in self.columns
-            ],
+            "table": [entry.to_dict() for entry in self.columns],
             "reports": [str(path) for path in self.reports],
         }
 
@@ -95,18 +91,15 @@ def run_recipe(
     """Run ``recipe`` in ``folder``, keeping every finished stage whose key still holds.
 
     Raises UsageError before any work where the chain or an input is wrong or the folder is not
-    a run's, EnvironmentFailed where another run holds it, NumericalError at the end where more
-    accuracy was lost than the recipe allows.
+    a run's, EnvironmentFailed where another run holds it. Whether too much accuracy was lost
+    is for the caller to ask, when the result has been shown: `RunResult.check_loss`.
     """
     source = open_teacher(teacher)
     check(recipe, source)
     first = options.ranks.first
     with _own(folder) if first else contextlib.nullcontext():
         _check_recipe_name(folder, recipe, options)
-        run = _Run(recipe, source, folder, options)
-        result = run.execute()
-    run.accuracy.check_loss(result.before, result.after)
-    return result
+        return _Run(recipe, source, folder, options).execute()
 
 
 def open_teacher(path: Path | None) -> Artifact | None:
@@ -170,8 +163,16 @@ class _Run:
         reports = self._report()
         if self.model is None or source is None:
             raise InputRefused(f"{self.folder}: the recipe made no model")
-        columns, stages = tuple(self.columns), tuple(self.stages)
-        return RunResult(self.folder, columns, before, after, self.model, reports, stages)
+        return RunResult(
+            folder=self.folder,
+            columns=tuple(self.columns),
+            before=before,
+            after=after,
+            model=self.model,
+            reports=reports,
+            stages=tuple(self.stages),
+            accuracy=self.accuracy,
+        )
 
     def _step(self, index: int, source: Artifact | None) -> Artifact:
         step = self.recipe.steps[index]
@@ -240,7 +241,8 @@ class _Run:
             return ()
         from hcompress.reports import write_report
 
-        return tuple(write_report(self.folder))
+        paths = write_report(self.folder)
+        return paths.json, paths.markdown, paths.html
 
     def _write_index(self) -> None:
         """`recipe.json` and `run.json`: what the run is, and how far it has come."""

@@ -23,14 +23,16 @@ from hcompress.reports.model import accuracy_change, duration_text
 from hcompress.reports.page import render_page
 from hcompress.reports.samples import png_uri
 from hcompress.reports.table1 import (
-    TECHNIQUES,
+    PAPER_TECHNIQUES as TECHNIQUES,
+)
+from hcompress.reports.table1 import (
     Column,
-    Component,
     markdown_text,
     mib_text,
     table1_markdown,
     table1_rows,
 )
+from hcompress.sizes import Component
 from hcompress.stages.base import Kind
 
 HOSTILE = "</script><img src=x onerror=alert(1)>|`$\u202e\x00\"'"

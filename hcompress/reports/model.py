@@ -147,9 +147,7 @@ class RunReport:
     def to_dict(self) -> dict[str, Any]:
         """As JSON: images left out (they belong to the page), columns with their paper size."""
         raw = dataclasses.asdict(self)
-        for column, entry in zip(raw["columns"], self.columns, strict=True):
-            column["mib"] = entry.mib
-            column["paper_mib"] = entry.paper_mib
+        raw["columns"] = [entry.to_dict() for entry in self.columns]
         if raw["samples"] is not None:
             for line in raw["samples"]["lines"]:
                 del line["image"]

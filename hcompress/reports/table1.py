@@ -7,57 +7,31 @@ The one place that turns sizes into the growing table. The terminal, the reports
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from hcompress.sizes import GROUPS, TECHNIQUES, Component
 
 MIB = 1 << 20
 
-TECHNIQUES = (
-    "MobileNetV2",
-    "Hamming Classifier",
-    "Hamming Embedding",
-    "No Feed-Forward",
-    "Cross-layer Parameter Sharing",
-    "Half-Precision Float (FP16)",
-)
-"""The check-mark rows of Table 1, in the paper's order."""
-
-GROUPS = (
-    "backbone",
-    "decoder attention",
-    "decoder FFN",
-    "embedding",
-    "classifier",
-    "codebook",
-    "other",
-    "container",
-)
-"""The rows of a breakdown, in the order they are always shown."""
+PAPER_TECHNIQUES = TECHNIQUES[:6]
+"""The check-mark rows of Table 1, in the paper's order; INT8 is ours."""
 
 PAPER_CHARACTERS = 20_948
 """How many characters the paper's sizes are for."""
 
 PAPER_MIB: Mapping[frozenset[str], float] = {
     **{
-        frozenset(TECHNIQUES[:count]): mib  # Table 1: one more technique a column
+        frozenset(PAPER_TECHNIQUES[:count]): mib  # Table 1: one more technique a column
         for count, mib in enumerate((305.8, 55.6, 36.7, 16.6, 10.6, 6.6, 3.9))
     },
     # Table 2, ResNet31, Chinese model size
-    frozenset(TECHNIQUES[1:2]): 267.0,
-    frozenset(TECHNIQUES[1:3]): 226.9,
-    frozenset(TECHNIQUES[3:5]): 266.1,
-    frozenset(TECHNIQUES[1:5]): 187.1,
+    frozenset(PAPER_TECHNIQUES[1:2]): 267.0,
+    frozenset(PAPER_TECHNIQUES[1:3]): 226.9,
+    frozenset(PAPER_TECHNIQUES[3:5]): 266.1,
+    frozenset(PAPER_TECHNIQUES[1:5]): 187.1,
 }
 """What the paper prints for a set of techniques at 20,948 characters, in MiB (its "Mb")."""
-
-
-@dataclass(frozen=True)
-class Component:
-    """One row of a breakdown: a group's bytes on disk and its unique parameters."""
-
-    name: str
-    bytes: int
-    params: int
 
 
 @dataclass(frozen=True)
@@ -84,6 +58,18 @@ class Column:
     def params(self) -> int:
         """Unique parameters, shared weights once."""
         return sum(component.params for component in self.components)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it, sizes in bytes and MiB, the paper's beside them."""
+        return {
+            "name": self.name,
+            "techniques": list(self.techniques),
+            "bytes": self.bytes,
+            "mib": self.mib,
+            "paper_mib": self.paper_mib,
+            "accuracy": self.accuracy,
+            "components": [asdict(component) for component in self.components],
+        }
 
 
 def column(
@@ -148,7 +134,7 @@ def table1_rows(columns: Sequence[Column]) -> list[list[str]]:
 
 def _technique_names(columns: Sequence[Column]) -> list[str]:
     """The paper's six always, then whatever else is in force (INT8), in order of appearance."""
-    names = list(TECHNIQUES)
+    names = list(PAPER_TECHNIQUES)
     for entry in columns:
         names += [name for name in entry.techniques if name not in names]
     return names
