@@ -18,6 +18,7 @@ import pytest
 from hcompress.errors import InputRefused
 from hcompress.manifest import FileRecord, Manifest, Parent, StageRecord
 from hcompress.reports import write_report
+from hcompress.reports.facts import flat
 from hcompress.reports.load import load_report
 from hcompress.reports.model import accuracy_change, duration_text
 from hcompress.reports.page import render_page
@@ -79,12 +80,23 @@ STAGES: list[tuple[str, int, dict[str, Any], dict[str, Any]]] = [
             "samples": {"least": 812, "median": 1033},
             "margins": {"mean": 0.81},
             "collisions": {"found": 0, "resolved": 0},
-            "unseen": ["ß"],
+            "unseen": {"count": 1, "characters": ["ß"]},
+            "margins_of": None,
         },
     ),
     ("replace-head", 2, _breakdown(backbone=1.9, decoder_attention=5.9, decoder_FFN=5.8), {}),
     ("slim-decoder", 4, HAMMING, {"shared_from": 0}),
-    ("finetune", 4, HAMMING, {"steps": 4000, "device": "cpu", "loss": {"first": 9.1, "last": 0.4}}),
+    (
+        "finetune",
+        4,
+        HAMMING,
+        {
+            "steps": 4000,
+            "curve": [{"step": 1}, {"step": 2}],
+            "device": "cpu",
+            "loss": {"first": 9.1, "last": 0.4},
+        },
+    ),
     ("half", 5, HALF, {}),
     ("onnx", 5, HALF, {"parity": {"lines": 64, "different": 0}}),
 ]
@@ -240,7 +252,7 @@ def test_the_model_holds_columns_accuracies_codes_and_samples(run: Path) -> None
     assert report.columns[1].accuracy is None
     assert report.codes is not None
     assert report.codes.nearest[0][1][0].distance == 33
-    assert report.codes.unseen == ("ß",)
+    assert report.codes.figures["unseen"] == {"count": 1, "characters": ["ß"]}
     pair = accuracy_change(report)
     assert pair is not None
     assert (pair[0].images, pair[0].data) == (2000, "data/test.toml")
@@ -324,6 +336,17 @@ def test_the_page_is_whole_loads_nothing_and_runs_nothing(run: Path) -> None:
     assert len(page.ids) == len(set(page.ids))
     assert not re.search(r"url\((?!#)|@import|\\x00|\u202e", source)
     assert "&lt;/script&gt;&lt;img" in source
+
+
+def test_values_are_said_in_short() -> None:
+    figures = {"curve": [{"step": 1}, {"step": 2}], "none": None, "loss": {"last": 0.41234567}}
+    assert list(flat({**figures, "steps": 20_000, "long": "x" * 999})) == [
+        ("curve", "2 entries, in report.json"),
+        ("none", "–"),
+        ("loss.last", "0.412346"),
+        ("steps", "20,000"),
+        ("long", "x" * 240 + " …"),
+    ]
 
 
 def test_hostile_labels_leave_the_markdown_a_table(run: Path) -> None:

@@ -10,7 +10,7 @@ from hcompress.reports.model import Codes, Neighbour, StageEntry
 
 SHOWN: Final = 24
 """How many characters a page lists with their neighbours."""
-_KNOWN: Final = ("code_length", "nearest", "unseen")
+_SHOWN_APART: Final = ("code_length", "nearest")
 
 
 def read_codes(stages: Sequence[StageEntry]) -> Codes | None:
@@ -25,15 +25,13 @@ def read_codes(stages: Sequence[StageEntry]) -> Codes | None:
 
 
 def _read(raw: Fields) -> Codes:
-    unseen = raw.raw.get("unseen", [])
     return Codes(
         code_length=raw.whole("code_length"),
         nearest=tuple(
             (row.text("character"), _neighbours(row.tables("neighbours")))
             for row in raw.tables("nearest")[:SHOWN]
         ),
-        figures={key: value for key, value in raw.raw.items() if key not in _KNOWN},
-        unseen=tuple(str(character) for character in unseen) if isinstance(unseen, list) else (),
+        figures={key: value for key, value in raw.raw.items() if key not in _SHOWN_APART},
     )
 
 

@@ -43,6 +43,10 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]
 
 def value_text(value: object) -> str:
     """A JSON value on one line; long ones cut, and marked as cut."""
+    if value is None or value == []:
+        return "–"
+    if isinstance(value, list) and len(value) > 1 and isinstance(value[0], Mapping):
+        return f"{len(value):,} entries, in report.json"
     if isinstance(value, str):
         text = value
     elif isinstance(value, float):
@@ -107,9 +111,7 @@ def _unit_text(value: float | None) -> str:
 
 def code_rows(codes: Codes) -> list[tuple[str, str]]:
     """The codebook's statistics as (name, text)."""
-    rows = [("code length", f"{codes.code_length} bits"), *flat(codes.figures)]
-    rows.append(("unseen characters", f"{len(codes.unseen):,}"))
-    return rows
+    return [("code length", f"{codes.code_length} bits"), *flat(codes.figures)]
 
 
 def stage_rows(entry: StageEntry) -> list[tuple[str, str]]:

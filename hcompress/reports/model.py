@@ -87,7 +87,6 @@ class Codes:
     nearest: tuple[tuple[str, tuple[Neighbour, ...]], ...]
     figures: Mapping[str, Any]
     """Everything else, as it stands in the manifest."""
-    unseen: tuple[str, ...]
 
 
 @dataclass(frozen=True)
