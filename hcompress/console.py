@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from hcompress.progress import LineProgress, QuietProgress
 from hcompress.stages.base import Progress
-from hcompress.tables import printable, table_lines
+from hcompress.tables import pair_lines, printable, table_lines
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 PLAIN_WIDTH = 80
 """Columns off a terminal: what CI logs and pagers show."""
+
+
+class OutputClosedError(Exception):
+    """Whoever read our output has gone: `| head` has seen enough."""
 
 
 class Console:
@@ -63,6 +67,12 @@ class Console:
             rows = [[_ascii(cell) for cell in row] for row in rows]
         for line in table_lines(rows, _width(stream)):
             _write(stream, line)
+
+    def pairs(self, rows: Sequence[Sequence[str]]) -> None:
+        """Names with their values, a line each."""
+        if not self._quiet:
+            for line in pair_lines(rows):
+                _write(sys.stdout, line)
 
     def progress(self) -> Progress:
         """A bar on a terminal, lines off it; all processes but the first draw nothing."""
@@ -141,8 +151,11 @@ def _rich_console() -> RichConsole:
 
 
 def _write(stream: TextIO, line: str) -> None:
-    stream.write(line + "\n")
-    stream.flush()
+    try:
+        stream.write(line + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        raise OutputClosedError from None
 
 
 def _is_terminal(stream: TextIO) -> bool:

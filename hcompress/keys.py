@@ -95,6 +95,18 @@ def _version(name: str) -> str:
         return "absent"
 
 
+def remembering(digest_data: Digester) -> Digester:
+    """``digest_data``, asked once for each path: data may take minutes to read."""
+    known: dict[Path, str] = {}
+
+    def ask(path: Path) -> str:
+        if path not in known:
+            known[path] = digest_data(path)
+        return known[path]
+
+    return ask
+
+
 def parent_key(source: Artifact | None) -> str | None:
     return source.key if source else None
 

@@ -69,8 +69,6 @@ class Parameter:
 
     @property
     def default_text(self) -> str:
-        if self.required:
-            return "required"
         return "none" if self.default is None else str(plain(self.default)).lower()
 
 

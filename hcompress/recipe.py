@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from hcompress import parameters
 from hcompress.errors import UsageError
-from hcompress.stages.base import Stage
+from hcompress.stages.base import Kind, Stage
 
 SCHEMA_VERSION: Final = 1
 DEFAULT_SEED: Final = 7
@@ -58,6 +58,11 @@ class Recipe:
     def folder_name(self, index: int) -> str:
         """`01-codebook` for the first step."""
         return f"{index + 1:02d}-{self.steps[index].label}"
+
+    @property
+    def makes_its_teacher(self) -> bool:
+        """It starts from data alone."""
+        return self.steps[0].stage.consumes is Kind.NOTHING
 
     def to_dict(self) -> dict[str, Any]:
         """The resolved recipe, every default spelt out, as JSON holds it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from hcompress import pipeline
 from hcompress.accuracy import Accuracy
 from hcompress.artifact import Artifact, write_json
 from hcompress.errors import InputRefused, UsageError
-from hcompress.keys import Digester, data_digest, library_versions, step_seed
+from hcompress.keys import Digester, data_digest, library_versions, remembering, step_seed
 from hcompress.lock import hold
 from hcompress.pipeline import Existing, StageOptions
 from hcompress.progress import NoProgress
@@ -95,7 +95,8 @@ def run_recipe(
     is for the caller to ask, when the result has been shown: `RunResult.check_loss`.
     """
     source = open_teacher(teacher)
-    check(recipe, source)
+    options = replace(options, digest_data=remembering(options.digest_data))
+    check(recipe, source, options)
     first = options.ranks.first
     with _own(folder) if first else contextlib.nullcontext():
         _check_recipe_name(folder, recipe, options)
@@ -106,10 +107,16 @@ def open_teacher(path: Path | None) -> Artifact | None:
     return None if path is None else artifacts.open_source(path)
 
 
-def check(recipe: Recipe, teacher: Artifact | None) -> None:
-    """Raises UsageError where the chain does not fit together from the teacher on."""
+def check(recipe: Recipe, teacher: Artifact | None, options: RunOptions) -> None:
+    """Raises UsageError where the chain does not fit together, or an input is not there."""
     start = teacher.kind if teacher else Kind.NOTHING
     pipeline.check_chain([(step.label, step.stage) for step in recipe.steps], start)
+    for index, step in enumerate(recipe.steps):
+        pipeline.ticket_for(step.stage, None, stage_options(recipe, index, teacher, options))
+    if recipe.evaluate is not None:
+        for path in (recipe.evaluate.data, recipe.evaluate.final):
+            if path is not None:
+                options.digest_data(path)
 
 
 @contextlib.contextmanager

@@ -29,6 +29,15 @@ def table_lines(rows: Sequence[Sequence[str]], width: int) -> list[str]:
     return lines
 
 
+def pair_lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Two columns, both left-aligned, the second as long as it likes; no header."""
+    width = max((cells_wide(row[0]) for row in rows), default=0)
+    gap = " " * GAP
+    return [
+        _pad(printable(name), width, right=False) + gap + printable(text) for name, text in rows
+    ]
+
+
 def _parts(widths: Sequence[int], width: int) -> list[list[int]]:
     """The columns of each part: the first one, then as many as fit."""
     parts: list[list[int]] = []

@@ -1,0 +1,53 @@
+"""The app: every command in one place, the stages among them from one explicit dict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from hcompress import __version__
+from hcompress.cli import model_commands, run_commands, tool_commands
+from hcompress.cli.stage_commands import add_stage
+from hcompress.cli.state import new_state
+from hcompress.console import Console
+from hcompress.stages.base import Stage
+
+
+def build_app(stages: Mapping[str, type[Stage]]) -> typer.Typer:
+    """The whole command line. Imports nothing heavy."""
+    app = typer.Typer(
+        name="hcompress",
+        help="Make a text recogniser with a huge character set small and fast (Hamming OCR).",
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def start(
+        context: typer.Context,
+        _version: Annotated[
+            bool,
+            typer.Option(
+                "--version", callback=_print_version, is_eager=True, help="Print the version."
+            ),
+        ] = False,
+        _debug: Annotated[
+            bool, typer.Option("--debug", help="Show the traceback of an error. Works anywhere.")
+        ] = False,
+    ) -> None:
+        context.obj = new_state(stages)
+
+    for command in (*run_commands.COMMANDS, *model_commands.COMMANDS, *tool_commands.COMMANDS):
+        app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
+    for kind in stages.values():
+        add_stage(app, kind)
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        Console().out(f"hcompress {__version__}")
+        raise typer.Exit

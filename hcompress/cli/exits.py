@@ -1,0 +1,139 @@
+"""How a command ends: one line for people, one number for scripts."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+from typing import Final
+
+from hcompress import ranks
+from hcompress.console import Console, OutputClosedError
+from hcompress.errors import EnvironmentFailed, HcompressError, UsageError
+
+BUG: Final = 70
+_ENVIRONMENT: Final = frozenset(
+    {
+        errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE,
+        errno.ENOMEM, errno.EIO,
+    }
+)  # fmt: skip
+
+
+class Stopped(BaseException):
+    """A signal asked us to stop. Not an Exception: nothing may take it for a failure."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextlib.contextmanager
+def signals_raise() -> Iterator[None]:
+    """SIGINT and SIGTERM raise Stopped while the block runs, in this process alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    owner = os.getpid()
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if os.getpid() == owner:
+            raise Stopped(number)
+        # A forked worker ends as it would without us: quietly.
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Guard:
+    """Turns whatever a command raises into its exit code and one line on stderr."""
+
+    def __init__(self, debug: bool) -> None:
+        self.code = 0
+        self._debug = debug
+
+    def __enter__(self) -> Guard:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> bool:
+        if error is None:
+            ranks.disconnect()
+            return False
+        self.code, line = verdict(error, self._debug)
+        if self._debug:
+            traceback.print_exception(error)
+        if isinstance(error, OutputClosedError):
+            _drop_stdout()
+        elif line:
+            _say(line)
+        return True
+
+
+def verdict(error: BaseException, debug: bool = False) -> tuple[int, str]:
+    """The exit code of an exception, and its line."""
+    if isinstance(error, HcompressError) and error.exit_code != BUG:
+        return error.exit_code, f"error: {error}"
+    if isinstance(error, Stopped):
+        name = signal.Signals(error.number).name
+        return 128 + error.number, f"stopped by {name}: the same command goes on from here"
+    if isinstance(error, OutputClosedError):
+        return 128 + signal.SIGPIPE, ""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 0, ""
+    return _foreign(error, debug)
+
+
+def _foreign(error: BaseException, debug: bool) -> tuple[int, str]:
+    """What other libraries raise: usage from typer, trouble from the machine, or our bug."""
+    import typer
+
+    if isinstance(error, typer.TyperException):
+        message = error.format_message().rstrip(".")
+        return error.exit_code, f"error: {message}: see --help" if message else ""
+    if isinstance(error, typer.Abort | KeyboardInterrupt):
+        return 130, "stopped by SIGINT: the same command goes on from here"
+    if isinstance(error, MemoryError):
+        return EnvironmentFailed.exit_code, "error: out of memory"
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("hcompress"):
+        line = f"error: the Python package {error.name} is missing: pip install it"
+        return EnvironmentFailed.exit_code, line
+    if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
+        where = f"{error.filename}: " if error.filename else ""
+        return EnvironmentFailed.exit_code, f"error: {where}{error.strerror}"
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return UsageError.exit_code, f"error: {error.filename}: no such file or folder"
+    hint = "" if debug else "; --debug shows the traceback"
+    return BUG, f"error: internal: {type(error).__name__}: {error}: a bug of ours{hint}"
+
+
+def _say(line: str) -> None:
+    place = ranks.from_environment()
+    prefix = f"rank {place.rank}: " if place.size > 1 else ""
+    with contextlib.suppress(OutputClosedError):
+        Console(prefix).report(" ".join(line.split()))
+
+
+def _drop_stdout() -> None:
+    """Nobody reads it any more; the interpreter must not trip over it when it flushes."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

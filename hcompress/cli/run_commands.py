@@ -1,0 +1,175 @@
+"""Commands that run or list recipes and stages: shrink, recipes, stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from hcompress.cli.state import Json, State, state_of
+
+if TYPE_CHECKING:
+    from hcompress.recipe import Recipe
+    from hcompress.shrink import RunResult
+
+DEFAULT_OUT: Final = Path("runs")
+
+
+def shrink(
+    context: typer.Context,
+    model: Annotated[
+        Path | None,
+        typer.Argument(metavar="[MODEL]", help="The teacher: a checkpoint or artifact folder."),
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option("--recipe", help="A recipe file, or a packaged recipe's name.")
+    ] = "hamming-ocr",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The run's folder; runs/RECIPE without it.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force/--resume", help="Make every stage anew, or keep finished ones."),
+    ] = False,
+    json_output: Json = False,
+) -> None:
+    """Run a recipe on a teacher: stage by stage, measured, with a report.
+
+    After each stage Table 1 is shown so far, a column longer. The same command goes on where
+    a run was stopped or killed.
+    """
+    from hcompress.recipe import find_recipe, load_recipe
+
+    state = state_of(context)
+    loaded = load_recipe(find_recipe(recipe), state.stages)
+    folder = out or DEFAULT_OUT / loaded.name
+    teacher = model or (None if loaded.makes_its_teacher else loaded.teacher)
+    if dry_run:
+        _show_plan(loaded, teacher, folder, json_output, state)
+        return
+    result = _run(loaded, teacher, folder, force, state)
+    if json_output:
+        state.console.json(result.to_dict())
+    else:
+        _show_result(result, state)
+    result.check_loss()
+
+
+def _run(
+    recipe: Recipe, teacher: Path | None, folder: Path, force: bool, state: State
+) -> RunResult:
+    from hcompress.reports.table1 import table1_rows
+    from hcompress.shrink import RunOptions, run_recipe
+
+    options = RunOptions(
+        progress=state.console.progress(),
+        show=lambda columns: state.console.table(table1_rows(columns), talk=True),
+        rebuild=force,
+        ranks=state.ranks,
+    )
+    return run_recipe(recipe, teacher, folder, options)
+
+
+def _show_result(result: RunResult, state: State) -> None:
+    from hcompress.cli.model_commands import evaluation_rows
+    from hcompress.reports.table1 import table1_rows
+
+    console = state.console
+    console.table(table1_rows(result.columns))
+    if result.before is not None and result.after is not None:
+        console.out("")
+        console.table(evaluation_rows([("before", result.before), ("after", result.after)]))
+    console.out("")
+    for path in result.reports:
+        console.out(f"report: {path}")
+    console.out(f"model: {result.model}")
+
+
+def _show_plan(
+    recipe: Recipe, teacher: Path | None, folder: Path, as_json: bool, state: State
+) -> None:
+    from hcompress.plan import make_plan
+
+    plan = make_plan(recipe, teacher, folder)
+    if as_json:
+        state.console.json(plan.to_dict())
+    else:
+        state.console.table(plan.rows())
+        for line in plan.lines():
+            state.console.out(line)
+
+
+def recipes(context: typer.Context, json_output: Json = False) -> None:
+    """List the recipes that travel with the package."""
+    from hcompress.recipe import load_recipe, packaged_recipes
+
+    state = state_of(context)
+    found = [(name, load_recipe(path, state.stages)) for name, path in packaged_recipes().items()]
+    console = state.console
+    if json_output:
+        console.json([{"recipe": name, **loaded.to_dict()} for name, loaded in found])
+        return
+    for name, loaded in found:
+        console.out(f"{name}: {loaded.summary}")
+        console.out("  " + " > ".join(step.label for step in loaded.steps))
+
+
+def stages(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[STAGE]", help="One stage only.")] = None,
+    json_output: Json = False,
+) -> None:
+    """List the stages and their recipe keys.
+
+    Each key with its meaning, type, bounds and default.
+    """
+    from hcompress.errors import UsageError
+    from hcompress.parameters import describe, suggest
+
+    state = state_of(context)
+    if name is not None and name not in state.stages:
+        raise UsageError(f'unknown stage "{name}"{suggest(name, state.stages, "stages")}')
+    wanted = list(state.stages.values()) if name is None else [state.stages[name]]
+    console = state.console
+    if json_output:
+        console.json([_stage_json(kind) for kind in wanted])
+        return
+    for kind in wanted:
+        console.out(f"{kind.name}: {kind.summary} ({kind.consumes} > {kind.produces})")
+        for spec in describe(kind):
+            default = "required" if spec.required else f"default {spec.default_text}"
+            details = [spec.type_text, spec.bounds_text, default]
+            text = ", ".join(part for part in details if part)
+            console.out(f"  {spec.name}: {spec.param.help} [{text}]")
+
+
+def _stage_json(kind: Any) -> dict[str, Any]:
+    from hcompress.parameters import describe, plain
+
+    return {
+        "stage": kind.name,
+        "version": kind.version,
+        "summary": kind.summary,
+        "consumes": kind.consumes,
+        "produces": kind.produces,
+        "parameters": [
+            {
+                "key": spec.name,
+                "option": spec.option,
+                "type": spec.type_text,
+                "required": spec.required,
+                "default": plain(spec.default),
+                "minimum": spec.param.minimum,
+                "maximum": spec.param.maximum,
+                "help": spec.param.help,
+            }
+            for spec in describe(kind)
+        ],
+    }
+
+
+COMMANDS: Final = (shrink, recipes, stages)

@@ -1,0 +1,156 @@
+"""A subcommand for each stage, made from its dataclass."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hcompress.cli.state import Json, State, state_of
+from hcompress.parameters import Parameter, build, describe
+from hcompress.recipe import DEFAULT_SEED, DEFAULT_THREADS
+from hcompress.stages.base import Kind, Stage
+
+_CONTEXT = "context"
+_COMMON = ("source", "out", "seed", "threads", "teacher", "force", "json_output")
+
+
+def add_stage(app: typer.Typer, kind: type[Stage]) -> None:
+    """Give ``app`` the stage's command. Raises TypeError where a field takes a common name."""
+    specs = describe(kind)
+    taken = {spec.name for spec in specs} & {_CONTEXT, *_COMMON}
+    if taken:
+        raise TypeError(f"{kind.__name__}: fields {sorted(taken)} are the command's own options")
+    short = f"Stage: {kind.summary}"
+    app.command(kind.name, help=_help(kind), short_help=short)(_command(kind, specs))
+
+
+def _help(kind: type[Stage]) -> str:
+    takes = "data alone" if kind.consumes is Kind.NOTHING else f"a {kind.consumes} (SOURCE)"
+    return f"{kind.summary}\n\nTakes {takes}, makes a {kind.produces} in the folder OUT."
+
+
+def _command(kind: type[Stage], specs: tuple[Parameter, ...]) -> Callable[..., None]:
+    names = [spec.name for spec in specs]
+
+    def command(**values: Any) -> None:
+        state = state_of(values[_CONTEXT])
+        own = {name: _unlist(values[name]) for name in names}
+        _run(kind, own, {name: values.get(name) for name in _COMMON}, state)
+
+    entries = [
+        inspect.Parameter(_CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
+        *_common(kind),
+        *(_option(spec) for spec in specs),
+    ]
+    entries = [entry.replace(kind=inspect.Parameter.KEYWORD_ONLY) for entry in entries]
+    vars(command)["__signature__"] = inspect.Signature(entries)
+    command.__annotations__ = {entry.name: entry.annotation for entry in entries}
+    command.__name__ = kind.name.replace("-", "_")
+    return command
+
+
+def _common(kind: type[Stage]) -> list[inspect.Parameter]:
+    source = typer.Argument(
+        metavar="SOURCE", help=f"The {kind.consumes} to start from: an artifact folder or a file."
+    )
+    teacher = typer.Option("--teacher", help="The softmax recogniser to distil from.")
+    options = [
+        _entry("out", Annotated[Path, typer.Option("--out", help="The artifact's folder.")]),
+        _entry("seed", Annotated[int, typer.Option("--seed", min=0, help="Seed.")], DEFAULT_SEED),
+        _entry(
+            "threads",
+            Annotated[int, typer.Option("--threads", min=1, help="Threads torch uses.")],
+            DEFAULT_THREADS,
+        ),
+        _entry(
+            "force",
+            Annotated[
+                bool,
+                typer.Option(
+                    "--force/--resume",
+                    help="Make it anew, replacing an artifact of ours; or keep what is finished.",
+                ),
+            ],
+            False,
+        ),
+        _entry("json_output", Json, False),
+    ]
+    if kind.consumes is Kind.NOTHING:
+        return options
+    with_teacher = [_entry("teacher", Annotated[Path | None, teacher], None)]
+    return [
+        _entry("source", Annotated[Path, source]),
+        *options,
+        *(with_teacher if kind.consumes is Kind.CHECKPOINT else []),
+    ]
+
+
+def _entry(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default
+    )
+
+
+def _option(spec: Parameter) -> inspect.Parameter:
+    annotation: Any = list[spec.scalar] if spec.many else spec.scalar  # type: ignore[name-defined]
+    name = f"{spec.option}/--no-{spec.option[2:]}" if spec.scalar is bool else spec.option
+    bounds = f" ({spec.bounds_text})" if spec.bounds_text else ""
+    info = typer.Option(name, help=f"{spec.param.help}{bounds}")
+    default = list(spec.default) if spec.many and spec.default is not None else spec.default
+    if spec.optional or (spec.many and not spec.required):
+        annotation = annotation | None
+    return _entry(
+        spec.name,
+        Annotated[annotation, info],
+        inspect.Parameter.empty if spec.required else default,
+    )
+
+
+def _unlist(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _run(
+    kind: type[Stage], own: Mapping[str, Any], common: Mapping[str, Any], state: State
+) -> None:
+    from hcompress import artifact as artifacts
+    from hcompress.lock import hold
+    from hcompress.pipeline import Existing, StageOptions, run_stage
+
+    stage = build(kind, own, kind.name)
+    source = artifacts.open_source(common["source"]) if common["source"] else None
+    out: Path = common["out"]
+    options = StageOptions(
+        seed=common["seed"],
+        threads=common["threads"],
+        teacher=artifacts.open_source(common["teacher"]) if common["teacher"] else None,
+        progress=state.console.progress(),
+        rebuild=common["force"],
+        existing=Existing.REPLACE if common["force"] else Existing.KEEP,
+        ranks=state.ranks,
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lock = out.with_name(out.name + ".lock")
+    with hold(lock) if state.ranks.first else contextlib.nullcontext():
+        made = run_stage(stage, source, out, options)
+    _show(made, source, common["json_output"], state)
+
+
+def _show(made: Any, source: Any, as_json: bool, state: State) -> None:
+    from hcompress.reports.table1 import column, table1_rows
+
+    if as_json:
+        state.console.json({"path": str(made.path), **made.manifest.to_dict()})
+        return
+    columns = [
+        column(entry.path.name, entry.manifest.techniques, entry.manifest.breakdown)
+        for entry in (source, made)
+        if entry is not None and entry.manifest is not None
+    ]
+    state.console.table(table1_rows(columns), talk=True)
+    state.console.out(str(made.file))

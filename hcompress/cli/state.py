@@ -1,0 +1,48 @@
+"""What every command is handed: where to print, and which process of many it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from hcompress.console import Console
+from hcompress.ranks import Ranks, from_environment
+from hcompress.stages.base import Stage
+
+
+@dataclass(frozen=True)
+class State:
+    """One invocation."""
+
+    console: Console
+    ranks: Ranks
+    stages: Mapping[str, type[Stage]]
+
+
+def new_state(stages: Mapping[str, type[Stage]]) -> State:
+    ranks = from_environment()
+    prefix = f"rank {ranks.rank}: " if ranks.size > 1 else ""
+    return State(Console(prefix, quiet=not ranks.first), ranks, stages)
+
+
+def state_of(context: typer.Context) -> State:
+    return cast(State, context.obj)
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Model = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A checkpoint, an ONNX file or an artifact folder.")
+]
+Data = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATA", help="An LMDB folder, a label file (.txt, .tsv) or rendered text (.toml)."
+    ),
+]
+Images = Annotated[
+    int | None, typer.Option("--images", min=1, help="Read the first N images only.")
+]

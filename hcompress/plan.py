@@ -1,0 +1,154 @@
+"""What a run would do: the chain, what is finished, and the sizes and disk to expect."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hcompress import pipeline
+from hcompress.artifact import Artifact
+from hcompress.errors import EnvironmentFailed
+from hcompress.forecast import Forecast, forecast_of
+from hcompress.keys import Digester, data_digest, remembering
+from hcompress.recipe import Recipe
+from hcompress.reports.table1 import mib_text
+from hcompress.shrink import RunOptions, check, open_teacher, stage_options
+from hcompress.stages.base import Kind
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage of a dry run."""
+
+    folder: str
+    stage: str
+    consumes: str
+    produces: str
+    parameters: Mapping[str, Any]
+    cached: bool
+    key: str | None
+    """None where it depends on what an earlier stage has yet to make."""
+    bytes: int | None
+    """Of the model file: exact where cached, else expected; None where nothing says."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A dry run's answer."""
+
+    recipe: str
+    run: Path
+    teacher_bytes: int | None
+    stages: tuple[PlannedStage, ...]
+    needed: int
+    """Bytes of free disk the run should find."""
+    free: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "recipe": self.recipe,
+            "run": str(self.run),
+            "teacher_bytes": self.teacher_bytes,
+            "stages": [asdict(stage) for stage in self.stages],
+            "disk": {"needed": self.needed, "free": self.free},
+        }
+
+    def rows(self) -> list[list[str]]:
+        """The chain as rows of text, header first."""
+        rows = [["stage", "takes", "makes", "MiB", "to do"]]
+        if self.teacher_bytes is not None:
+            rows.append(["00-teacher", "", "", mib_text(self.teacher_bytes), "given"])
+        for stage in self.stages:
+            about = "" if stage.cached else "about "
+            size = "?" if stage.bytes is None else about + mib_text(stage.bytes)
+            state = "finished" if stage.cached else "run"
+            rows.append([stage.folder, stage.consumes, stage.produces, size, state])
+        return rows
+
+    def lines(self) -> list[str]:
+        done = sum(stage.cached for stage in self.stages)
+        return [
+            f"{done} of {len(self.stages)} stages are finished",
+            f"disk: about {mib_text(self.needed)} MiB needed, {mib_text(self.free)} MiB free",
+        ]
+
+
+def make_plan(
+    recipe: Recipe, teacher: Path | None, folder: Path, digest_data: Digester = data_digest
+) -> Plan:
+    """Look at everything a run would look at, and change nothing.
+
+    Raises what the run would raise before its first stage.
+    """
+    given = open_teacher(teacher)
+    options = RunOptions(digest_data=remembering(digest_data))
+    check(recipe, given, options)
+    free = shutil.disk_usage(_existing(folder)).free
+    planner = _Planner(recipe, folder, given, options)
+    stages = tuple(planner.plan(index) for index in range(len(recipe.steps)))
+    needed = sum(
+        pipeline.room_needed(stage.bytes or 0) - pipeline.ROOM_FLOOR
+        for stage in stages
+        if not stage.cached
+    )
+    size = given.file.stat().st_size if given else None
+    total = needed + (pipeline.ROOM_FLOOR if needed else 0)
+    return Plan(recipe.name, folder, size, stages, total, free)
+
+
+def _existing(folder: Path) -> Path:
+    """The nearest folder above that exists: where the run's bytes would go."""
+    for candidate in (folder, *folder.absolute().parents):
+        if candidate.is_dir():
+            return candidate
+    raise EnvironmentFailed(f"{folder}: no such disk")
+
+
+class _Planner:
+    """Walks the chain with the keys the run would use."""
+
+    def __init__(
+        self, recipe: Recipe, folder: Path, teacher: Artifact | None, options: RunOptions
+    ) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        self.teacher = teacher
+        self.options = options
+        self.key = teacher.key if teacher else None
+        self.certain = True
+        self.forecast: Forecast | None = forecast_of(teacher.file) if teacher else None
+
+    def plan(self, index: int) -> PlannedStage:
+        step, name = self.recipe.steps[index], self.recipe.folder_name(index)
+        options = stage_options(self.recipe, index, self.teacher, self.options)
+        if step.stage.consumes is Kind.NOTHING:
+            self.key = None
+        ticket = pipeline.ticket_for(step.stage, self.key, options)
+        found = None
+        if self.certain:
+            found, _ = pipeline.find_finished(self.folder / name, ticket.key)
+        self.key = ticket.key
+        self.forecast = self.forecast.after(step.stage) if self.forecast else None
+        if found is not None:
+            self.forecast = forecast_of(found.file) or self.forecast
+        if self.teacher is None and step.stage.produces is Kind.CHECKPOINT:
+            self._teacher_made(found)
+        expected = self.forecast.bytes if self.forecast else None
+        return PlannedStage(
+            folder=name,
+            stage=step.stage.name,
+            consumes=step.stage.consumes,
+            produces=step.stage.produces,
+            parameters=self.recipe.to_dict()["stages"][index],
+            cached=found is not None,
+            key=ticket.key if self.certain or found else None,
+            bytes=found.file.stat().st_size if found else expected,
+        )
+
+    def _teacher_made(self, found: Artifact | None) -> None:
+        """A recipe that trains its own teacher: later keys hold once it is there."""
+        self.teacher = found
+        self.certain = found is not None

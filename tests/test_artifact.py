@@ -1,0 +1,280 @@
+"""Manifests, digests, publishing and the lock."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_stages import safetensors_bytes
+
+from hcompress import artifact as artifacts
+from hcompress.errors import EnvironmentFailed, InputRefused, UsageError
+from hcompress.lock import hold
+from hcompress.manifest import Manifest, Parent, StageRecord
+from hcompress.stages.base import Kind
+
+KEY = "ab" * 32
+
+
+def a_manifest(folder: Path, **changes: Any) -> Manifest:
+    manifest = Manifest(
+        stage=StageRecord("half", 1, {"keep": ["norm"]}),
+        key=KEY,
+        parent=Parent("finetune", "cd" * 32),
+        kind=Kind.CHECKPOINT,
+        files=artifacts.record_files(folder),
+        breakdown={
+            "bytes": 10,
+            "components": [{"name": "backbone", "bytes": 10, "params": 5}],
+        },
+        techniques=("MobileNetV2",),
+        report={"loss": 0.5},
+        inputs={"data": "ef" * 32},
+        seed=7,
+        threads=2,
+        versions={"torch": "2.13.0"},
+        seconds=1.5,
+        finished="2026-01-01T00:00:00+0000",
+    )
+    return dataclasses.replace(manifest, **changes)
+
+
+def a_partial(folder: Path, weights: bytes = b"weights") -> Path:
+    (folder / "serving").mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(safetensors_bytes(weights))
+    (folder / "serving" / "more.bin").write_bytes(b"more")
+    return folder
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    partial = a_partial(tmp_path / "x.partial")
+    artifacts.publish(partial, tmp_path / "x", a_manifest(partial))
+    return tmp_path / "x"
+
+
+def test_publish_then_open(published: Path) -> None:
+    found = artifacts.open_artifact(published)
+    assert (found.kind, found.key, found.stage) == (Kind.CHECKPOINT, KEY, "half")
+    assert found.file == published / "model.safetensors"
+    assert found.digest == hashlib.sha256(found.file.read_bytes()).hexdigest()
+    assert set(found.manifest.files) == {"model.safetensors", "serving/more.bin"}  # type: ignore[union-attr]
+    assert not published.with_name("x.partial").exists()
+
+
+def test_manifest_survives_json(published: Path) -> None:
+    manifest = artifacts.read_manifest(published)
+    again = Manifest.from_dict(json.loads(json.dumps(manifest.to_dict())), "x")
+    assert again == manifest
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "serving/more.bin"])
+def test_a_flipped_byte_is_refused_by_name(published: Path, name: str) -> None:
+    raw = bytearray((published / name).read_bytes())
+    raw[-1] ^= 1
+    (published / name).write_bytes(raw)
+    with pytest.raises(InputRefused, match=name):
+        artifacts.open_artifact(published)
+
+
+def test_a_truncated_or_missing_file_is_refused(published: Path) -> None:
+    (published / "serving/more.bin").write_bytes(b"mor")
+    with pytest.raises(InputRefused, match="3 bytes where the manifest says 4"):
+        artifacts.open_artifact(published)
+    (published / "serving/more.bin").unlink()
+    with pytest.raises(InputRefused, match="missing"):
+        artifacts.open_artifact(published)
+
+
+HOSTILE: list[tuple[str, Any, str]] = [
+    ("format", 2, "format"),
+    ("format", True, "format"),
+    ("key", "AB" * 32, "key"),
+    ("key", "ab", "key"),
+    ("kind", "pickle", "kind"),
+    ("stage", [], "stage"),
+    ("stage", {"name": "x", "version": 1}, "stage.parameters"),
+    ("parent", {"stage": "x", "key": 1}, "parent.key"),
+    ("files", {"../x": {"bytes": 1, "sha256": KEY}}, "files"),
+    ("files", {"/etc/passwd": {"bytes": 1, "sha256": KEY}}, "files"),
+    ("files", {"a\\b": {"bytes": 1, "sha256": KEY}}, "files"),
+    ("files", {"model.safetensors": {"bytes": "1", "sha256": KEY}}, "bytes"),
+    ("files", {}, "files"),
+    ("techniques", [1], "techniques"),
+    ("breakdown", {"bytes": 3, "components": []}, "breakdown"),
+    ("breakdown", {"bytes": 0, "components": [{"name": "x"}]}, "breakdown"),
+    ("inputs", {"a": 1}, "inputs"),
+    ("seed", 1.5, "seed"),
+    ("seconds", "1", "seconds"),
+    ("surprise", 1, "surprise"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "named"), HOSTILE)
+def test_hostile_manifests_are_refused_by_field(
+    published: Path, field: str, value: Any, named: str
+) -> None:
+    path = published / "manifest.json"
+    raw = json.loads(path.read_text())
+    raw[field] = value
+    path.write_text(json.dumps(raw))
+    with pytest.raises(InputRefused, match=r"manifest\.json") as caught:
+        artifacts.open_artifact(published)
+    assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "[" * 100_000, '{"format": 1}', "\0\xff", "1" * 5000]
+)
+def test_manifests_that_are_none(published: Path, text: str) -> None:
+    (published / "manifest.json").write_text(text)
+    with pytest.raises(InputRefused, match="manifest"):
+        artifacts.open_artifact(published)
+
+
+def test_every_field_is_needed(published: Path) -> None:
+    path = published / "manifest.json"
+    raw = json.loads(path.read_text())
+    for field in raw:
+        path.write_text(json.dumps({key: value for key, value in raw.items() if key != field}))
+        with pytest.raises(InputRefused, match=field):
+            artifacts.open_artifact(published)
+
+
+def test_a_users_folder_and_file_are_left_alone(tmp_path: Path) -> None:
+    partial = a_partial(tmp_path / "x.partial")
+    mine = tmp_path / "x"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match="no artifact of ours"):
+        artifacts.publish(partial, mine, a_manifest(partial))
+    (mine / "manifest.json").write_text('{"name": "a web app"}')
+    with pytest.raises(UsageError, match="no artifact of ours"):
+        artifacts.publish(partial, mine, a_manifest(partial))
+    assert (mine / "thesis.txt").read_text() == "years of work"
+    with pytest.raises(UsageError, match="a file is there"):
+        artifacts.check_replaceable(mine / "thesis.txt")
+
+
+def test_an_artifact_of_ours_is_replaced_whole(published: Path) -> None:
+    partial = a_partial(published.with_name("x.partial"), b"newer")
+    artifacts.publish(partial, published, a_manifest(partial, key="ef" * 32))
+    assert artifacts.open_artifact(published).key == "ef" * 32
+    assert [path.name for path in published.parent.iterdir()] == ["x"]
+
+
+def test_the_final_name_is_absent_or_complete_at_every_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stop at each fsync, replace and rename in turn: what has the final name always verifies."""
+    operations = 0
+    limit = 0
+
+    class Killed(BaseException):
+        pass
+
+    def counted(real: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal operations
+            operations += 1
+            if operations == limit:
+                raise Killed
+            return real(*arguments, **named)
+
+        return call
+
+    for name in ("fsync", "replace", "rename"):
+        monkeypatch.setattr(os, name, counted(getattr(os, name)))
+    finished = False
+    while not finished:
+        limit += 1
+        operations = 0
+        folder = tmp_path / str(limit)
+        partial = a_partial(folder / "x.partial")
+        try:
+            artifacts.publish(partial, folder / "x", a_manifest(partial))
+            finished = True
+        except Killed:
+            pass
+        if (folder / "x").exists():
+            artifacts.open_artifact(folder / "x")
+    assert limit > 8
+
+
+def test_sources(published: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.safetensors"
+    bare.write_bytes(safetensors_bytes(b"x"))
+    found = artifacts.open_source(bare)
+    assert found.manifest is None
+    assert found.key == found.digest == artifacts.file_digest(bare)
+    assert artifacts.open_source(published).key == KEY
+    with pytest.raises(UsageError, match="no such file"):
+        artifacts.open_source(tmp_path / "nowhere")
+    (tmp_path / "x.txt").write_text("x")
+    with pytest.raises(InputRefused, match="not a model file"):
+        artifacts.open_source(tmp_path / "x.txt")
+    with pytest.raises(InputRefused, match="not a finished artifact"):
+        artifacts.open_source(tmp_path)
+
+
+def test_path_digest_sees_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    first = artifacts.path_digest(tmp_path)
+    (tmp_path / "a").write_text("2")
+    second = artifacts.path_digest(tmp_path)
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert len({first, second, artifacts.path_digest(tmp_path)}) == 3
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from hcompress.lock import hold
+with hold(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_second_run_is_told_who_holds_the_folder(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(lock)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with (
+            pytest.raises(EnvironmentFailed, match=f"process {process.pid} on .+ since 20"),
+            hold(lock),
+        ):
+            pass
+    finally:
+        process.kill()
+        process.wait()
+    with hold(lock):  # a killed holder holds nothing
+        assert json.loads(lock.read_text())["pid"] == os.getpid()
+    assert not lock.exists()
+
+
+def test_a_forked_worker_does_not_keep_the_lock(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    reader, writer = os.pipe()
+    with hold(lock):
+        child = os.fork()
+        if child == 0:
+            os.close(writer)
+            os.read(reader, 1)  # outlive the parent's hold
+            os._exit(0)
+    with hold(lock):
+        pass
+    os.close(writer)
+    os.waitpid(child, 0)
+    os.close(reader)
