@@ -1,0 +1,46 @@
+"""The documentation of the stages, from their dataclasses: it cannot say anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from hcompress.parameters import Parameter, describe
+from hcompress.reports.table1 import markdown_text
+from hcompress.stages.base import Kind, Stage
+
+_HEAD = """\
+# Stages
+
+A stage turns one finished artifact folder into another. Its parameters are keys of a recipe's
+`[[stages]]` table and, with dashes, options of the command of the same name. Every stage command
+also takes `--out`, `--seed`, `--threads`, `--force` and `--json`.
+
+This page is written by `hcompress stages --markdown`.
+"""
+
+
+def stages_markdown(kinds: Iterable[type[Stage]]) -> str:
+    """One page: a section a stage, a row a parameter."""
+    return "\n".join([_HEAD, *(block for kind in kinds for block in _stage(kind))])
+
+
+def _stage(kind: type[Stage]) -> Iterator[str]:
+    takes = "data alone" if kind.consumes is Kind.NOTHING else f"a {kind.consumes}"
+    yield f"## {kind.name}\n"
+    yield f"{_sentence(kind.summary)} Takes {takes}, makes a {kind.produces}.\n"
+    rows = [_row(spec) for spec in describe(kind)]
+    if rows:
+        yield "| key | type | default | meaning |\n| --- | --- | --- | --- |"
+        yield "\n".join(rows) + "\n"
+    else:
+        yield "It has no parameters.\n"
+
+
+def _sentence(text: str) -> str:
+    return markdown_text(text[:1].upper() + text[1:].rstrip(".")) + "."
+
+
+def _row(spec: Parameter) -> str:
+    kind = ", ".join(part for part in (spec.type_text, spec.bounds_text) if part)
+    cells = (kind, spec.default_text, spec.param.help)
+    return f"| `{spec.name}` | " + " | ".join(markdown_text(cell) for cell in cells) + " |"
