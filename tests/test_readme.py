@@ -143,6 +143,14 @@ def test_documented_specs_are_specs() -> None:
         make_spec(tomllib.loads(block), ROOT)
 
 
+def test_every_package_of_the_tree_is_distributed() -> None:
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    listed = set(tool["setuptools"]["packages"]) - {"hcompress.recipes"}
+    inits = (ROOT / "hcompress").rglob("__init__.py")
+    found = {".".join(path.parent.relative_to(ROOT).parts) for path in inits}
+    assert listed == found
+
+
 def _names(requirements: list[str]) -> set[str]:
     found = (re.match(r"[A-Za-z0-9._-]+", line) for line in requirements)
     return {re.sub(r"[-_.]+", "-", match[0]).lower() for match in found if match}
