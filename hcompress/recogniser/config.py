@@ -44,7 +44,7 @@ class Weights(StrEnum):
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes the backbone's input: fitted to height x width, then (x/255-mean)/std."""
+    """How an image becomes the input: fitted to height x width, then (x / 255 - mean) / std."""
 
     height: int = 48
     width: int = 160

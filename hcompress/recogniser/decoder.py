@@ -29,7 +29,8 @@ class Attention(nn.Module):
 
     def split(self, x: Tensor) -> Tensor:
         """[N, T, d] -> [N, H, T, d/H]."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        count, steps, width = x.shape
+        return x.reshape(count, steps, self.heads, width // self.heads).transpose(1, 2)
 
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[N, T, d] -> keys and values, each [N, H, T, d/H]."""

@@ -36,9 +36,7 @@ class ConvNorm(nn.Module):
     ) -> None:
         super().__init__()
         padding = kernel // 2
-        self.conv = nn.Conv2d(
-            inputs, outputs, kernel, stride, padding, groups=groups, bias=folded
-        )
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=folded)
         self.norm: nn.Module = nn.Identity() if folded else Normalise(outputs)
         self.activation = activation if activation is not None else nn.Identity()
 

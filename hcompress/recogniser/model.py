@@ -37,9 +37,7 @@ class Recogniser(nn.Module):
         self.vocabulary = vocabulary
         folded = config.batch_norm is BatchNorm.FOLDED
         family = {Backbone.MOBILENET_V2: MobileNetV2, Backbone.RESNET31: ResNet31}
-        self.backbone = family[config.backbone](
-            config.width, config.backbone_width, folded=folded
-        )
+        self.backbone = family[config.backbone](config.width, config.backbone_width, folded=folded)
         self.decoder = Decoder(config)
         self.embedding = build_embedding(config, vocabulary)
         self.classifier = build_classifier(config, vocabulary)
@@ -99,7 +97,11 @@ class Recogniser(nn.Module):
         """Zeros [D, N, H, T, d/H]: one decoding's key cache, or its value cache."""
         config = self.config
         return torch.zeros(
-            config.depth, count, config.heads, config.max_steps, config.width // config.heads,
+            config.depth,
+            count,
+            config.heads,
+            config.max_steps,
+            config.width // config.heads,
             device=self.memory_positions.device,
         )
 
@@ -118,7 +120,10 @@ class Recogniser(nn.Module):
             features, keys, values = self.decoder.step(
                 self.embed(last, signs),
                 torch.tensor(position, device=memory.device),
-                keys, values, cross_keys, cross_values,
+                keys,
+                values,
+                cross_keys,
+                cross_values,
             )
             ids, chances = self.rank(self.scores(features, signs), candidates)
             ids = torch.where(ended[:, None], PAD, ids)
@@ -128,9 +133,7 @@ class Recogniser(nn.Module):
             ended = ended | (last == EOS)
             if bool(ended.all()):
                 break
-        return Decoded(
-            torch.stack([i for i, _ in steps], 1), torch.stack([p for _, p in steps], 1)
-        )
+        return Decoded(torch.stack([i for i, _ in steps], 1), torch.stack([p for _, p in steps], 1))
 
     def rank(self, scores: Tensor, candidates: int) -> tuple[Tensor, Tensor]:
         """scores [..., V] -> the best ids [..., k] and their probabilities, ties to the lowest."""

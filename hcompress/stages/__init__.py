@@ -1,1 +1,29 @@
+"""The stages, by the name that recipes and the command line use. Importing this loads no torch."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from hcompress.stages.base import Stage
+from hcompress.stages.codebook import MakeCodebook
+from hcompress.stages.finetune import Finetune
+from hcompress.stages.half import Half
+from hcompress.stages.initialise import Initialise
+from hcompress.stages.replace_head import ReplaceHead
+from hcompress.stages.slim_decoder import SlimDecoder
+from hcompress.stages.swap_backbone import SwapBackbone
+from hcompress.stages.train import Train
+
+_IN_ORDER: tuple[type[Stage], ...] = (
+    Train,
+    Initialise,
+    SwapBackbone,
+    MakeCodebook,
+    ReplaceHead,
+    SlimDecoder,
+    Finetune,
+    Half,
+)
+
+STAGES: Mapping[str, type[Stage]] = MappingProxyType({stage.name: stage for stage in _IN_ORDER})

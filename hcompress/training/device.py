@@ -24,7 +24,7 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def launch(precision: Precision, threads: int) -> Fabric:
+def launch(precision: Precision, threads: int, accelerator: str = "auto") -> Fabric:
     """Fabric for this process: alone, or one of torchrun's."""
     from lightning_fabric import Fabric
 
@@ -32,7 +32,7 @@ def launch(precision: Precision, threads: int) -> Fabric:
     torch.set_num_threads(threads)
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     fabric = Fabric(
-        accelerator="auto",
+        accelerator=accelerator,
         devices=local,
         num_nodes=max(1, world_size() // local),
         strategy="ddp" if world_size() > 1 else "auto",

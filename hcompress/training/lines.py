@@ -15,7 +15,7 @@ from hcompress.recogniser.config import Classifier
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.vocabulary import BOS, EOS, PAD, UnknownCharacter, Vocabulary
 from hcompress.training.loop import Loss
-from hcompress.training.losses import feature_loss, hinge_loss, softmax_loss
+from hcompress.training.losses import answer_loss, feature_loss, hinge_loss, softmax_loss
 
 if TYPE_CHECKING:
     from hcompress.data.batches import Batch
@@ -97,13 +97,20 @@ class LineTrainer(nn.Module):
     """
 
     def __init__(
-        self, student: Recogniser, teacher: Recogniser | None, aim: Aim, *, share_memory: bool
+        self,
+        student: Recogniser,
+        teacher: Recogniser | None,
+        aim: Aim,
+        *,
+        encode_once: bool = False,
+        frozen_backbone: bool = False,
     ) -> None:
         super().__init__()
         self.student = student
         self.aim = aim
-        self.share_memory = share_memory
+        self.encode_once = encode_once
         """Student and teacher have the same frozen backbone: encode once for both."""
+        self.frozen_backbone = frozen_backbone
         self._teacher = [teacher]  # in a list, so that it is no submodule
         signs = student.code_signs()
         self.register_buffer("signs", signs, persistent=False)
@@ -112,10 +119,7 @@ class LineTrainer(nn.Module):
         """uint8 [N, H, W, C], [N, T], [N, T] -> the summed loss."""
         student, aim = self.student, self.aim
         signs = self.signs if isinstance(self.signs, Tensor) else None
-        if self.share_memory:
-            with torch.no_grad():
-                memory = student.encode(images)
-        else:
+        with torch.set_grad_enabled(not self.frozen_backbone):
             memory = student.encode(images)
         features = student.features(memory, inputs, signs)
         logits = student.classifier(features)
@@ -126,10 +130,18 @@ class LineTrainer(nn.Module):
             loss = softmax_loss(logits, targets, aim.smoothing)
         teacher = self._teacher[0]
         if teacher is not None and aim.distil > 0:
+            # Features of another width can't be compared; the answers can.
+            comparable = teacher.config.width == student.config.width
             with torch.no_grad():
-                seen = memory if self.share_memory else teacher.encode(images)
+                seen = memory if self.encode_once else teacher.encode(images)
                 wanted = teacher.features(seen, inputs, teacher.code_signs())
-            loss = loss + aim.distil * feature_loss(features, wanted, targets)
+                answers = None if comparable else teacher.classifier(wanted)
+            pull = (
+                feature_loss(features, wanted, targets)
+                if answers is None
+                else answer_loss(logits, answers, targets)
+            )
+            loss = loss + aim.distil * pull
         return loss
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:

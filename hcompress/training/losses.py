@@ -41,3 +41,14 @@ def feature_loss(features: Tensor, wanted: Tensor, targets: Tensor) -> Tensor:
     """
     distance = (features.float() - wanted.float()).square().mean(-1)
     return (distance * (targets != PAD)).sum()
+
+
+def answer_loss(logits: Tensor, wanted: Tensor, targets: Tensor) -> Tensor:
+    """Kullback-Leibler divergence from the teacher's answers, summed over targets.
+
+    logits, wanted [N, T, V]; targets [N, T].
+    """
+    mine = torch.log_softmax(logits.float(), dim=-1)
+    theirs = torch.log_softmax(wanted.float(), dim=-1)
+    divergence = (theirs.exp() * (theirs - mine)).sum(-1)
+    return (divergence * (targets != PAD)).sum()

@@ -1,0 +1,89 @@
+"""Making a codebook from a teacher: the work of the `codebook` stage."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hcompress.codes.codebook import (
+    Repairs,
+    column_bits,
+    pack,
+    random_bits,
+    separate,
+    voted_bits,
+)
+from hcompress.codes.file import Codebook
+from hcompress.codes.report import codebook_report
+from hcompress.codes.votes import Votes, random_projection
+from hcompress.errors import UsageError
+from hcompress.recogniser.heads import SoftmaxClassifier
+from hcompress.stages.codebook import MakeCodebook, Method
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hcompress.recogniser.checkpoint import Checkpoint
+    from hcompress.stages.base import Env
+
+
+def make_codebook(
+    stage: MakeCodebook, teacher: Checkpoint, env: Env
+) -> tuple[Codebook, dict[str, Any]]:
+    """The codebook and its figures."""
+    if stage.code_length % 8:
+        raise UsageError(f"code_length {stage.code_length} must be a multiple of 8")
+    classifier = teacher.model.classifier
+    if not isinstance(classifier, SoftmaxClassifier):
+        raise UsageError("codes are made from a softmax recogniser; this one has none")
+    size = len(teacher.vocabulary)
+    projection = random_projection(teacher.config.width, stage.code_length, env.seed)
+    columns = classifier.weight.detach().numpy()
+    votes: Votes | None = None
+    shares: list[int] = []
+    if stage.method is Method.LSH:
+        votes, shares = _vote(stage, teacher, projection, env)
+        bits, repairs = voted_bits(votes, column_bits(columns, projection))
+    elif stage.method is Method.COLUMNS:
+        bits, repairs = column_bits(columns, projection), Repairs(0, (), (), ())
+    else:
+        bits = random_bits(size, stage.code_length, env.seed)
+        repairs = Repairs(0, (), (), ())
+    sure = votes.margins() if votes is not None else np.zeros(bits.shape)
+    bits, collisions = separate(bits, sure)
+    repairs = replace(repairs, collisions=collisions)
+    codebook = Codebook(pack(bits), projection)
+    report = codebook_report(codebook.codes, votes, repairs, teacher.vocabulary)
+    return codebook, {"method": stage.method.value, "images_per_process": shares, **report}
+
+
+def _vote(
+    stage: MakeCodebook, teacher: Checkpoint, projection: NDArray[np.float32], env: Env
+) -> tuple[Votes, list[int]]:
+    """Votes over all processes, and how many images each one took."""
+    from hcompress.codes.features import count_votes, sum_over_processes
+    from hcompress.data.batches import batches, shard
+    from hcompress.data.source import open_data
+    from hcompress.training.device import launch
+    from hcompress.training.precision import Precision
+
+    if stage.data is None:
+        raise UsageError("method = lsh needs data; or take method = columns, which needs none")
+    # Codes must be the same bytes everywhere, so always float32 on the CPU's fixed threads.
+    fabric = launch(Precision.FP32, env.threads, accelerator="cpu")
+    source = open_data(stage.data)
+    count = min(stage.images, len(source))
+    shares = [
+        len(shard(range(count), rank, fabric.world_size, stage.batch))
+        for rank in range(fabric.world_size)
+    ]
+    mine = shard(range(count), fabric.global_rank, fabric.world_size, stage.batch)
+    env.progress.start("codebook", len(mine))
+    feed = batches(source, mine, stage.batch, teacher.config.preprocessing, stage.workers)
+    votes = count_votes(teacher, projection, feed, stage.unknown, env.progress)
+    env.progress.finish()
+    for rank, images in enumerate(shares):
+        env.progress.say(f"codebook: process {rank} of {len(shares)}: {images} images")
+    return sum_over_processes(votes), shares

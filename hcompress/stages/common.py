@@ -1,0 +1,65 @@
+"""Parameters that several stages share: a recogniser's shape, and training on lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from hcompress.recogniser.config import Backbone, RecogniserConfig
+from hcompress.recogniser.vocabulary import UnknownCharacter
+from hcompress.stages.base import Param
+from hcompress.training.precision import Precision
+
+Width = Annotated[int, Param("features d of encoder and decoder", 4, 4096)]
+FfnWidth = Annotated[int, Param("hidden features of the feed-forward networks", 4, 16384)]
+BackboneWidth = Annotated[float, Param("multiplies the backbone's channels", 0.01, 8)]
+Lines = Param("lines to train on: LMDB, label file or rendered-text spec", data=True)
+Charset = Annotated[Path, Param("UTF-8 file of the characters, in order of their ids", data=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What a new softmax recogniser looks like."""
+
+    family: Annotated[Backbone, Param("the backbone")] = Backbone.MOBILENET_V2
+    backbone_width: BackboneWidth = 1.0
+    width: Width = 256
+    ffn_width: FfnWidth = 1024
+    heads: Annotated[int, Param("attention heads", 1, 64)] = 8
+    depth: Annotated[int, Param("decoder layers", 1, 24)] = 3
+    max_steps: Annotated[int, Param("characters of the longest line, and one", 2, 256)] = 25
+
+    def config(self) -> RecogniserConfig:
+        """The shape these parameters ask for."""
+        return RecogniserConfig(
+            backbone=self.family,
+            backbone_width=self.backbone_width,
+            width=self.width,
+            ffn_width=self.ffn_width,
+            heads=self.heads,
+            depth=self.depth,
+            max_steps=self.max_steps,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineTraining:
+    """How a training stage goes through its lines."""
+
+    validation: Annotated[
+        Path | None, Param("lines that judge it while it trains and fit its confidence", data=True)
+    ] = None
+    steps: Annotated[int, Param("training steps on lines", 0)] = 1000
+    batch: Annotated[int, Param("lines a step, over all processes", 1)] = 64
+    learning_rate: Annotated[float, Param("peak rate", 0)] = 1e-3
+    smoothing: Annotated[float, Param("label smoothing, for a softmax classifier", 0, 0.5)] = 0.02
+    validate_every: Annotated[int, Param("steps between validations; 0 for none", 0)] = 250
+    validation_images: Annotated[int, Param("validation lines read each time", 1)] = 256
+    patience: Annotated[int, Param("validations without a gain before stopping; 0: never", 0)] = 0
+    snapshot_every: Annotated[int, Param("steps between snapshots", 1)] = 200
+    unknown: Annotated[UnknownCharacter, Param("what an unknown character in a label does")] = (
+        UnknownCharacter.REFUSE
+    )
+    precision: Annotated[Precision, Param("arithmetic of the training")] = Precision.AUTO
+    workers: Annotated[int, Param("processes that prepare images; they never change them", 0)] = 1

@@ -1,0 +1,41 @@
+"""`finetune`: hinge loss (Eq. 6), and the teacher's features as a second target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from hcompress.stages.base import Env, Kind, Param
+from hcompress.stages.common import Lines, LineTraining
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetune(LineTraining):
+    """Train a changed recogniser until it reads again."""
+
+    data: Annotated[Path, Lines]
+    backbone_rate: Annotated[
+        float, Param("the backbone's share of the rate; 0 keeps it as it is, and is faster", 0, 1)
+    ] = 0.0
+    margin: Annotated[float, Param("threshold of the hinge loss, theta in Eq. 6", 0)] = 1.0
+    distil: Annotated[float, Param("weight of the distance to the teacher's features", 0)] = 1.0
+    patience: Annotated[int, Param("validations without a gain before stopping; 0: never", 0)] = 4
+
+    name: ClassVar[str] = "finetune"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "train a changed recogniser with hinge loss and distillation"
+    consumes: ClassVar[Kind] = Kind.CHECKPOINT
+    produces: ClassVar[Kind] = Kind.CHECKPOINT
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "lightning-fabric")
+
+    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+        from hcompress.recogniser.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
+        from hcompress.training.student import finetune
+
+        assert source is not None
+        before = load_checkpoint(source)
+        model, report = finetune(self, before, env)
+        save_checkpoint(out / MODEL_FILE, model, before.vocabulary, env.provenance)
+        return report

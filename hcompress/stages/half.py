@@ -1,0 +1,39 @@
+"""`half`: FP16 weights, batch normalisation folded into the convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from hcompress.stages.base import Env, Kind, Param
+
+
+@dataclass(frozen=True)
+class Half:
+    """Store every float in 16 bits, but for the islands named."""
+
+    fold_batch_norm: Annotated[bool, Param("make batch normalisation part of the convolutions")] = (
+        True
+    )
+    keep: Annotated[
+        tuple[str, ...], Param("prefixes of tensor names that stay FP32, where it was measured")
+    ] = ()
+
+    name: ClassVar[str] = "half"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "store weights as FP16"
+    consumes: ClassVar[Kind] = Kind.CHECKPOINT
+    produces: ClassVar[Kind] = Kind.CHECKPOINT
+    libraries: ClassVar[tuple[str, ...]] = ("torch",)
+
+    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+        from hcompress.recogniser.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
+        from hcompress.recogniser.halving import halved
+
+        assert source is not None
+        before = load_checkpoint(source)
+        model, islands, report = halved(before.model, self.keep, fold=self.fold_batch_norm)
+        save_checkpoint(out / MODEL_FILE, model, before.vocabulary, env.provenance, islands)
+        return report

@@ -1,0 +1,39 @@
+"""`initialise`: an untrained recogniser of a given shape, to see what its parts would weigh."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hcompress.stages.base import Env, Kind
+from hcompress.stages.common import Charset, Shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Initialise(Shape):
+    """Write an untrained softmax recogniser."""
+
+    charset: Charset
+
+    name: ClassVar[str] = "initialise"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "write an untrained recogniser, to see what its parts weigh"
+    consumes: ClassVar[Kind] = Kind.NOTHING
+    produces: ClassVar[Kind] = Kind.CHECKPOINT
+    libraries: ClassVar[tuple[str, ...]] = ("torch",)
+
+    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+        import torch
+
+        from hcompress.recogniser.checkpoint import MODEL_FILE, save_checkpoint
+        from hcompress.recogniser.model import Recogniser
+        from hcompress.recogniser.vocabulary import read_charset
+
+        assert source is None
+        vocabulary = read_charset(self.charset)
+        torch.manual_seed(env.seed)
+        model = Recogniser(self.config(), len(vocabulary))
+        save_checkpoint(out / MODEL_FILE, model, vocabulary, env.provenance)
+        return {"characters": len(vocabulary.characters)}

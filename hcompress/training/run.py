@@ -1,0 +1,84 @@
+"""The line phase that `train`, `finetune` and `swap-backbone` have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from hcompress.data.source import open_data
+from hcompress.recogniser.model import Recogniser
+from hcompress.recogniser.surgery import with_temperature
+from hcompress.training.lines import LineTrainer, line_accuracy, snapshot_file, step_batches
+from hcompress.training.loop import Schedule, Task, train
+from hcompress.training.temperature import fitted_temperature
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from hcompress.stages.base import Env
+    from hcompress.stages.common import LineTraining
+
+
+def train_lines(
+    label: str,
+    stage: LineTraining,
+    data: Path,
+    trainer: LineTrainer,
+    fabric: Fabric,
+    env: Env,
+    *,
+    freeze: tuple[str, ...] = (),
+    slower: tuple[tuple[str, float], ...] = (),
+) -> tuple[Recogniser, dict[str, Any]]:
+    """Train, then fit the confidence on the validation lines; returns the model in eval mode."""
+    model, vocabulary = trainer.student, trainer.aim.vocabulary
+    validation = open_data(stage.validation) if stage.validation is not None else None
+    schedule = Schedule(
+        stage.steps,
+        stage.batch,
+        stage.learning_rate,
+        validate_every=stage.validate_every if validation is not None else 0,
+        patience=stage.patience,
+        snapshot_every=stage.snapshot_every,
+    )
+    feed = step_batches(
+        open_data(data),
+        stage.batch,
+        stage.steps,
+        model.config.preprocessing,
+        stage.workers,
+        fabric.global_rank,
+        fabric.world_size,
+    )
+
+    def validate(_: torch.nn.Module) -> float:
+        assert validation is not None
+        return line_accuracy(model, vocabulary, validation, stage.validation_images, stage.batch)
+
+    task = Task(
+        label,
+        trainer,
+        trainer.loss,
+        feed,
+        validate if validation is not None else None,
+        freeze=freeze,
+        slower=slower,
+    )
+    state = train(task, schedule, fabric, snapshot_file(env.scratch, label), env.progress)
+    model = model.cpu().eval()
+    if validation is not None:
+        temperature = fitted_temperature(
+            model, vocabulary, validation, stage.validation_images, stage.batch
+        )
+        model = with_temperature(model, temperature)
+    return model, {
+        "processes": fabric.world_size,
+        "steps": state.step,
+        "images": state.step * stage.batch,
+        "best_step": state.best_step,
+        "stopped_early": state.stopped,
+        "temperature": model.config.temperature,
+        "curve": state.curve,
+    }

@@ -1,0 +1,70 @@
+"""Bringing a changed recogniser back: fine-tuning against labels and the teacher's features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from hcompress.errors import UsageError
+from hcompress.recogniser.checkpoint import Checkpoint, load_checkpoint
+from hcompress.recogniser.config import BatchNorm
+from hcompress.recogniser.model import Recogniser
+from hcompress.training.device import launch, resolve
+from hcompress.training.lines import Aim, LineTrainer
+from hcompress.training.run import train_lines
+
+if TYPE_CHECKING:
+    from hcompress.stages.base import Env
+    from hcompress.stages.finetune import Finetune
+
+BACKBONE = "student.backbone."
+
+
+def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser, dict[str, Any]]:
+    """The trained model, its confidence fitted on validation lines, and the figures."""
+    frozen = stage.backbone_rate == 0
+    if before.config.batch_norm is BatchNorm.FOLDED and not frozen:
+        raise UsageError("batch normalisation is folded: train the backbone before, not after")
+    fabric = launch(stage.precision, env.threads)
+    torch.manual_seed(env.seed)
+    student = before.model
+    teacher = _teacher(stage, before, env)
+    aim = Aim(before.vocabulary, stage.unknown, stage.smoothing, stage.margin, stage.distil)
+    shared = frozen and teacher is not None and same_backbone(student, teacher)
+    trainer = LineTrainer(student, teacher, aim, encode_once=shared, frozen_backbone=frozen)
+    if teacher is not None:
+        teacher.to(fabric.device)
+    model, figures = train_lines(
+        "finetune",
+        stage,
+        stage.data,
+        trainer,
+        fabric,
+        env,
+        freeze=(BACKBONE,) if frozen else (),
+        slower=((BACKBONE, stage.backbone_rate),),
+    )
+    precision = resolve(stage.precision).value
+    return model, {"precision": precision, "encoded_once": shared, **figures}
+
+
+def _teacher(stage: Finetune, before: Checkpoint, env: Env) -> Recogniser | None:
+    if stage.distil == 0:
+        return None
+    if env.teacher is None:
+        raise UsageError("distil asks for a teacher; name one with --teacher, or set distil = 0")
+    teacher = load_checkpoint(env.teacher)
+    if teacher.vocabulary != before.vocabulary:
+        raise UsageError(f"{env.teacher}: the teacher's charset is another one")
+    return teacher.model.requires_grad_(False)
+
+
+def same_backbone(student: Recogniser, teacher: Recogniser) -> bool:
+    """Whether both backbones hold the same tensors, so that one encoding serves both."""
+    mine, theirs = student.backbone.state_dict(), teacher.backbone.state_dict()
+    return (
+        student.config.preprocessing == teacher.config.preprocessing
+        and mine.keys() == theirs.keys()
+        and all(torch.equal(mine[name], theirs[name]) for name in mine)
+    )

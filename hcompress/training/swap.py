@@ -1,0 +1,68 @@
+"""Distilling a recogniser into one with another backbone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from hcompress.errors import UsageError
+from hcompress.recogniser.checkpoint import Checkpoint
+from hcompress.recogniser.config import BatchNorm, Classifier, Embedding
+from hcompress.recogniser.model import Recogniser
+from hcompress.training.device import launch, resolve
+from hcompress.training.lines import Aim, LineTrainer
+from hcompress.training.run import train_lines
+
+if TYPE_CHECKING:
+    from hcompress.stages.base import Env
+    from hcompress.stages.swap_backbone import SwapBackbone
+
+
+def new_student(stage: SwapBackbone, before: Checkpoint, seed: int) -> Recogniser:
+    """The recogniser with the new backbone; tensors whose shapes agree are the teacher's."""
+    config = before.config
+    if config.classifier is not Classifier.SOFTMAX or config.embedding is not Embedding.LEARNED:
+        raise UsageError("swap-backbone comes before replace-head: give it a softmax recogniser")
+    torch.manual_seed(seed)
+    student = Recogniser(
+        replace(
+            config,
+            backbone=stage.family,
+            backbone_width=stage.backbone_width,
+            width=stage.width,
+            ffn_width=stage.ffn_width,
+            batch_norm=BatchNorm.LIVE,
+            temperature=1.0,
+        ),
+        len(before.vocabulary),
+    )
+    if student.config == config:
+        raise UsageError("swap-backbone: the recogniser has this backbone already")
+    old, new = before.model.state_dict(), student.state_dict()
+    kept = {
+        name: old[name]
+        for name in new
+        if not name.startswith("backbone.") and name in old and old[name].shape == new[name].shape
+    }
+    student.load_state_dict(new | kept)
+    return student
+
+
+def swap_backbone(
+    stage: SwapBackbone, before: Checkpoint, env: Env
+) -> tuple[Recogniser, dict[str, Any]]:
+    """The student after distillation, and the figures."""
+    student = new_student(stage, before, env.seed)
+    if not stage.steps:
+        return student.eval(), {"steps": 0, "trained": False}
+    if stage.data is None:
+        raise UsageError("swap-backbone: steps > 0 needs data; or set steps = 0")
+    fabric = launch(stage.precision, env.threads)
+    student = student
+    teacher = before.model.requires_grad_(False).to(fabric.device)
+    aim = Aim(before.vocabulary, stage.unknown, stage.smoothing, distil=stage.distil)
+    trainer = LineTrainer(student, teacher, aim)
+    model, figures = train_lines("swap-backbone", stage, stage.data, trainer, fabric, env)
+    return model, {"precision": resolve(stage.precision).value, "trained": True, **figures}

@@ -1,0 +1,66 @@
+"""Fitting the confidence temperature: what makes softmax and Hamming confidences comparable.
+
+A score is a logit or minus a Hamming distance; divided by the temperature and put through a
+softmax it is a probability. The temperature is the one under which labelled validation lines
+are most likely, so that among answers given with 0.9 some nine of ten should be right.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from hcompress.recogniser.model import Recogniser
+from hcompress.recogniser.vocabulary import PAD, UnknownCharacter, Vocabulary
+from hcompress.training.lines import targets_of
+
+if TYPE_CHECKING:
+    from hcompress.data.source import DataSource
+
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+@torch.inference_mode()
+def fitted_temperature(
+    model: Recogniser, vocabulary: Vocabulary, validation: DataSource, images: int, batch: int
+) -> float:
+    """The temperature with the least negative log-likelihood of the validation targets."""
+    from hcompress.data.batches import batches
+
+    signs = model.code_signs()
+    scores: list[Tensor] = []
+    wanted: list[Tensor] = []
+    count = min(images, len(validation))
+    for cut in batches(validation, range(count), batch, model.config.preprocessing):
+        inputs, targets = targets_of(
+            cut.texts, vocabulary, model.config.max_steps, UnknownCharacter.SKIP_LINE
+        )
+        device = model.memory_positions.device
+        memory = model.encode(torch.from_numpy(cut.images).to(device))
+        features = model.features(memory, inputs.to(device), signs)
+        kept = targets.to(device) != PAD
+        scores.append(model.scores(features[kept], signs).double())
+        wanted.append(targets.to(device)[kept])
+    if not wanted:
+        return model.config.temperature
+    return _golden_section(torch.cat(scores), torch.cat(wanted))
+
+
+def _golden_section(scores: Tensor, wanted: Tensor) -> float:
+    """Minimise over log-temperature, where the likelihood has one peak."""
+
+    def cost(log_temperature: float) -> float:
+        scaled = scores / math.exp(log_temperature)
+        return float(torch.nn.functional.cross_entropy(scaled, wanted))
+
+    low, high = math.log(0.05), math.log(500.0)
+    for _ in range(40):
+        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+        if cost(left) <= cost(right):
+            high = right
+        else:
+            low = left
+    return round(math.exp((low + high) / 2), 6)
