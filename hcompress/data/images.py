@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,7 +56,11 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+        # Pillow warns of oddities it reads all the same; a reader of a million files can't act.
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(data), formats=FORMATS) as opened,
+        ):
             width, height = opened.size
             if width * height <= MAX_PIXELS:
                 return np.array(_to_rgb(opened), dtype=np.uint8)

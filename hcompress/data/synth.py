@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import lmdb
     import numpy as np
     from numpy.typing import NDArray
+    from PIL import ImageFont
 
     from hcompress.data.source import DataSource
     from hcompress.stages.base import Progress
@@ -201,7 +202,7 @@ def _sync(path: Path) -> None:
 
 def contact_sheet(source: DataSource, out: Path, rows: int = 16, columns: int = 6) -> None:
     """A PNG of the first samples, row by row, each with its text below: to be looked at."""
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     shown = min(len(source), rows * columns)
     if shown < 1 or columns < 1:
@@ -212,12 +213,35 @@ def contact_sheet(source: DataSource, out: Path, rows: int = 16, columns: int = 
     across, down = width + 6, height + 18
     sheet = Image.new("RGB", (across * min(columns, shown), down * -(-shown // columns)), "white")
     pen = ImageDraw.Draw(sheet)
-    caption = ImageFont.load_default(10)
     for place, sample in enumerate(samples):
         row, column = divmod(place, columns)
         sheet.paste(Image.fromarray(sample.image), (column * across, row * down))
-        pen.text((column * across + 2, row * down + height + 2), sample.text, "black", caption)
+        pen.text(
+            (column * across + 2, row * down + height + 2),
+            sample.text,
+            "black",
+            _caption(sample.text),
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + PARTIAL)
     sheet.save(partial, "PNG")
     partial.replace(out)
+
+
+CAPTION = 10
+"""Pixels an em."""
+
+
+def _caption(text: str) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """A font that has the text's characters, or Pillow's own, with boxes for what it lacks."""
+    from PIL import ImageFont
+
+    from hcompress.data.render.fonts import coverage, faces, font
+    from hcompress.data.render.spec import Split
+
+    if not text.isascii():
+        with contextlib.suppress(EnvironmentFailed):
+            for face in (*faces(Split.TRAIN, text), *faces(Split.UNSEEN, text)):
+                if coverage(face).issuperset(text):
+                    return font(face, CAPTION)
+    return ImageFont.load_default(CAPTION)

@@ -39,7 +39,9 @@ def photograph(
     if rng.random() < degradation.clutter:
         image += _ground(rng, shape, contrast, degradation.clutter) * (1 - soft)
     if rng.random() < degradation.uneven_light:
-        image *= _light(rng, shape, degradation.uneven_light)
+        # Where both clip to white, nothing is left to read: keep a third of the contrast.
+        most = (255 - 0.3 * contrast) / max(1.0, dark) - 1
+        image *= _light(rng, shape, degradation.uneven_light, most)
     if rng.random() < degradation.noise:
         image += _grain(rng, image.shape, degradation.noise, contrast)
     np.rint(image, out=image)
@@ -104,10 +106,12 @@ def _ground(
     return ground + drawn * np.float32(sign * rng.uniform(0, most))
 
 
-def _light(rng: np.random.Generator, shape: tuple[int, int], strength: float) -> Pixels:
-    """rows x columns of factors around 1."""
+def _light(
+    rng: np.random.Generator, shape: tuple[int, int], strength: float, most: float
+) -> Pixels:
+    """rows x columns of factors around 1, up to ``most`` above and below it."""
     field = _smooth(rng, shape, (2, 3))
-    return np.float32(1) + field * np.float32(rng.uniform(0, 0.45) * strength)
+    return np.float32(1) + field * np.float32(min(most, rng.uniform(0, 0.45) * strength))
 
 
 def _soften(

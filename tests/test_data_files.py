@@ -1,0 +1,373 @@
+"""LMDB and label files: round trips, and what is hostile or damaged is refused."""
+
+import io
+import os
+import pickle
+import random
+import struct
+import zlib
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from hcompress.data import open_data
+from hcompress.data.btree import BTree
+from hcompress.data.images import MAX_PIXELS, decode_image, read_image
+from hcompress.data.labels import LabelFileSource
+from hcompress.data.lmdb import LmdbSource
+from hcompress.errors import InputRefused, UsageError
+
+
+def png(seed: int = 0, size: tuple[int, int] = (20, 30)) -> bytes:
+    held = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(held, "PNG")
+    return held.getvalue()
+
+
+def make(folder: Path, entries: dict[bytes, bytes]) -> Path:
+    opened = lmdb.open(str(folder), map_size=64 * 2**20)
+    with opened as environment, environment.begin(write=True) as transaction:
+        for key, value in entries.items():
+            transaction.put(key, value)
+    (folder / "lock.mdb").unlink()
+    return folder
+
+
+def scene_text(folder: Path, count: int = 3, **changes: bytes | None) -> Path:
+    entries: dict[bytes, bytes | None] = {b"num-samples": b"%d" % count}
+    for number in range(1, count + 1):
+        entries[b"image-%09d" % number] = png(number)
+        entries[b"label-%09d" % number] = f"täxt {number}".encode()
+    entries |= {key.replace("_", "-").encode(): value for key, value in changes.items()}
+    return make(folder, {key: value for key, value in entries.items() if value is not None})
+
+
+def test_lmdb_reads_what_liblmdb_wrote(tmp_path: Path) -> None:
+    source = open_data(scene_text(tmp_path / "d", 40))
+    assert isinstance(source, LmdbSource)
+    assert len(source) == 40
+    for index in range(40):
+        assert source[index].text == f"täxt {index + 1}"
+        np.testing.assert_array_equal(source[index].image, decode_image(png(index + 1), "x"))
+    assert [path.name for path in (tmp_path / "d").iterdir()] == ["data.mdb"]
+    for index in (-1, 40):
+        with pytest.raises(IndexError):
+            source[index]
+
+
+def test_lmdb_travels_to_workers_opened_or_not(tmp_path: Path) -> None:
+    source = LmdbSource(scene_text(tmp_path / "d"))
+    source[0]
+    again = pickle.loads(pickle.dumps(source))
+    assert again[1].text == source[1].text
+    assert again.digest == source.digest
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.dictionaries(
+        st.binary(min_size=1, max_size=300), st.binary(max_size=20_000), min_size=1, max_size=60
+    ),
+    st.binary(min_size=1, max_size=300),
+)
+def test_btree_agrees_with_liblmdb(
+    tmp_path_factory: pytest.TempPathFactory, entries: dict[bytes, bytes], other: bytes
+) -> None:
+    folder = make(tmp_path_factory.mktemp("tree"), entries)
+    tree = BTree(folder / "data.mdb")
+    assert len(tree) == len(entries)
+    for key, value in entries.items():
+        assert tree.get(key) == value
+    assert tree.get(other) == entries.get(other)
+
+
+def test_btree_reads_many_keys_on_several_levels(tmp_path: Path) -> None:
+    entries = {b"%06d" % (7919 * n % 10**6): b"v%d" % n for n in range(20_000)}
+    tree = BTree(make(tmp_path / "d", entries) / "data.mdb")
+    for key in random.Random(1).sample(sorted(entries), 500):
+        assert tree.get(key) == entries[key]
+        assert tree.get(key + b"x") is None
+    assert tree.get(b"") is None
+    assert tree.get(b"\xff") is None
+
+
+def test_btree_after_deletions(tmp_path: Path) -> None:
+    folder = make(tmp_path / "d", {b"%04d" % n: bytes(500) for n in range(2000)})
+    opened = lmdb.open(str(folder), map_size=64 * 2**20)
+    with opened as environment, environment.begin(write=True) as transaction:
+        for number in range(0, 2000, 2):
+            transaction.delete(b"%04d" % number)
+    tree = BTree(folder / "data.mdb")
+    assert len(tree) == 1000
+    assert tree.get(b"0002") is None
+    assert tree.get(b"0003") == bytes(500)
+
+
+def test_empty_lmdb_is_no_scene_text(tmp_path: Path) -> None:
+    with pytest.raises(InputRefused, match="no num-samples"):
+        open_data(make(tmp_path / "d", {}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"num_samples": None}, "no num-samples"),
+        ({"num_samples": b"many"}, "num-samples is b'many'"),
+        ({"num_samples": b"0"}, "num-samples is b'0'"),
+        ({"num_samples": b"-3"}, "num-samples is b'-3'"),
+        ({"num_samples": b"9" * 400}, "num-samples is"),
+        ({"num_samples": b"4"}, "can't hold more than 3"),
+    ],
+)
+def test_wrong_counts_are_refused(tmp_path: Path, changes: dict[str, bytes], said: str) -> None:
+    with pytest.raises(InputRefused, match=said):
+        open_data(scene_text(tmp_path / "d", **changes))
+
+
+def test_wrong_entries_are_refused_by_name(tmp_path: Path) -> None:
+    folder = scene_text(
+        tmp_path / "d",
+        4,
+        image_000000001=b"\x89PNG broken",
+        label_000000002=b"\xff\xfe",
+        image_000000003=None,
+        spare=b"keeps the number of entries",
+    )
+    source = open_data(folder)
+    for index, said in enumerate(["image-000000001", "label-000000002: not UTF-8", "no image-00"]):
+        with pytest.raises(InputRefused, match=said):
+            source[index]
+    assert source[3].text == "täxt 4"
+
+
+def test_folders_and_suffixes_that_are_no_data(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such data"):
+        open_data(tmp_path / "nowhere")
+    with pytest.raises(InputRefused, match=r"without data\.mdb"):
+        open_data(tmp_path)
+    (tmp_path / "x.csv").write_text("")
+    with pytest.raises(UsageError, match="unknown kind"):
+        open_data(tmp_path / "x.csv")
+
+
+def exercise(folder: Path) -> None:
+    source = open_data(folder)
+    for index in range(min(len(source), 50)):
+        source[index]
+
+
+def test_every_truncation_is_refused(tmp_path: Path) -> None:
+    whole = (scene_text(tmp_path / "d", 12) / "data.mdb").read_bytes()
+    cut = tmp_path / "cut"
+    cut.mkdir()
+    for size in [0, 1, 15, 16, 167, 168, 4095, 4096, 8191, 8192, *range(9000, len(whole), 4001)]:
+        (cut / "data.mdb").write_bytes(whole[:size])
+        with pytest.raises(InputRefused):
+            exercise(cut)
+
+
+def test_cut_short_while_open(tmp_path: Path) -> None:
+    folder = scene_text(tmp_path / "d", 12)
+    source = open_data(folder)
+    os.truncate(folder / "data.mdb", 8192)
+    with pytest.raises(InputRefused, match="cut short"):
+        source[5]
+
+
+def test_flipped_bytes_are_refused_or_harmless(tmp_path: Path) -> None:
+    whole = (scene_text(tmp_path / "d", 12) / "data.mdb").read_bytes()
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    draw = random.Random(3)
+    refused = 0
+    for trial in range(600):
+        content = bytearray(whole)
+        # Headers, node tables and metas, where damage does most.
+        page = draw.randrange(len(whole) // 4096) * 4096
+        for _ in range(draw.choice((1, 1, 4))):
+            place = page + (draw.randrange(200) if trial % 2 else draw.randrange(4096))
+            content[place] = draw.randrange(256)
+        (bad / "data.mdb").write_bytes(content)
+        try:
+            exercise(bad)
+        except InputRefused:
+            refused += 1
+    assert refused > 50
+
+
+def test_a_page_that_is_its_own_child_ends(tmp_path: Path) -> None:
+    folder = make(tmp_path / "d", {b"%06d" % n: bytes(100) for n in range(2000)})
+    content = bytearray((folder / "data.mdb").read_bytes())
+    newer = 4096 * (content[16 + 152 - 24 : 16 + 152 - 16] < content[4096 + 144 : 4096 + 152])
+    (root,) = struct.unpack_from("<Q", content, newer + 16 + 24 + 48 + 40)
+    assert content[root * 4096 + 10] & 1, "a branch page"
+    count = (struct.unpack_from("<H", content, root * 4096 + 12)[0] - 16) // 2
+    for place in range(count):
+        (node,) = struct.unpack_from("<H", content, root * 4096 + 16 + 2 * place)
+        struct.pack_into("<HHH", content, root * 4096 + node, root, 0, 0)
+    (folder / "data.mdb").write_bytes(content)
+    with pytest.raises(InputRefused, match="deeper than"):
+        BTree(folder / "data.mdb").get(b"000001")
+
+
+def test_other_files_named_data_mdb(tmp_path: Path) -> None:
+    for content in (b"", b"x" * 100_000, os.urandom(9000)):
+        (tmp_path / "data.mdb").write_bytes(content)
+        with pytest.raises(InputRefused, match="not an LMDB"):
+            open_data(tmp_path)
+
+
+def test_duplicate_databases_are_refused(tmp_path: Path) -> None:
+    with lmdb.open(str(tmp_path / "d"), max_dbs=1) as environment:
+        other = environment.open_db(b"num-samples", dupsort=True)
+        with environment.begin(write=True) as transaction:
+            transaction.put(b"a", b"b", db=other)
+    with pytest.raises(InputRefused, match="duplicates"):
+        open_data(tmp_path / "d")
+
+
+# Label files
+
+
+def labelled(folder: Path, content: str | bytes) -> Path:
+    for number in (1, 2):
+        (folder / f"{number}.png").write_bytes(png(number))
+    path = folder / "labels.txt"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_label_files_read(tmp_path: Path) -> None:
+    path = labelled(tmp_path, "\ufeff1.png\tone\r\n\n  \n2.png\ta\tb \u2028c\n")
+    source = open_data(path)
+    assert [source[index].text for index in range(len(source))] == ["one", "a\tb \u2028c"]
+    np.testing.assert_array_equal(source[1].image, decode_image(png(2), "x"))
+    assert pickle.loads(pickle.dumps(source))[0].text == "one"
+
+
+def test_label_digest_is_of_contents(tmp_path: Path) -> None:
+    path = labelled(tmp_path, "1.png\tone\n2.png\ttwo\n")
+    digest = open_data(path).digest
+    path.write_text("./1.png\tone\n\n2.png\ttwo")
+    assert open_data(path).digest == digest
+    (tmp_path / "2.png").write_bytes(png(3))
+    assert open_data(path).digest != digest
+    path.write_text("1.png\tone\n2.png\ttoo")
+    assert open_data(path).digest != digest
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "lists no image"),
+        ("\n \n", "lists no image"),
+        ("1.png\tone\n2.png two\n", "line 2: no tab"),
+        ("1.png\t\n", "line 1: no text"),
+        ("\tone\n", "line 1: no usable path"),
+        ("a\0b.png\tone\n", "line 1: no usable path"),
+        (b"1.png\t\xff\n", "not UTF-8 at byte 6"),
+    ],
+)
+def test_wrong_label_files_are_refused(tmp_path: Path, content: str | bytes, said: str) -> None:
+    with pytest.raises(InputRefused, match=said):
+        open_data(labelled(tmp_path, content))
+
+
+def test_missing_and_broken_images_name_their_line(tmp_path: Path) -> None:
+    path = labelled(tmp_path, "1.png\tone\nno.png\ttwo\nlabels.txt\tthree\n")
+    source = LabelFileSource(path)
+    with pytest.raises(InputRefused, match=r"line 2: .*no\.png: no such image"):
+        source[1]
+    with pytest.raises(InputRefused, match=r"line 3: .*not a readable image"):
+        source[2]
+    with pytest.raises(InputRefused, match="line 2: "):
+        _ = source.digest
+
+
+# Images
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    held = io.BytesIO()
+    image.save(held, kind, **options)
+    return held.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF"])
+def test_formats_read_as_rgb(kind: str) -> None:
+    image = decode_image(saved(Image.new("RGB", (30, 20), (250, 10, 10)), kind), "x")
+    assert image.shape == (20, 30, 3)
+    assert image.dtype == np.uint8
+    assert image[0, 0, 0] > 200 > 60 > image[0, 0, 1]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
+def test_modes_read_as_rgb(mode: str) -> None:
+    kind = "TIFF" if mode == "CMYK" else "PNG"
+    assert decode_image(saved(Image.new(mode, (9, 7)), kind), "x").shape == (7, 9, 3)
+
+
+def test_sixteen_bits_are_scaled_and_transparency_is_white() -> None:
+    deep = Image.fromarray(np.full((4, 4), 0x8000, np.uint16))
+    assert (decode_image(saved(deep, "PNG"), "x") == 0x80).all()
+    clear = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    assert (decode_image(saved(clear, "PNG"), "x") == 255).all()
+
+
+def test_exif_turns_the_image() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = saved(Image.new("RGB", (30, 20)), "JPEG", exif=exif.tobytes())
+    assert decode_image(turned, "x").shape == (30, 20, 3)
+
+
+def test_what_is_no_image_is_refused_by_name() -> None:
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"
+    for data in (b"", b"hello", eps, png()[:60], saved(Image.new("RGB", (99, 99)), "JPEG")[:300]):
+        with pytest.raises(InputRefused, match=r"^here\.png: not a readable image"):
+            decode_image(data, "here.png")
+
+
+def test_damaged_images_are_refused_or_read() -> None:
+    draw = random.Random(5)
+    kinds = ["PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF"]
+    files = [saved(Image.new("RGB", (40, 30), (9, 99, 200)), kind) for kind in kinds]
+    told = []
+    for trial in range(1400):
+        content = bytearray(files[trial % len(files)])
+        for _ in range(draw.choice((1, 3))):
+            content[draw.randrange(len(content))] = draw.randrange(256)
+        try:
+            decode_image(bytes(content), "x")
+        except InputRefused as error:
+            told.append(str(error))
+    assert told
+    assert not any("\n" in line for line in told)
+
+
+def bomb(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        tail = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + tail
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+def test_pixel_bombs_are_refused_before_unpacking() -> None:
+    for width, height in ((MAX_PIXELS + 1, 1), (60_000, 60_000), (2**31 - 1, 2**31 - 1)):
+        with pytest.raises(InputRefused, match=r"^x: "):
+            decode_image(bomb(width, height), "x")
+
+
+def test_read_image_names_missing_files(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such image file"):
+        read_image(tmp_path / "no.png")
+    with pytest.raises(UsageError, match="no such image file"):
+        read_image(tmp_path)
