@@ -186,7 +186,7 @@ def test_flipped_bytes_are_refused_or_harmless(tmp_path: Path) -> None:
     bad.mkdir()
     draw = random.Random(3)
     refused = 0
-    for trial in range(600):
+    for trial in range(300):
         content = bytearray(whole)
         # Headers, node tables and metas, where damage does most.
         page = draw.randrange(len(whole) // 4096) * 4096
@@ -198,7 +198,7 @@ def test_flipped_bytes_are_refused_or_harmless(tmp_path: Path) -> None:
             exercise(bad)
         except InputRefused:
             refused += 1
-    assert refused > 50
+    assert refused > 25
 
 
 def test_a_page_that_is_its_own_child_ends(tmp_path: Path) -> None:
