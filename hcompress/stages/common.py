@@ -15,7 +15,7 @@ Width = Annotated[int, Param("features d of encoder and decoder", 4, 4096)]
 FfnWidth = Annotated[int, Param("hidden features of the feed-forward networks", 4, 16384)]
 BackboneWidth = Annotated[float, Param("multiplies the backbone's channels", 0.01, 8)]
 Lines = Param("lines to train on: LMDB, label file or rendered-text spec", data=True)
-Charset = Annotated[Path, Param("UTF-8 file of the characters, in order of their ids", data=True)]
+Charset = Annotated[Path, Param("UTF-8 file of the characters, in order of their ids")]
 
 
 @dataclass(frozen=True, kw_only=True)

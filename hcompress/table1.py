@@ -1,0 +1,164 @@
+"""The paper's Table 1, and Table 2's ResNet31 rows, as real files from the real stages.
+
+The recognisers are untrained: training changes what weights are, not what they weigh. The
+codes come from the softmax columns, which need no data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from hcompress.artifact import Artifact
+from hcompress.pipeline import StageOptions, run_stage
+from hcompress.recipe import packaged_folder
+from hcompress.recogniser.config import Backbone
+from hcompress.reports.table1 import Column, column
+from hcompress.stages.base import Stage
+from hcompress.stages.codebook import MakeCodebook, Method
+from hcompress.stages.half import Half
+from hcompress.stages.initialise import Initialise
+from hcompress.stages.onnx import OnnxStage
+from hcompress.stages.replace_head import ReplaceHead
+from hcompress.stages.slim_decoder import SlimDecoder
+from hcompress.stages.swap_backbone import SwapBackbone
+
+CHARSET: Final = "charsets/gbk21k.txt"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One artifact of the table: which stage makes it, and from which other artifact."""
+
+    label: str
+    stage: Stage
+    parent: str | None
+    title: str | None = None
+    """Its column's name; None for an artifact that is no column, such as a codebook's."""
+
+
+def steps(charset: Path, code_length: int) -> tuple[Step, ...]:
+    """Table 1's chain: one technique more at each column."""
+    codebook = MakeCodebook(method=Method.COLUMNS, code_length=code_length)
+    return (
+        Step("baseline", _baseline(charset), None, "Master (ResNet31)"),
+        Step("mobilenetv2", SwapBackbone(steps=0), "baseline", "MobileNetV2"),
+        Step("codebook", codebook, "mobilenetv2"),
+        Step("hamming-classifier", HC, "codebook", "Hamming Classifier"),
+        Step("hamming-embedding", HE, "hamming-classifier", "Hamming Embedding"),
+        Step("no-ffn", NO_FFN, "hamming-embedding", "No Feed-Forward"),
+        Step("shared-layers", SHARED, "no-ffn", "Cross-layer Parameter Sharing"),
+        Step("half", Half(), "shared-layers", "Half-Precision Float (FP16)"),
+    )
+
+
+def table2_steps(charset: Path, code_length: int) -> tuple[Step, ...]:
+    """Table 2's rows on ResNet31, which keep FP32."""
+    codebook = MakeCodebook(method=Method.COLUMNS, code_length=code_length)
+    return (
+        Step("baseline", _baseline(charset), None, "Master (ResNet31)"),
+        Step("resnet31-codebook", codebook, "baseline"),
+        Step("resnet31-hc", HC, "resnet31-codebook", "HC (ResNet31)"),
+        Step("resnet31-hc-he", HE, "resnet31-hc", "HC+HE (ResNet31)"),
+        Step("resnet31-noffn-ps", SlimDecoder(), "baseline", "NoFFN+PS (ResNet31)"),
+        Step("resnet31-all", SlimDecoder(), "resnet31-hc-he", "Hamming OCR (ResNet31)"),
+    )
+
+
+HC: Final = ReplaceHead(embedding=False)
+HE: Final = ReplaceHead(classifier=False)
+NO_FFN: Final = SlimDecoder(share_layers=False)
+SHARED: Final = SlimDecoder(remove_ffn=False)
+
+
+def _baseline(charset: Path) -> Initialise:
+    return Initialise(charset=charset, family=Backbone.RESNET31, width=512, ffn_width=2048)
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A column and the file it is the weight of."""
+
+    column: Column
+    path: Path
+
+    def to_dict(self, root: Path) -> dict[str, Any]:
+        return self.column.to_dict() | {"path": self.path.relative_to(root).as_posix()}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What was written."""
+
+    characters: int
+    columns: tuple[Weighed, ...]
+    table2: tuple[Weighed, ...]
+    onnx: Path
+
+    def to_dict(self, root: Path) -> dict[str, Any]:
+        """The command's JSON; paths are relative to ``root``."""
+        return {
+            "characters": self.characters,
+            "columns": [entry.to_dict(root) for entry in self.columns],
+            "table2": [entry.to_dict(root) for entry in self.table2],
+            "onnx": {
+                "bytes": self.onnx.stat().st_size,
+                "mib": self.onnx.stat().st_size / 2**20,
+                "path": self.onnx.relative_to(root).as_posix(),
+            },
+        }
+
+
+def build_tables(
+    root: Path,
+    options: StageOptions,
+    *,
+    charset: Path | None = None,
+    code_length: int = 512,
+    show: Callable[[tuple[Column, ...]], None] = lambda _: None,
+) -> Tables:
+    """Write every file of both tables under ``root``; finished ones are kept.
+
+    ``show`` is given Table 1's columns so far, after each of them.
+    """
+    chosen = charset if charset is not None else packaged_folder() / CHARSET
+    made: dict[str, Artifact] = {}
+    columns = _build(root, steps(chosen, code_length), made, options, show)
+    onnx = run_stage(OnnxStage(), made["half"], root / "onnx", options)
+    table2 = _build(root, table2_steps(chosen, code_length), made, options, lambda _: None)
+    return Tables(_characters(made["half"]), columns, table2, onnx.file)
+
+
+def _build(
+    root: Path,
+    chain: tuple[Step, ...],
+    made: dict[str, Artifact],
+    options: StageOptions,
+    show: Callable[[tuple[Column, ...]], None],
+) -> tuple[Weighed, ...]:
+    weighed: list[Weighed] = []
+    for step in chain:
+        parent = made[step.parent] if step.parent is not None else None
+        if step.label not in made:
+            made[step.label] = run_stage(step.stage, parent, root / step.label, options)
+        artifact = made[step.label]
+        if step.title is None:
+            continue
+        manifest = artifact.manifest
+        assert manifest is not None  # what a stage wrote has one
+        entry = column(step.title, manifest.techniques, manifest.breakdown)
+        weighed.append(Weighed(entry, artifact.file))
+        show(tuple(w.column for w in weighed))
+    return tuple(weighed)
+
+
+def _characters(artifact: Artifact) -> int:
+    from hcompress import sizes
+
+    metadata: Mapping[str, Any] | None = sizes.read_metadata(artifact.file)
+    assert metadata is not None
+    from hcompress.recogniser.vocabulary import unpack_charset
+
+    return len(unpack_charset(str(metadata["charset"])))
