@@ -46,7 +46,10 @@ _FOREIGN: tuple[tuple[str, frozenset[str]], ...] = (
          "positional", "position", "pos", "multihead", "query", "key", "value"))),
 )  # fmt: skip
 
-_FFN_MODULES = frozenset(("feed_forward", "feed_forward_norm"))
+# Ours, and what torch and others call the same thing in a "decoder.layers.N".
+_FFN_MODULES = frozenset(
+    ("feed_forward", "feed_forward_norm", "ffn", "mlp", "linear1", "linear2", "fc1", "fc2")
+)
 
 
 def group_of(tensor_name: str) -> str:

@@ -19,6 +19,7 @@ from hcompress.sizes.protowire import BYTES, VARINT, Field, Wire
 MAX_METADATA = 16 << 20
 MAX_NAME = 4096
 MAX_DIMS = 64
+MAX_TENSORS = 50_000
 # protobuf itself stops at 100 messages; a Loop in an If in a Loop has 12.
 MAX_NESTING = 60
 
@@ -90,6 +91,7 @@ class _Walk:
         self.external = ExternalData(path)
         self._wire = wire
         self._path = path
+        self._tensors = 0
 
     def model(self, size: int) -> None:
         """Walk the whole file, which must be one ModelProto with exactly one graph."""
@@ -126,6 +128,9 @@ class _Walk:
             self._enter(kind, item, hint, depth)
 
     def _tensor(self, outer: Field, hint: str) -> None:
+        self._tensors += 1
+        if self._tensors > MAX_TENSORS:
+            raise self._refused(f"has more than {MAX_TENSORS} tensors")
         tensor = _Tensor(name=hint)
         for item in self._wire.fields(outer.start, outer.end):
             self._tensor_field(tensor, item)

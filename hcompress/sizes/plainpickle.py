@@ -16,9 +16,9 @@ from hcompress.errors import InputRefused
 from hcompress.sizes.files import quoted
 from hcompress.sizes.torchtypes import GLOBALS, Global, StorageRef, TensorRef, rebuild
 
-# Some 30 operations and 250 bytes a tensor: room for 30,000 of them.
-MAX_BYTES = 8 << 20
-MAX_OPERATIONS = 1_000_000
+# Some 30 operations and 250 bytes a tensor: room for 15,000 of them.
+MAX_BYTES = 4 << 20
+MAX_OPERATIONS = 500_000
 
 _MARK = object()
 

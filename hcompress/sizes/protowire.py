@@ -15,7 +15,7 @@ from hcompress.sizes.files import read_exactly, shown
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 # An unrolled decoder of 3,500 nodes has some 60,000 fields.
-MAX_FIELDS = 1_500_000
+MAX_FIELDS = 600_000
 
 _WINDOW = 1 << 16
 _VARINT_MAX = 10
@@ -40,6 +40,7 @@ class Wire:
         self._stream = stream
         self._window = b""
         self._base = 0
+        self._covered = 0
         self._left = MAX_FIELDS
 
     def fields(self, start: int, end: int) -> Iterator[Field]:
@@ -50,21 +51,34 @@ class Wire:
             if self._left < 0:
                 raise self.refused(f"more than {MAX_FIELDS} fields")
             tag, position = self.varint(position, end)
-            number, wire = tag >> 3, tag & 7
-            value, payload, stop = self._payload(wire, position, end)
-            if not 0 < number < 1 << 29:
-                raise self.refused(f"field number {number} at byte {position}")
-            yield Field(number, wire, payload, stop, value)
-            position = stop
+            wire = tag & 7
+            if wire == BYTES:
+                length, position = self.varint(position, end)
+                field = Field(tag >> 3, wire, position, position + length, 0)
+                if length > end - position:
+                    raise self.refused(
+                        f"a field of {length} bytes at byte {position} runs past byte {end}: "
+                        "truncated?"
+                    )
+            elif wire == VARINT:
+                value, stop = self.varint(position, end)
+                field = Field(tag >> 3, wire, position, stop, value)
+            else:
+                field = self._fixed(tag, position, end)
+            if not 8 <= tag < 1 << 32:
+                raise self.refused(f"field number {tag >> 3} at byte {position}")
+            yield field
+            position = field.end
 
     def varint(self, position: int, end: int) -> tuple[int, int]:
         """The unsigned number at ``position`` and where it ends."""
         index = position - self._base
-        if not 0 <= index <= len(self._window) - _VARINT_MAX:
-            count = min(_WINDOW, self.size - position)
-            self._window = read_exactly(self._stream, position, count, self.path)
-            self._base, index = position, 0
+        if not 0 <= index < self._covered:
+            index = self._load(position)
         window = self._window
+        # Nearly every tag and length is one byte: this line is the walk's inner loop.
+        if position < end and window[index] < 0x80:
+            return window[index], position + 1
         value = shift = 0
         for byte in window[index : index + min(_VARINT_MAX, end - position)]:
             value |= (byte & 0x7F) << shift
@@ -72,6 +86,21 @@ class Wire:
             if byte < 0x80:
                 return value & 0xFFFF_FFFF_FFFF_FFFF, position + shift // 7
         raise self.refused(f"truncated or broken at byte {position}")
+
+    def _load(self, position: int) -> int:
+        """Move the window to ``position``; its index in there."""
+        count = min(_WINDOW, self.size - position)
+        self._window = read_exactly(self._stream, position, count, self.path)
+        self._base = position
+        # Up to here a whole varint lies in the window, or the file ends.
+        self._covered = count if position + count == self.size else count - _VARINT_MAX + 1
+        return 0
+
+    def _fixed(self, tag: int, position: int, end: int) -> Field:
+        width = {FIXED64: 8, FIXED32: 4}.get(tag & 7)
+        if width is None or width > end - position:
+            raise self.refused(f"truncated or broken at byte {position}")
+        return Field(tag >> 3, tag & 7, position, position + width, 0)
 
     def payload(self, field: Field, limit: int) -> bytes:
         """The bytes of a small field."""
@@ -89,20 +118,3 @@ class Wire:
     def refused(self, what: str) -> InputRefused:
         """The error to raise, naming the file."""
         return InputRefused(f"{shown(self.path)}: broken protobuf: {what}")
-
-    def _payload(self, wire: int, position: int, end: int) -> tuple[int, int, int]:
-        """Value, start and end of what follows a tag."""
-        if wire == VARINT:
-            value, stop = self.varint(position, end)
-            return value, position, stop
-        if wire == BYTES:
-            length, position = self.varint(position, end)
-            if length > end - position:
-                raise self.refused(
-                    f"a field of {length} bytes at byte {position} runs past byte {end}: truncated?"
-                )
-            return 0, position, position + length
-        width = {FIXED64: 8, FIXED32: 4}.get(wire)
-        if width is None or width > end - position:
-            raise self.refused(f"truncated or broken at byte {position}")
-        return 0, position, position + width

@@ -17,7 +17,8 @@ from hcompress.sizes.strictjson import strict_json
 
 # The format allows 100 MB, but JSON of that size can take gigabytes once parsed. A header
 # of a thousand tensors and a charset of 20,948 characters takes some 0.2 MiB.
-MAX_HEADER = 16 << 20
+MAX_HEADER = 8 << 20
+MAX_TENSORS = 50_000
 MAX_DIMS = 64
 
 BITS: dict[str, int] = {
@@ -43,6 +44,8 @@ def layout(path: Path) -> Layout:
     if not text.startswith(b"{") or not isinstance(header, dict):
         raise InputRefused(f"{shown(path)}: header is not a JSON object")
     metadata = _metadata(header.pop("__metadata__", {}), path)
+    if len(header) > MAX_TENSORS:
+        raise InputRefused(f"{shown(path)}: {len(header)} tensors; {MAX_TENSORS} are the most")
     start = 8 + header_length
     pieces = [_piece(name, entry, start, path) for name, entry in header.items()]
     pieces.sort(key=lambda piece: (piece.offset, piece.bytes))

@@ -18,7 +18,7 @@ from hcompress.sizes.files import chunks, quoted, read_exactly, shown
 
 MAGIC = b"PK\x03\x04"
 # torch.save writes one member a tensor, some 70 bytes each here.
-MAX_DIRECTORY = 8 << 20
+MAX_DIRECTORY = 4 << 20
 
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")

@@ -1,0 +1,537 @@
+"""Hostile and damaged files: one line of InputRefused each, nothing run, nothing opened outside."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import model_files as make
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hcompress import sizes
+from hcompress.errors import HcompressError, InputRefused, UsageError
+
+T = TypeVar("T")
+
+META = make.p_dict({})
+TENSOR = make.p_tensor("0", 4, [4], [1])
+
+
+def refused(path: Path, match: str | None = None) -> str:
+    """The line both readers refuse the file with."""
+    with pytest.raises(InputRefused, match=match) as caught:
+        sizes.breakdown(path)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert len(line) < 600
+    assert str(path)[:20] in line
+    if path.suffix == ".pt":
+        with pytest.raises(InputRefused):
+            sizes.read_pt(path)
+    return line
+
+
+def one_line_or(read: Callable[[Path], T], path: Path) -> T | None:
+    """What ``read`` makes of the file; None where it refuses it, in one line."""
+    error = None
+    try:
+        return read(path)
+    except HcompressError as caught:
+        error = caught
+    assert str(error).isprintable()
+    return None
+
+
+def write(folder: Path, name: str, data: bytes) -> Path:
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+# ---- safetensors
+
+ENTRY = make.tensor_entry
+SAFETENSORS: dict[str, tuple[bytes, str]] = {
+    "header longer than the file": (struct.pack("<Q", 1 << 40) + b"{}", "truncated"),
+    "header of 2^64 - 1": (b"\xff" * 8 + b"{}", "truncated"),
+    "header over the limit": (struct.pack("<Q", 20 << 20) + b"{" + b" " * (20 << 20), "most"),
+    "too short": (b"\x02\0\0\0", "too few"),
+    "not JSON": (make.safetensors_bytes(b"{nonsense"), "JSON"),
+    "not UTF-8": (make.safetensors_bytes(b'{"\xff":1}'), "UTF-8"),
+    "not an object": (make.safetensors_bytes(b"[]"), "object"),
+    "leading space": (make.safetensors_bytes(b" {}"), "object"),
+    "duplicate key": (
+        make.safetensors_bytes(
+            b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},'
+            b'"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}',
+            b"x",
+        ),
+        "twice",
+    ),
+    "deep nesting": (make.safetensors_bytes(b'{"a":' + b"[" * 100_000), "JSON"),
+    "unknown dtype": (make.safetensors_bytes({"a": ENTRY(0, 4, [1], "F128")}, bytes(4)), "dtype"),
+    "entry with more keys": (
+        make.safetensors_bytes({"a": {**ENTRY(0, 4, [1]), "x": 1}}, bytes(4)),
+        "entry",
+    ),
+    "entry that is no object": (make.safetensors_bytes({"a": [1]}), "entry"),
+    "true as a dimension": (make.safetensors_bytes({"a": ENTRY(0, 4, [True])}, bytes(4)), "whole"),
+    "negative dimension": (make.safetensors_bytes({"a": ENTRY(0, 4, [-1])}, bytes(4)), "whole"),
+    "float dimension": (make.safetensors_bytes({"a": ENTRY(0, 4, [1.0])}, bytes(4)), "whole"),
+    "NaN": (
+        make.safetensors_bytes(b'{"a":{"dtype":"U8","shape":[NaN],"data_offsets":[0,1]}}'),
+        "no number",
+    ),
+    "number of 5000 digits": (
+        make.safetensors_bytes(b'{"a":{"dtype":"U8","shape":[' + b"9" * 5000 + b"]}}"),
+        "JSON",
+    ),
+    "too many dimensions": (make.safetensors_bytes({"a": ENTRY(0, 4, [1] * 65)}, bytes(4)), "most"),
+    "shape against offsets": (make.safetensors_bytes({"a": ENTRY(0, 4, [2])}, bytes(4)), "ask for"),
+    "shape of 4 TB": (make.safetensors_bytes({"a": ENTRY(0, 4, [1 << 40])}, bytes(4)), "ask for"),
+    "offsets reversed": (make.safetensors_bytes({"a": ENTRY(4, 0, [1])}, bytes(4)), "begin"),
+    "overlap": (
+        make.safetensors_bytes({"a": ENTRY(0, 8, [2]), "b": ENTRY(4, 8, [1])}, bytes(8)),
+        "overlaps",
+    ),
+    "hole": (
+        make.safetensors_bytes({"a": ENTRY(0, 4, [1]), "b": ENTRY(8, 12, [1])}, bytes(12)),
+        "hole",
+    ),
+    "data missing": (make.safetensors_bytes({"a": ENTRY(0, 8, [2])}, bytes(4)), "truncated"),
+    "data behind the end": (make.safetensors_bytes({"a": ENTRY(0, 4, [1])}, bytes(5)), "appended"),
+    "metadata of numbers": (make.safetensors_bytes({"__metadata__": {"a": 1}}), "texts"),
+    "metadata a list": (make.safetensors_bytes({"__metadata__": []}), "texts"),
+}
+
+
+@pytest.mark.parametrize("name", SAFETENSORS)
+def test_safetensors(name: str, tmp_path: Path) -> None:
+    data, match = SAFETENSORS[name]
+    refused(write(tmp_path, "m.safetensors", data), match)
+
+
+def test_names_are_shown_on_one_line_and_cut(tmp_path: Path) -> None:
+    for name in ("a\nb\r\x1b[31m", "\ud800", "x" * 5000, "\u202eevil", "汉字"):
+        data = make.safetensors_bytes({name: {"dtype": "U8"}})
+        line = refused(write(tmp_path, "m.safetensors", data), "entry")
+        assert line.isprintable()
+        line.encode("utf-8")
+    assert "汉字" in line
+
+
+def test_a_path_with_a_newline_gives_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputRefused) as caught:
+        sizes.breakdown(write(tmp_path, "a\nb.pt", b"junk"))
+    assert str(caught.value).isprintable()
+
+
+# ---- torch.save
+
+
+def test_no_pickle_can_run_anything(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+
+    class Attack:
+        def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+            return os.system, (f"touch {canary}",)
+
+    for protocol in range(6):
+        data = pickle.dumps({"model": Attack()}, protocol)
+        archive = make.zipped([("archive/data.pkl", data), ("archive/version", b"3")])
+        refused(write(tmp_path, "m.pt", archive))
+        refused(write(tmp_path, "bare.pt", data))
+    assert not canary.exists()
+
+
+SYSTEM = make.p_global("os", "system")
+CALL = make.p_tuple(make.p_text("touch canary"))
+PICKLES: dict[str, tuple[bytes, str]] = {
+    "os.system": (SYSTEM + CALL + b"R", "os.system"),
+    "posix.system": (make.p_global("posix", "system") + CALL + b"R", "posix.system"),
+    "builtins.eval": (make.p_global("builtins", "eval") + CALL + b"R", "builtins.eval"),
+    "getattr chain": (make.p_global("builtins", "getattr") + CALL + b"R", "getattr"),
+    "dotted name": (make.p_global("torch", "storage.os.system") + CALL + b"R", "not allowed"),
+    "torch.load": (make.p_global("torch", "load") + CALL + b"R", "torch.load"),
+    "stack global": (
+        make.p_text("os") + make.p_text("system") + b"\x93" + CALL + b"R",
+        "os.system",
+    ),
+    "stack global of numbers": (make.p_int(1) + make.p_int(2) + b"\x93", "not allowed"),
+    "INST": (b"(" + make.p_text("touch canary") + b"ios\nsystem\n", "INST"),
+    "OBJ": (b"(" + SYSTEM + make.p_text("x") + b"o", "not allowed"),
+    "NEWOBJ": (make.p_global("collections", "OrderedDict") + b")\x81", "NEWOBJ"),
+    "extension": (b"\x82\x01", "EXT1"),
+    "text persistent id": (b"Pstorage\n", "PERSID"),
+    "out-of-band buffer": (b"\x97", "NEXT_BUFFER"),
+    "reduce of a number": (make.p_int(1) + b")R", "no known name"),
+    "reduce of a dtype": (make.p_global("torch", "float32") + b")R", "no function"),
+    "reduce of a storage class": (make.p_global("torch", "FloatStorage") + b")R", "no function"),
+    "reduce without a tuple": (make.p_global("torch", "Size") + b"]R", "no known name"),
+    "build on a list": (b"]}b", "state"),
+    "whole module": (make.p_global("__main__", "Net") + b")R", "__main__.Net"),
+    "stack underflow": (b"0", "not allowed"),
+    "tuple of nothing": (b"\x87", "stack"),
+    "no mark": (b"t", "mark"),
+    "memo never stored": (b"h\x05", "never stored"),
+    "list key": (b"}]Ns", "dict key"),
+    "tuple key": (b"}))ss", "dict key"),
+    "set items of a list": (b"](NNu", "no dict"),
+    "append to a dict": (b"}(Ne", "no list"),
+    "odd items": (b"}(Nu", "no dict"),
+    "number of 8000 bits": (b"\x8b" + struct.pack("<i", 1000) + b"\x7f" * 1000, "64 bits"),
+    "bytes longer than the file": (b"\x8e" + struct.pack("<Q", 1 << 42), "broken pickle"),
+    "text longer than the file": (b"X" + struct.pack("<I", 1 << 31), "broken pickle"),
+    "bytearray of 4 TB": (b"\x96" + struct.pack("<Q", 1 << 42), "broken pickle"),
+    "memo bomb": (META + b"r" + struct.pack("<I", 0xFFFFFFFF) + b"}" + SYSTEM, "os.system"),
+    "two values": (b"}}", "one value"),
+    "a mark left": (b"}(", "stack"),
+    "unknown opcode": (b"\xff", "broken pickle"),
+    "stride 0, 4 TB": (
+        make.p_dict({"w": make.p_tensor("0", 1, [1 << 40], [0])}),
+        "declares 1099511627776 elements",
+    ),
+    "past the storage": (make.p_dict({"w": make.p_tensor("0", 4, [2], [4])}), "past"),
+    "offset past the storage": (make.p_dict({"w": make.p_tensor("0", 4, [4], [1], 1)}), "past"),
+    "negative stride": (make.p_dict({"w": make.p_tensor("0", 4, [2], [-1], 3)}), "whole"),
+    "shape against stride": (make.p_dict({"w": make.p_tensor("0", 4, [2, 2], [1])}), "match"),
+    "65 dimensions": (make.p_dict({"w": make.p_tensor("0", 4, [1] * 65, [1] * 65)}), "match"),
+    "storage of another size": (make.p_dict({"w": make.p_tensor("0", 5, [5], [1])}), "16 bytes"),
+    "negative storage": (make.p_dict({"w": make.p_tensor("0", -4, [0], [1])}), "count"),
+    "storage missing": (make.p_dict({"w": make.p_tensor("7", 4, [4], [1])}), "missing"),
+    "storage outside": (
+        make.p_dict({"w": make.p_tensor("../../../etc/passwd", 4, [4], [1])}),
+        "missing",
+    ),
+    "persistent id of a number": (make.p_int(1) + b"Q", "no storage"),
+    "deep nesting": (b"]" * 5000 + b"a" * 4999, "nested"),
+    "deep nesting with a tensor": (b"]" * 50 + TENSOR + b"a" * 50, "nested"),
+    "long name": (make.p_dict({"n" * 2000: TENSOR}), "name"),
+}
+
+
+@pytest.mark.parametrize("name", PICKLES)
+def test_pickles(name: str, tmp_path: Path) -> None:
+    body, match = PICKLES[name]
+    refused(write(tmp_path, "m.pt", make.pt_bytes(body, {"0": bytes(16)})), match)
+
+
+def test_a_tensor_of_4_tb_fits_in_a_small_file(tmp_path: Path) -> None:
+    body = make.p_dict({"w": make.p_tensor("0", 1, [1 << 20, 1 << 20], [0, 0])})
+    path = write(tmp_path, "m.pt", make.pt_bytes(body, {"0": bytes(4)}))
+    assert path.stat().st_size < 1536
+    refused(path, "declares")
+
+
+def test_a_structure_that_holds_itself(tmp_path: Path) -> None:
+    body = b"}q\x00" + make.p_text("model") + b"h\x00s" + make.p_text("w") + TENSOR + b"s"
+    path = write(tmp_path, "m.pt", make.pt_bytes(body, {"0": bytes(16)}))
+    assert sizes.breakdown(path).bytes == path.stat().st_size
+    assert list(sizes.read_pt(path).tensors) == ["w"]
+
+
+def test_a_structure_that_doubles(tmp_path: Path) -> None:
+    # [] in memo 0, then 30 times: a list of the last one twice; 2^30 paths in 300 bytes.
+    lists = b"]q\x00" + b"".join(b"](h%ch%ceq%c" % (index, index, index + 1) for index in range(30))
+    body = make.p_text("extra") + b"(" + lists + b"ts" + make.p_text("w") + TENSOR + b"s"
+    path = write(tmp_path, "m.pt", make.pt_bytes(b"}" + body, {"0": bytes(16)}))
+    assert sizes.breakdown(path).bytes == path.stat().st_size
+    assert dict(sizes.read_pt(path).plain) == {}
+
+
+def test_a_flipped_byte_in_any_member_fails_its_crc(tmp_path: Path) -> None:
+    good = make.good_pt()
+    with zipfile.ZipFile(write(tmp_path, "good.pt", good)) as archive:
+        members = archive.infolist()
+    for member in members:
+        start = member.header_offset + 30 + len(member.filename)
+        damaged = bytearray(good)
+        damaged[start + member.file_size // 2] ^= 0x10
+        refused(write(tmp_path, "m.pt", bytes(damaged)), "CRC")
+
+
+def zip_of(*members: tuple[str, bytes]) -> bytes:
+    return make.zipped([("archive/data.pkl", make.pickled(META)), *members])
+
+
+ZIPS: dict[str, tuple[bytes, str]] = {
+    "truncated": (make.good_pt()[:-30], "truncated"),
+    "only the start": (make.good_pt()[:40], "truncated"),
+    "tiny": (b"PK\x03\x04", "truncated"),
+    "empty archive": (make.zipped([]), "torch.save"),
+    "bytes in front": (b"PK\x03\x04" + make.good_pt(), "zip"),
+    "bytes behind": (make.good_pt() + b"x", "zip"),
+    "no pickle": (make.zipped([("archive/data/0", b"x")]), "torch.save"),
+    "two pickles": (zip_of(("other/data.pkl", make.pickled(META))), "torch.save"),
+    "npz": (make.zipped([("array.npy", b"x")]), "torch.save"),
+    "TorchScript": (zip_of(("archive/constants.pkl", b"")), "TorchScript"),
+    "deflated": (
+        make.zipped([("archive/data.pkl", make.pickled(META))], zipfile.ZIP_DEFLATED),
+        "compressed",
+    ),
+    "zip bomb": (
+        make.zipped([("archive/data.pkl", bytes(50 << 20))], zipfile.ZIP_DEFLATED),
+        "compressed",
+    ),
+    "pickle of 9 MiB": (make.zipped([("archive/data.pkl", bytes(9 << 20))]), "pickle of"),
+}
+
+
+@pytest.mark.parametrize("name", ZIPS)
+def test_zips(name: str, tmp_path: Path) -> None:
+    data, match = ZIPS[name]
+    refused(write(tmp_path, "m.pt", data), match)
+
+
+def test_two_members_of_one_name(tmp_path: Path) -> None:
+    # The names differ by a byte and are made equal afterwards: zipfile itself would warn.
+    data = zip_of(("archive/data/0", b"a"), ("archive/data/1", b"b"))
+    refused(write(tmp_path, "m.pt", data.replace(b"data/1", b"data/0")), "two members")
+
+
+def patched(data: bytes, signature: bytes, offset: int, value: bytes) -> bytes:
+    at = data.rindex(signature) + offset
+    return data[:at] + value + data[at + len(value) :]
+
+
+CENTRAL, LOCAL, END = b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06"
+PATCHES: dict[str, tuple[bytes, int, bytes, str]] = {
+    "encrypted": (CENTRAL, 8, b"\x01\x00", "encrypted"),
+    "size of 4 GiB": (CENTRAL, 24, b"\xfe\xff\xff\xff", "disagree"),
+    "both sizes of 4 GiB": (CENTRAL, 20, b"\xfe\xff\xff\xff" * 2, "past the end"),
+    "zip64 without its field": (CENTRAL, 20, b"\xff\xff\xff\xff" * 2, "zip64"),
+    "overlap": (CENTRAL, 42, b"\0\0\0\0", "its own header"),
+    "header past the end": (CENTRAL, 42, b"\0\0\0\x7f", "past the end"),
+    "extra past the end": (CENTRAL, 30, b"\xff\xff", "directory"),
+    "other local name": (LOCAL, 31, b"X", "its own header"),
+    "local signature": (LOCAL, 0, b"PKxx", "local header"),
+    "local name past the end": (LOCAL, 26, b"\xff\xff", "early"),
+    "local extra past the end": (LOCAL, 28, b"\xff\xff", "past the end"),
+    "wrong count": (END, 8, b"\x09\x00\x09\x00", "members"),
+    "directory elsewhere": (END, 16, b"\0\0\0\0", "zip"),
+    "a comment that is not there": (END, 20, b"\x05\x00", "zip"),
+    "another disk": (END, 4, b"\x01\x00", "zip"),
+}
+
+
+@pytest.mark.parametrize("name", PATCHES)
+def test_patched_zip_records(name: str, tmp_path: Path) -> None:
+    *patch, match = PATCHES[name]
+    refused(write(tmp_path, "m.pt", patched(make.good_pt(), *patch)), match)
+
+
+def test_overlapping_members(tmp_path: Path) -> None:
+    inner = make.zipped([("archive/data/0", b"x")])[: 30 + 14 + 1]
+    data = zip_of(("archive/data/1", inner), ("archive/data/0", b"x"))
+    hidden = data.index(inner)
+    forged = patched(data, CENTRAL, 42, struct.pack("<I", hidden))
+    refused(write(tmp_path, "m.pt", forged), "overlaps")
+
+
+# ---- ONNX
+
+W = make.o_tensor("w", [4], bytes(16))
+
+
+def nested_graphs(depth: int) -> bytes:
+    graph = make.message(5, W)
+    for _ in range(depth):
+        graph = make.message(1, make.message(5, make.message(6, graph)))
+    return make.number(1, 10) + make.message(7, graph)
+
+
+ONNX: dict[str, tuple[bytes, str]] = {
+    "truncated": (make.good_onnx()[:-7], "protobuf"),
+    "text": (b"hello, world, this is no model", "protobuf"),
+    "zeros": (bytes(100), "protobuf"),
+    "no graph": (make.number(1, 10) + make.number(5, 1), "one graph"),
+    "two graphs": (make.onnx_bytes(W) + make.message(7, b""), "one graph"),
+    "no version": (make.message(7, make.message(5, W)), "one graph"),
+    "version 0": (make.number(1, 0) + make.message(7, b""), "IR version"),
+    "graph a number": (make.number(1, 10) + make.number(7, 1), "no message"),
+    "length past the end": (make.number(1, 10) + b"\x3a\xff\xff\xff\xff\x0f", "past"),
+    "varint of 11 bytes": (make.number(1, 10) + b"\x3a" + b"\xff" * 11, "protobuf"),
+    "group": (make.onnx_bytes(W) + b"\x0b\x0c", "protobuf"),
+    "field 0": (make.onnx_bytes(W) + b"\x02\x00", "field number 0"),
+    "fixed64 past the end": (make.onnx_bytes(W) + b"\x31\x00", "protobuf"),
+    "negative dimension": (make.onnx_bytes(make.o_tensor("w", [1 << 63], b"")), "negative"),
+    "65 dimensions": (make.onnx_bytes(make.o_tensor("w", [1] * 65, b"1234")), "dimensions"),
+    "too few bytes": (make.onnx_bytes(make.o_tensor("w", [5], bytes(16))), "ask for 20"),
+    "4 TB and no data": (make.onnx_bytes(make.o_tensor("w", [1 << 40], None)), "holds 0"),
+    "raw data twice": (make.onnx_bytes(W + make.message(9, bytes(16))), "pieces"),
+    "unpacked floats": (make.onnx_bytes(make.o_tensor("w", [1], None) + b"\x25\0\0\0\0"), "pieces"),
+    "short float_data": (
+        make.onnx_bytes(make.o_tensor("w", [4], None) + make.message(4, bytes(12))),
+        "ask for",
+    ),
+    "short int64_data": (
+        make.onnx_bytes(make.o_tensor("w", [4], None, 7) + make.message(7, bytes(3))),
+        "ask for",
+    ),
+    "unknown type": (make.onnx_bytes(make.o_tensor("w", [1], b"1", 99)), "data type 99"),
+    "name not UTF-8": (make.onnx_bytes(make.message(8, b"\xff\xfe")), "UTF-8"),
+    "name of 5000 bytes": (make.onnx_bytes(make.message(8, b"n" * 5000)), "too long"),
+    "metadata twice": (
+        make.onnx_bytes(W, extra=make.o_pair(14, "hcompress", "{}") * 2),
+        "twice",
+    ),
+    "40 graphs deep": (nested_graphs(40), "nested"),
+    "20,000 graphs deep": (nested_graphs(20_000), "nested"),
+}
+
+
+@pytest.mark.parametrize("name", ONNX)
+def test_onnx(name: str, tmp_path: Path) -> None:
+    data, match = ONNX[name]
+    refused(write(tmp_path, "m.onnx", data), match)
+
+
+def test_reasonable_nesting_passes(tmp_path: Path) -> None:
+    path = write(tmp_path, "m.onnx", nested_graphs(10))
+    assert sizes.breakdown(path).bytes == path.stat().st_size
+
+
+LOCATIONS = (
+    "../secret.bin", "/etc/passwd", "sub/../../secret.bin", "..", ".", "", "sub//w.bin",
+    "./w.bin", "w.bin/", "..\\secret.bin", "C:\\secret", "C:secret", "file:///etc/passwd",
+    "~root/w\nbin", "w.bin\0", "missing.bin", "sub", "link.bin", "linked/w.bin", "pipe",
+    "m.onnx", "n" * 300,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("location", LOCATIONS)
+def test_onnx_external_data_stays_inside(location: str, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    (folder / "sub").mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    for name in ("secret.bin", "outside/w.bin", "model/w.bin", "model/sub/w.bin"):
+        write(tmp_path, name, bytes(16))
+    (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
+    (folder / "linked").symlink_to(tmp_path / "outside")
+    os.mkfifo(folder / "pipe")
+    data = make.onnx_bytes(make.o_external("w", [4], location=location))
+    refused(write(folder, "m.onnx", data), "external data")
+
+
+EXTERNAL: dict[str, tuple[bytes, str]] = {
+    "offset past the end": (make.o_external("w", [4], location="w.bin", offset="1"), "ends at"),
+    "length against shape": (make.o_external("w", [4], location="w.bin", length="8"), "needs 16"),
+    "negative offset": (make.o_external("w", [4], location="w.bin", offset="-4"), "whole"),
+    "hexadecimal": (make.o_external("w", [4], location="w.bin", offset="0x1"), "whole"),
+    "digits of another script": (make.o_external("w", [4], location="w.bin", offset="٤"), "whole"),
+    "huge": (make.o_external("w", [4], location="w.bin", offset="9" * 400), "whole"),
+    "4 TB": (make.o_external("w", [1 << 40], location="w.bin"), "ends at"),
+    "location twice": (
+        make.o_external("w", [4], location="w.bin") + make.o_pair(13, "location", "../x"),
+        "twice",
+    ),
+    "inside and outside": (
+        make.o_external("w", [4], location="w.bin") + make.message(9, bytes(16)),
+        "both",
+    ),
+    "no location": (make.o_tensor("w", [4], None) + make.number(14, 1), "external data"),
+}
+
+
+@pytest.mark.parametrize("name", EXTERNAL)
+def test_onnx_external_entries(name: str, tmp_path: Path) -> None:
+    write(tmp_path, "w.bin", bytes(16))
+    tensor, match = EXTERNAL[name]
+    refused(write(tmp_path, "m.onnx", make.onnx_bytes(tensor)), match)
+
+
+def test_onnx_external_overlap(tmp_path: Path) -> None:
+    write(tmp_path, "w.bin", bytes(16))
+    one = make.o_external("a", [3], location="w.bin")
+    two = make.o_external("b", [3], location="w.bin", offset="4")
+    refused(write(tmp_path, "m.onnx", make.onnx_bytes(one, two)), "overlaps")
+
+
+# ---- what is no file at all
+
+
+def test_things_that_are_no_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(tmp_path / "s.pt"))
+    (tmp_path / "folder.onnx").mkdir()
+    write(tmp_path, "empty.safetensors", b"")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone")
+    refused(tmp_path / "pipe.onnx", "named pipe")
+    refused(tmp_path / "s.pt", "socket")
+    refused(tmp_path / "folder.onnx", "manifest")
+    refused(tmp_path / "empty.safetensors", "empty")
+    refused(Path("/dev/zero"), "device")
+    for name in ("loop", "dangling"):
+        with pytest.raises(UsageError):
+            sizes.breakdown(tmp_path / name)
+    server.close()
+
+
+def test_junk_is_named_as_such(tmp_path: Path) -> None:
+    for name, data in (
+        ("readme.md", b"# hello"),
+        ("image.png", b"\x89PNG\r\n\x1a\n" + bytes(100)),
+        ("model.pt", b"junk"),
+        ("old.tar", b"x" * 600),
+    ):
+        refused(write(tmp_path, name, data))
+
+
+# ---- mutations
+
+GOOD = {
+    "m.safetensors": make.good_safetensors(),
+    "m.pt": make.good_pt(),
+    "m.onnx": make.good_onnx(),
+}
+
+
+def mutate(data: bytes, edits: list[tuple[int, int]], cut: int) -> bytes:
+    mutated = bytearray(data)
+    for position, value in edits:
+        mutated[position % len(mutated)] ^= value
+    return bytes(mutated[: len(mutated) - cut % len(mutated)] if cut else mutated)
+
+
+@pytest.mark.parametrize("name", GOOD)
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    edits=st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(1, 255)), max_size=4),
+    cut=st.one_of(st.just(0), st.integers(0, 1 << 20)),
+)
+def test_mutants(name: str, edits: list[tuple[int, int]], cut: int, tmp_path: Path) -> None:
+    """A mutant is refused, or its rows still add up: nothing else ever happens."""
+    path = write(tmp_path, name, mutate(GOOD[name], edits, cut))
+    found = one_line_or(sizes.breakdown, path)
+    if found is not None:
+        assert sum(row.bytes for row in found.components) == found.bytes == path.stat().st_size
+    one_line_or(sizes.read_metadata, path)
+    if name == "m.pt":
+        one_line_or(sizes.read_pt, path)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_every_truncation(name: str, tmp_path: Path) -> None:
+    for length in range(1, len(GOOD[name]), 3):
+        refused(write(tmp_path, name, GOOD[name][:length]))
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(body=st.binary(max_size=60))
+def test_arbitrary_pickles(body: bytes, tmp_path: Path) -> None:
+    path = write(tmp_path, "m.pt", make.pt_bytes(body, {"0": bytes(16)}))
+    one_line_or(sizes.read_pt, path)
