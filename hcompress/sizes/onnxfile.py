@@ -108,26 +108,30 @@ class _Walk:
         if graphs != 1 or versions != 1:
             raise self._refused("is no ONNX model: it needs one graph and one IR version")
 
-    def _enter(self, kind: str, item: Field, hint: str, depth: int) -> None:
+    def _enter(self, kind: str, item: Field, hint: str, depth: int) -> str:
+        """Walk a field that may hold weights; the name for what stands beside it."""
         inner = _INSIDE[kind].get(item.number)
         if inner is None:
-            return
+            return hint
         if item.wire != BYTES:
             raise self._wire.refused(f"field {item.number} of a {kind} is no message")
         if depth > MAX_NESTING:
             raise self._refused(f"messages are nested deeper than {MAX_NESTING}")
         if inner == "Tensor":
-            self._tensor(item, hint)
-        else:
-            self._message(inner, item, hint, depth + 1)
+            name = self._tensor(item, hint)
+            # A sparse tensor's values are named, its indices are not.
+            return name if kind == "Sparse" else hint
+        self._message(inner, item, hint, depth + 1)
+        return hint
 
     def _message(self, kind: str, outer: Field, hint: str, depth: int) -> None:
         for item in self._wire.fields(outer.start, outer.end):
             if kind == "Node" and item.number == _NODE_OUTPUT and item.wire == BYTES:
                 hint = hint if item.start == item.end else self._wire.text(item, MAX_NAME)
-            self._enter(kind, item, hint, depth)
+            hint = self._enter(kind, item, hint, depth)
 
-    def _tensor(self, outer: Field, hint: str) -> None:
+    def _tensor(self, outer: Field, hint: str) -> str:
+        """Note one TensorProto's weights; returns its name."""
         self._tensors += 1
         if self._tensors > MAX_TENSORS:
             raise self._refused(f"has more than {MAX_TENSORS} tensors")
@@ -136,17 +140,18 @@ class _Walk:
             self._tensor_field(tensor, item)
         where = f"{shown(self._path)}: tensor {quoted(tensor.name)}"
         if tensor.type == _STRING:
-            return  # texts are structure, not weights
+            return tensor.name  # texts are structure, not weights
         if tensor.type not in _BITS:
             raise InputRefused(f"{where}: unknown data type {tensor.type}")
         if tensor.is_external or tensor.external:
             if tensor.data is not None:
                 raise InputRefused(f"{where}: has data both inside and outside of the file")
             self.external.add(tensor.name, tensor.elements, tensor.bytes, tensor.external)
-            return
+            return tensor.name
         held = self._check_held(tensor, where)
         start = tensor.data.start if tensor.data else outer.end
         self.pieces.append(Piece(tensor.name, tensor.elements, held, self._path, start))
+        return tensor.name
 
     def _tensor_field(self, tensor: _Tensor, item: Field) -> None:
         number = item.number

@@ -244,6 +244,9 @@ def _array(
         tuple(step * item for step in tensor.stride),
     )
     if tensor.dtype == "bfloat16":
-        array = (array.astype("<u4") << np.uint32(16)).view("<f4")
+        # The upper half of a float32; in place, for an array of no dimensions stays one so.
+        wide = array.astype("<u4")
+        wide <<= 16
+        array = wide.view("<f4")
     array.flags.writeable = False
     return array
