@@ -17,7 +17,7 @@ REQUIREMENTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev shrink test check table1 teacher clean
+.PHONY: help setup setup-dev shrink test check table1 teacher docs clean
 
 help: ## Show this list
 	@echo "Usage: make TARGET"
@@ -46,6 +46,9 @@ table1: $(VENV)/.run ## Set up, then build the paper's Table 1 at 20,948 charact
 
 teacher: $(VENV)/.run ## Set up, then train the shipped teacher again from its seed (hours)
 	$(HCOMPRESS) shrink --recipe recipes/teacher/latin.toml --out runs/teacher
+
+docs: $(VENV)/.run ## Set up, then write docs/stages.md again from the stages
+	$(HCOMPRESS) stages --markdown > docs/stages.md
 
 setup: $(VENV)/.run ## Only set up what the jobs need
 

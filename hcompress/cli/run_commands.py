@@ -121,6 +121,9 @@ def recipes(context: typer.Context, json_output: Json = False) -> None:
 def stages(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="[STAGE]", help="One stage only.")] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the page docs/stages.md.")
+    ] = False,
     json_output: Json = False,
 ) -> None:
     """List the stages and their recipe keys.
@@ -137,6 +140,11 @@ def stages(
     console = state.console
     if json_output:
         console.json([_stage_json(kind) for kind in wanted])
+        return
+    if markdown:
+        from hcompress.reports.stage_page import stages_markdown
+
+        console.out(stages_markdown(wanted).removesuffix("\n"))
         return
     for kind in wanted:
         console.out(f"{kind.name}: {kind.summary} ({kind.consumes} > {kind.produces})")
