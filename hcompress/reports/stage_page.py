@@ -28,7 +28,7 @@ def _stage(kind: type[Stage]) -> Iterator[str]:
     takes = "data alone" if kind.consumes is Kind.NOTHING else f"a {kind.consumes}"
     yield f"## {kind.name}\n"
     yield f"{_sentence(kind.summary)} Takes {takes}, makes a {kind.produces}.\n"
-    rows = [_row(spec) for spec in describe(kind)]
+    rows = [_row(spec) for spec in sorted(describe(kind), key=lambda spec: not spec.required)]
     if rows:
         yield "| key | type | default | meaning |\n| --- | --- | --- | --- |"
         yield "\n".join(rows) + "\n"
@@ -42,5 +42,6 @@ def _sentence(text: str) -> str:
 
 def _row(spec: Parameter) -> str:
     kind = ", ".join(part for part in (spec.type_text, spec.bounds_text) if part)
-    cells = (kind, spec.default_text, spec.param.help)
+    default = "required" if spec.required else spec.default_text
+    cells = (kind, default, spec.param.help)
     return f"| `{spec.name}` | " + " | ".join(markdown_text(cell) for cell in cells) + " |"
