@@ -89,13 +89,10 @@ def make_plan(
     free = shutil.disk_usage(_existing(folder)).free
     planner = _Planner(recipe, folder, given, options)
     stages = tuple(planner.plan(index) for index in range(len(recipe.steps)))
-    needed = sum(
-        pipeline.room_needed(stage.bytes or 0) - pipeline.ROOM_FLOOR
-        for stage in stages
-        if not stage.cached
-    )
+    waiting = [stage for stage in stages if not stage.cached]
+    needed = sum(pipeline.ROOM_FACTOR * (stage.bytes or 0) for stage in waiting)
     size = given.file.stat().st_size if given else None
-    total = needed + (pipeline.ROOM_FLOOR if needed else 0)
+    total = needed + (pipeline.ROOM_FLOOR if waiting else 0)
     return Plan(recipe.name, folder, size, stages, total, free)
 
 

@@ -39,7 +39,7 @@ class RunOptions:
 
     progress: Progress = field(default_factory=NoProgress)
     show: Show = lambda _columns: None
-    """Called with the table so far, after each stage."""
+    """Called with the table so far, after each stage but the last: that one is in the result."""
     rebuild: bool = False
     ranks: Ranks = field(default_factory=Ranks)
     digest_data: Digester = data_digest
@@ -211,7 +211,8 @@ class _Run:
         if made.manifest is not None:
             techniques, breakdown = made.manifest.techniques, made.manifest.breakdown
             self.columns.append(column(name, techniques, breakdown, value))
-        self.options.show(self.columns)
+        if len(self.stages) < len(self.recipe.steps):
+            self.options.show(self.columns)
 
     def _record_teacher(self, teacher: Artifact) -> None:
         """`00-teacher.json`, and the table's first column."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +14,7 @@ from typing import Annotated, Any, ClassVar
 
 from hcompress.artifact import write_text
 from hcompress.errors import NumericalError
+from hcompress.progress import LineProgress
 from hcompress.stages.base import Env, Kind, Param, Stage
 
 
@@ -135,6 +137,17 @@ class FakeOnnx:
         (out / "model.onnx").write_bytes(onnx_bytes(weights_of(source)))
         env.progress.advance()
         return {}
+
+
+def slow_down() -> None:
+    """Make every step last, so that a signal finds the stage at work."""
+    real = LineProgress.advance
+
+    def slow(self: LineProgress, count: int = 1, note: str = "") -> None:
+        time.sleep(0.05)
+        real(self, count, note)
+
+    LineProgress.advance = slow  # type: ignore[method-assign]
 
 
 FAKES: dict[str, type[Stage]] = {kind.name: kind for kind in (FakeTrain, FakeSlim, FakeOnnx)}

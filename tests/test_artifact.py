@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_stages import safetensors_bytes
 
 from hcompress import artifact as artifacts
 from hcompress.errors import EnvironmentFailed, InputRefused, UsageError
 from hcompress.lock import hold
 from hcompress.manifest import Manifest, Parent, StageRecord
 from hcompress.stages.base import Kind
+from tests.fake_stages import safetensors_bytes
 
 KEY = "ab" * 32
 

@@ -10,15 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_stages import (
-    FAKES,
-    RECIPE,
-    FakeOnnx,
-    FakeSlim,
-    FakeTrain,
-    safetensors_bytes,
-    write_recipe,
-)
 
 from hcompress import artifact as artifacts
 from hcompress.artifact import Artifact
@@ -31,6 +22,15 @@ from hcompress.progress import NoProgress
 from hcompress.recipe import Recipe, load_recipe
 from hcompress.shrink import RunOptions, RunResult, run_recipe
 from hcompress.stages.base import Env, Kind
+from tests.fake_stages import (
+    FAKES,
+    RECIPE,
+    FakeOnnx,
+    FakeSlim,
+    FakeTrain,
+    safetensors_bytes,
+    write_recipe,
+)
 
 
 class Listener(NoProgress):
@@ -246,7 +246,7 @@ def test_a_users_partial_folder_is_left_alone(tmp_path: Path, teacher: Artifact)
     assert (tmp_path / "out.partial" / "thesis.txt").exists()
 
 
-class Interrupt(Exception):
+class InterruptError(Exception):
     pass
 
 
@@ -259,15 +259,15 @@ class Stopper(NoProgress):
     def advance(self, count: int = 1, note: str = "") -> None:
         self.left -= count
         if self.left == 0:
-            raise Interrupt(note)
+            raise InterruptError(note)
 
 
 @pytest.mark.parametrize(("steps", "resumed"), [(12, 8), (13, 0)])
 def test_snapshots_are_used_by_their_own_key_only(tmp_path: Path, steps: int, resumed: int) -> None:
     write_recipe(tmp_path)
     data = tmp_path / "data.txt"
-    with pytest.raises(Interrupt):
-        options = StageOptions(progress=Stopper(), digest_data=digest)
+    options = StageOptions(progress=Stopper(), digest_data=digest)
+    with pytest.raises(InterruptError):
         run_stage(FakeTrain(data, steps=12), None, tmp_path / "out", options)
     assert (tmp_path / "out.partial" / "scratch" / "snapshot").exists()
     options = StageOptions(digest_data=digest)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_stages import FAKES, RECIPE, FakeSlim, FakeTrain, Shade, write_recipe
 
 from hcompress import parameters
 from hcompress.errors import UsageError
 from hcompress.recipe import find_recipe, load_recipe, packaged_recipes
+from tests.fake_stages import FAKES, RECIPE, FakeSlim, FakeTrain, Shade, write_recipe
 
 
 def test_describe_reads_the_fields() -> None:

@@ -104,11 +104,11 @@ def _foreign(error: BaseException, debug: bool) -> tuple[int, str]:
     """What other libraries raise: usage from typer, trouble from the machine, or our bug."""
     import typer
 
+    if isinstance(error, typer.Abort | KeyboardInterrupt):
+        return 130, "stopped by SIGINT: the same command goes on from here"
     if isinstance(error, typer.TyperException):
         message = error.format_message().rstrip(".")
         return error.exit_code, f"error: {message}: see --help" if message else ""
-    if isinstance(error, typer.Abort | KeyboardInterrupt):
-        return 130, "stopped by SIGINT: the same command goes on from here"
     if isinstance(error, MemoryError):
         return EnvironmentFailed.exit_code, "error: out of memory"
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("hcompress"):

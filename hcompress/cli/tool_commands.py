@@ -1,12 +1,102 @@
-"""Commands around the tool itself: doctor."""
+"""Commands around models and machines: gate, synth, doctor."""
 
 from __future__ import annotations
 
-from typing import Final
+import os
+import time
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
-from hcompress.cli.state import Json, state_of
+from hcompress.cli.state import Data, Json, state_of
+
+
+def gate(
+    context: typer.Context,
+    limits: Annotated[Path, typer.Argument(metavar="LIMITS", help="The limits: a TOML file.")],
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", help="The baseline, instead of the limits' own.")
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option("--root", help="What paths are relative to; the limits' folder without it."),
+    ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Make what is measured now the baseline.")
+    ] = False,
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why the baseline changes; kept in its history.")
+    ] = "",
+    json_output: Json = False,
+) -> None:
+    """Check sizes and accuracy against limits.
+
+    Also against a committed baseline. Exit code 1 where one is broken. Under GitHub Actions the
+    table is appended to the job's summary too.
+    """
+    from hcompress.errors import GateFailed, UsageError
+    from hcompress.gate_run import run_gate, update_gate
+    from hcompress.gate_show import cells, markdown
+
+    console = state_of(context).console
+    if reason and not update:
+        raise UsageError("--reason goes with --update")
+    if update:
+        date = time.strftime("%Y-%m-%d")
+        console.say(f"wrote {update_gate(limits, baseline, reason, date, root)}")
+    verdict = run_gate(limits, baseline, root)
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with Path(summary).open("a", encoding="utf-8") as stream:
+            stream.write(markdown(verdict))
+    if json_output:
+        console.json(verdict.to_dict())
+    else:
+        console.table(cells(verdict))
+    if verdict.failed:
+        raise GateFailed(verdict.summary)
+    console.say(verdict.summary)
+
+
+def synth(
+    context: typer.Context,
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", help="The LMDB's folder.")],
+    count: Annotated[
+        int | None, typer.Option("--count", min=1, help="Write the first N samples only.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="Also a PNG of the first samples.")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that render.")] = 1,
+    json_output: Json = False,
+) -> None:
+    """Write rendered text, or any data, as an LMDB.
+
+    The same command goes on where it was stopped; the images do not depend on --workers.
+    """
+    from hcompress.data.source import open_data
+    from hcompress.data.synth import contact_sheet, write_lmdb
+
+    console = state_of(context).console
+    source = open_data(data)
+    written = write_lmdb(source, out, workers, console.progress(), count)
+    if sheet is not None:
+        contact_sheet(source, sheet)
+        console.say(f"wrote {sheet}")
+    if json_output:
+        console.json(
+            {
+                "path": str(written.folder),
+                "samples": written.samples,
+                "bytes": written.bytes,
+                "resumed": written.resumed,
+                "digest": source.digest,
+            }
+        )
+    else:
+        console.out(str(written.folder))
 
 
 def doctor(context: typer.Context, json_output: Json = False) -> None:
@@ -25,4 +115,4 @@ def doctor(context: typer.Context, json_output: Json = False) -> None:
         raise EnvironmentFailed(f"packages are missing: pip install {names}")
 
 
-COMMANDS: Final = (doctor,)
+COMMANDS: Final = (gate, synth, doctor)
