@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import model_files as make
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hcompress import sizes
 from hcompress.errors import HcompressError, InputRefused, UsageError
+from tests import model_files as make
 
 T = TypeVar("T")
 

@@ -12,8 +12,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import model_files as make
 import pytest
+
+from tests import model_files as make
 
 SECONDS = 5
 MEMORY = 1 << 30

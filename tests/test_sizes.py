@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import model_files as make
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from hcompress import sizes
 from hcompress.errors import InputRefused, UsageError
 from hcompress.sizes.model import tally
+from tests import model_files as make
 
 
 def write(folder: Path, name: str, data: bytes) -> Path:
