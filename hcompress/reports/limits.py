@@ -74,8 +74,10 @@ def _hardware(report: RunReport) -> Iterator[str]:
         if key in ("device", "devices")
         for device in (value if isinstance(value, list) else [value])
     }
-    if not any(word in device for device in devices for word in ("cuda", "gpu")):
-        yield "No stage of this run says that it used a GPU: nothing here was run on one."
+    if not devices:
+        yield "No stage says which device it ran on: nothing here is shown to work on a GPU."
+    elif not any(word in device for device in devices for word in ("cuda", "gpu")):
+        yield "Every stage that says where it ran, ran on a CPU: nothing here was run on a GPU."
     for stage in report.stages:
         unverified = [key for key, value in _leaves(stage.figures) if _says_unverified(key, value)]
         if unverified:
