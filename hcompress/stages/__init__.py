@@ -10,6 +10,7 @@ from hcompress.stages.codebook import MakeCodebook
 from hcompress.stages.finetune import Finetune
 from hcompress.stages.half import Half
 from hcompress.stages.initialise import Initialise
+from hcompress.stages.onnx import OnnxStage
 from hcompress.stages.replace_head import ReplaceHead
 from hcompress.stages.slim_decoder import SlimDecoder
 from hcompress.stages.swap_backbone import SwapBackbone
@@ -24,6 +25,7 @@ _IN_ORDER: tuple[type[Stage], ...] = (
     SlimDecoder,
     Finetune,
     Half,
+    OnnxStage,
 )
 
 STAGES: Mapping[str, type[Stage]] = MappingProxyType({stage.name: stage for stage in _IN_ORDER})

@@ -1,0 +1,198 @@
+"""The files an export consists of.
+
+Portable: one file, images in, ids and probabilities out, for any ONNX Runtime. Serving: an
+encoder and a decoder step, for servers that batch and for TensorRT. T = steps, k = candidates,
+D = layers, U = layers whose weights exist, H = heads, L = memory positions, d = width.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from hcompress.export import heads
+from hcompress.export.backbones import backbone, grid_positions, normalise
+from hcompress.export.decoder import Pair, cross_pair, here, step
+from hcompress.export.graph import Graph, value
+from hcompress.recogniser.config import RecogniserConfig
+from hcompress.recogniser.decoder import sinusoid
+from hcompress.recogniser.model import Recogniser
+from hcompress.recogniser.vocabulary import BOS
+
+BOOL, FLOAT, INT64, UINT8 = (
+    TensorProto.BOOL, TensorProto.FLOAT, TensorProto.INT64, TensorProto.UINT8
+)  # fmt: skip
+HEIGHT = "H"
+"""The images' height is a name in the portable form, and can only be one number; see
+`heads.portable_codes`."""
+
+
+def portable(
+    model: Recogniser, metadata: str, *, store_half: bool, probe: bool = False
+) -> onnx.ModelProto:
+    """images uint8 [N, H, W, 3] -> ids int64 [N, T, k], probabilities float32 [N, T, k].
+
+    The same answers as `Recogniser.read`: greedy, T ends with the longest line. With ``probe``
+    a Hamming classifier's bit logits [N, T, K] come out too.
+    """
+    config, size = model.config, model.config.preprocessing
+    g = Graph(model.state_dict(), store_half=store_half)
+    memory = _memory(g, model, "images")
+    cross = [cross_pair(g, config, memory, i) for i in range(config.stored_layers)]
+    codes = heads.portable_codes(g, config, model.vocabulary, "images")
+    count = g.op("Shape", "images", start=0, end=1)
+    head = config.width // config.heads
+    keys = _filled(g, count, (config.heads, head, config.max_steps), 0, FLOAT)
+    values = _filled(g, count, (config.heads, config.max_steps, head), 0, FLOAT)
+    start = [_filled(g, count, (), BOS, INT64), *[keys, values] * config.depth]
+    body, names = _body(g, model, cross, codes, probe)
+    limit, always = g.number(config.max_steps, INT64), g.number(True, BOOL)
+    ended = g.ops("Loop", limit, always, *start, outputs=len(start) + len(names), body=body)
+    for name, stacked in zip(names, ended[len(start) :], strict=True):
+        g.rename(g.op("Transpose", stacked, perm=[1, 0, 2]), name)
+    if g.unused:
+        raise AssertionError(f"not exported: {', '.join(sorted(g.unused))}")
+    kept = heads.kept_candidates(model.vocabulary)
+    shapes = {
+        "ids": (INT64, ("N", "T", kept)),
+        "probabilities": (FLOAT, ("N", "T", kept)),
+        "bit_logits": (FLOAT, ("N", "T", config.code_length or 0)),
+    }
+    images = value("images", UINT8, ("N", HEIGHT, size.width, size.channels))
+    return g.model([images], [value(name, *shapes[name]) for name in names], metadata)
+
+
+def _body(
+    g: Graph, model: Recogniser, cross: list[Pair], codes: heads.Codes | None, probe: bool
+) -> tuple[onnx.GraphProto, list[str]]:
+    """One turn of the loop, and the names of what it stacks."""
+    inner = g.body()
+    turn, going, last = inner.name(), inner.name(), inner.name()
+    caches = [Pair(inner.name(), inner.name()) for _ in range(model.config.depth)]
+    ranked, written = _answer(inner, model, last, turn, caches, cross, codes)
+    newest = inner.op("Gather", ranked.ids, inner.number(0, INT64), axis=1)
+    goes_on = inner.to(heads.running(inner, newest), TensorProto.INT32)
+    goes_on = inner.to(inner.op("ReduceMax", goes_on, keepdims=0), BOOL)
+    scans = {"ids": (ranked.ids, INT64), "probabilities": (ranked.chances, FLOAT)}
+    if probe and ranked.bit_logits is not None:
+        scans["bit_logits"] = (ranked.bit_logits, FLOAT)
+    inputs = [value(turn, INT64, ()), value(going, BOOL, ()), value(last, INT64, None)]
+    inputs += [value(part, FLOAT, None) for pair in caches for part in pair]
+    outputs = [value(goes_on, BOOL, ()), value(newest, INT64, None)]
+    outputs += [value(part, FLOAT, None) for pair in written for part in pair]
+    outputs += [value(name, kind, None) for name, kind in scans.values()]
+    return onnx.helper.make_graph(inner.nodes, "step", inputs, outputs), list(scans)
+
+
+def _answer(
+    g: Graph,
+    model: Recogniser,
+    last: str,
+    position: str,
+    caches: list[Pair],
+    cross: list[Pair],
+    codes: heads.Codes | None,
+) -> tuple[heads.Ranked, list[Pair]]:
+    config = model.config
+    characters = heads.embed(g, config, last, codes)
+    h, written = step(g, config, characters, here(g, config, position), caches, cross)
+    ranked = heads.rank(g, config, h, model.vocabulary, codes)
+    return heads.after_end(g, last, ranked), written
+
+
+def encoder(model: Recogniser, metadata: str, *, store_half: bool, half: bool) -> onnx.ModelProto:
+    """images uint8 [N, H, W, 3] -> cross_keys [N, U, H, d/H, L], cross_values [N, U, H, L, d/H]."""
+    config, size = model.config, model.config.preprocessing
+    g = Graph(model.state_dict(), store_half=store_half, half=half)
+    memory = _memory(g, model, "images")
+    cross = [cross_pair(g, config, memory, i) for i in range(config.stored_layers)]
+    _join(g, cross, "cross_keys", "cross_values")
+    images = value("images", UINT8, ("N", size.height, size.width, size.channels))
+    return g.model([images], _cross(config, g.kind), metadata)
+
+
+def decoder_step(
+    model: Recogniser, metadata: str, *, store_half: bool, half: bool
+) -> onnx.ModelProto:
+    """ids int64 [N], position int64 [], keys, values, cross_keys, cross_values
+    -> candidates int64 [N, k], probabilities float32 [N, k], new_keys, new_values.
+
+    keys are [N, D, H, d/H, T], values [N, D, H, T, d/H], zeros before the first step; the
+    first ids are BOS. A line whose id is EOS or PAD has ended and is answered PAD.
+    """
+    config = model.config
+    g = Graph(model.state_dict(), store_half=store_half, half=half)
+    caches = _split(g, "keys", "values", config.depth)
+    cross = _split(g, "cross_keys", "cross_values", config.stored_layers)
+    codes = heads.serving_codes(g, config, model.vocabulary)
+    ranked, written = _answer(g, model, "ids", "position", caches, cross, codes)
+    _join(g, written, "new_keys", "new_values")
+    g.rename(ranked.ids, "candidates")
+    g.rename(ranked.chances, "probabilities")
+    head, length = config.width // config.heads, config.max_steps
+    keys = ("N", config.depth, config.heads, head, length)
+    values = ("N", config.depth, config.heads, length, head)
+    kept = heads.kept_candidates(model.vocabulary)
+    inputs = [
+        value("ids", INT64, ("N",)),
+        value("position", INT64, ()),
+        value("keys", g.kind, keys),
+        value("values", g.kind, values),
+        *_cross(config, g.kind),
+    ]
+    outputs = [
+        value("candidates", INT64, ("N", kept)),
+        value("probabilities", FLOAT, ("N", kept)),
+        value("new_keys", g.kind, keys),
+        value("new_values", g.kind, values),
+    ]
+    return g.model(inputs, outputs, metadata)
+
+
+def _cross(config: RecogniserConfig, kind: int) -> list[onnx.ValueInfoProto]:
+    head, (rows, columns) = config.width // config.heads, config.memory_grid
+    places = rows * columns
+    return [
+        value("cross_keys", kind, ("N", config.stored_layers, config.heads, head, places)),
+        value("cross_values", kind, ("N", config.stored_layers, config.heads, places, head)),
+    ]
+
+
+def _memory(g: Graph, model: Recogniser, images: str) -> str:
+    """[N * L, d]: the encoder's features with their positions."""
+    config = model.config
+    rows, columns = config.memory_grid
+    half = config.width // 2
+    features = backbone(g, model.backbone, normalise(g, images, config.preprocessing))
+    placed = grid_positions(
+        g,
+        features,
+        sinusoid(rows, half).T[:, :, None].contiguous().numpy(),
+        sinusoid(columns, half).T[:, None].contiguous().numpy(),
+    )
+    return g.op("Reshape", g.op("Transpose", placed, perm=[0, 2, 3, 1]), g.ints(-1, config.width))
+
+
+def _filled(g: Graph, count: str, shape: tuple[int, ...], number: int, kind: int) -> str:
+    """[N, *shape] of one number."""
+    full = g.op("Concat", count, g.ints(*shape), axis=0) if shape else count
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind)
+    filler = onnx.numpy_helper.from_array(np.array([number], dtype))
+    return g.op("ConstantOfShape", full, value=filler)
+
+
+def _split(g: Graph, keys: str, values: str, layers: int) -> list[Pair]:
+    """Stacked [N, layers, ...] -> a pair a layer."""
+    places = [g.number(index, INT64) for index in range(layers)]
+    return [
+        Pair(g.op("Gather", keys, place, axis=1), g.op("Gather", values, place, axis=1))
+        for place in places
+    ]
+
+
+def _join(g: Graph, pairs: list[Pair], keys: str, values: str) -> None:
+    """A pair a layer -> stacked outputs of these names."""
+    for name, parts in ((keys, [p.keys for p in pairs]), (values, [p.values for p in pairs])):
+        apart = [g.op("Unsqueeze", part, g.ints(1)) for part in parts]
+        g.rename(g.op("Concat", *apart, axis=1), name)

@@ -1,0 +1,197 @@
+"""Embedding, classifier and ranking as ONNX nodes: ids in, the best ids and chances out.
+
+N lines, d = width, K = code length, V = vocabulary, R = V - 2 readable ids, k candidates.
+
+A Hamming classifier ranks by agreement, K minus twice the Hamming distance: a product of signs.
+On a CPU that is one of small integers (`portable_codes`); TensorRT has none, but FP16 holds
+every such sum exactly up to K = 2048 (`serving_codes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import TensorProto
+
+from hcompress.export.graph import Graph
+from hcompress.recogniser.config import Classifier, Embedding, RecogniserConfig
+from hcompress.recogniser.vocabulary import EOS, FIRST_READABLE, PAD
+
+FLOAT, FLOAT16, INT8, INT32, UINT8 = (
+    TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT8, TensorProto.INT32, TensorProto.UINT8,
+)  # fmt: skip
+CANDIDATES = 5
+EXACT_HALF, EXACT_FLOAT = 1 << 11, 1 << 24
+"""FP16 and float32 hold every whole number up to here."""
+SIGNS = ((np.arange(256)[:, None] >> np.arange(8)) & 1) * 2 - 1
+"""[256, 8]: the signs each byte stands for, its lowest bit first."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What a step answers."""
+
+    ids: str
+    """int64 [N, k]."""
+    chances: str
+    """float32 [N, k]."""
+    bit_logits: str | None
+    """float32 [N, K]; None where the classifier is a softmax."""
+
+
+@dataclass(frozen=True)
+class Codes:
+    """What the two forms do differently with a codebook."""
+
+    rows: Callable[[Graph, str], str]
+    """ids [N] -> their signs [N, K], in the type the network computes in."""
+    nearest: Callable[[Graph, str], tuple[str, str]]
+    """bool [N, K], true where a bit is set -> places [N, k] of the nearest codes among the
+    readable ones (int64), and agreement with each of these [N, R] (float32)."""
+
+
+def kept_candidates(vocabulary: int) -> int:
+    """k: five, or all readable ids where there are fewer."""
+    return min(CANDIDATES, vocabulary - FIRST_READABLE)
+
+
+def embed(g: Graph, config: RecogniserConfig, ids: str, codes: Codes | None) -> str:
+    """ids [N] -> float32 [N, d]."""
+    if config.embedding is Embedding.LEARNED:
+        # Rows first: only those asked for are converted.
+        return g.to(g.op("Gather", g.raw("embedding.weight"), ids), FLOAT)
+    assert codes is not None
+    weight = g.weight("embedding.projection.weight")
+    return g.widened(g.op("Gemm", codes.rows(g, ids), weight, transB=1))
+
+
+def signs_table(g: Graph, kind: int) -> str:
+    """The signs of every byte, [256, 8], of a type."""
+    # TensorRT takes int8 constants for quantised weights and nothing else: FP16 for floats.
+    stored = g.constant(SIGNS.astype(np.int8 if kind == INT8 else np.float16), "byte_signs")
+    return g.to(stored, FLOAT) if kind == FLOAT else stored
+
+
+def rank(
+    g: Graph, config: RecogniserConfig, h: str, vocabulary: int, codes: Codes | None
+) -> Ranked:
+    """h [N, d] (float32) -> the best readable ids, ties to the lowest, and their chances.
+
+    The classifier's product is float32 in every form: it decides which character is read.
+    """
+    if config.classifier is Classifier.SOFTMAX:
+        logits = g.op("Gemm", h, g.weight("classifier.weight", FLOAT), transB=1)
+        readable = drop_unreadable(g, logits, axis=1)
+        places = top(g, readable, vocabulary)
+        return _ranked(g, places, g.op("Div", readable, g.number(config.temperature)), None)
+    assert codes is not None
+    logits = g.op("Gemm", h, g.weight("classifier.projection.weight", FLOAT), transB=1)
+    # Zero counts as +1, as in training: no zero sign exists.
+    places, agreement = codes.nearest(g, g.op("GreaterOrEqual", logits, g.number(0.0)))
+    scaled = g.op("Div", agreement, g.number(2 * config.temperature))
+    return _ranked(g, places, scaled, logits)
+
+
+def portable_codes(
+    g: Graph, config: RecogniserConfig, vocabulary: int, images: str
+) -> Codes | None:
+    """Unpack the codebook once, to int8 [K, R], and rank by products of small integers.
+
+    The codebook is reshaped to the shape it has, worked out from the images' height, which no
+    tool knows beforehand: so none can fold the unpacked codes into the file. A session that is
+    told the height folds them when it loads, and is then as fast as it can be.
+    """
+    if config.code_length is None:
+        return None
+    table = g.constant(SIGNS.astype(np.int8), "byte_signs")
+    # Of one image: onnxruntime folds a shape only where every dimension is known.
+    first = g.op("Gather", images, g.number(0, TensorProto.INT64), axis=0)
+    height = g.op("Shape", first, start=0, end=1)
+    nothing = g.op("Sub", height, g.ints(config.preprocessing.height))
+    shape = g.op("Add", g.ints(vocabulary, config.code_length // 8), nothing)
+    packed = g.raw("codebook")
+    codes = ""
+    if config.classifier is Classifier.HAMMING:
+        signs = g.call("Unpack", g.op("Reshape", packed, shape), table)
+        codes = g.op("Transpose", drop_unreadable(g, signs, axis=0), perm=[1, 0])
+
+    def rows(body: Graph, ids: str) -> str:
+        return body.to(body.call("Unpack", body.op("Gather", packed, ids), table), FLOAT)
+
+    def nearest(body: Graph, ones: str) -> tuple[str, str]:
+        # 2 and 0 around a zero point of 1: uint8 times int8 is the product CPUs are fast at.
+        shifted = body.op("Where", ones, body.number(2, UINT8), body.number(0, UINT8))
+        agreement = body.op("MatMulInteger", shifted, codes, body.number(1, UINT8))
+        return top(body, agreement, vocabulary), body.to(agreement, FLOAT)
+
+    return Codes(rows, nearest)
+
+
+def serving_codes(g: Graph, config: RecogniserConfig, vocabulary: int) -> Codes | None:
+    """Rank by products of floats, with the ties in the key: TensorRT's TopK promises no order."""
+    if config.code_length is None:
+        return None
+    length, readable = config.code_length, vocabulary - FIRST_READABLE
+    kind = FLOAT16 if g.half and length <= EXACT_HALF else FLOAT
+    # TensorRT takes int8 constants for quantised weights and nothing else: FP16 for floats.
+    table = g.constant(SIGNS.astype(np.float16), "byte_signs")
+    table = g.to(table, FLOAT) if kind == FLOAT else table
+    # Unpacked once and used twice: each use of the packed codes is a copy inside an engine.
+    signs = g.call("Unpack", g.raw("codebook"), table)
+
+    def rows(body: Graph, ids: str) -> str:
+        row = body.op("Gather", signs, ids)
+        return row if kind == body.kind else body.to(row, body.kind)
+
+    def nearest(body: Graph, ones: str) -> tuple[str, str]:
+        codes = body.op("Transpose", drop_unreadable(body, signs, axis=0), perm=[1, 0])
+        query = body.op("Where", ones, body.number(1, kind), body.number(-1, kind))
+        agreement = body.op("MatMul", query, codes)
+        if kind != FLOAT:
+            agreement = body.to(agreement, FLOAT)
+        if (2 * length + 1) * readable > EXACT_FLOAT:
+            return top(body, agreement, vocabulary), agreement
+        # One whole number that orders by agreement, then by id.
+        scaled = body.op("Mul", agreement, body.number(readable))
+        key = body.op("Sub", scaled, body.call("Count", body.number(readable)))
+        return top(body, key, vocabulary), agreement
+
+    return Codes(rows, nearest)
+
+
+def top(g: Graph, scores: str, vocabulary: int) -> str:
+    """Places [N, k] of the highest; ONNX gives ties to the lowest."""
+    kept = g.ints(kept_candidates(vocabulary))
+    return g.ops("TopK", scores, kept, outputs=2)[1]
+
+
+def drop_unreadable(g: Graph, x: str, axis: int) -> str:
+    """Without PAD's and BOS's slots along ``axis``."""
+    return g.op("Slice", x, g.ints(FIRST_READABLE), g.ints(2**31 - 1), g.ints(axis))
+
+
+def _ranked(g: Graph, places: str, scaled: str, logits: str | None) -> Ranked:
+    """``scaled``: scores over the temperature, up to a constant, [N, R]."""
+    chances = g.op("GatherElements", g.op("Softmax", scaled, axis=-1), places, axis=1)
+    ids = g.op("Add", places, g.number(FIRST_READABLE, TensorProto.INT64))
+    return Ranked(ids, chances, logits)
+
+
+def after_end(g: Graph, last: str, ranked: Ranked) -> Ranked:
+    """A line that has ended answers PAD with certainty. last [N]: the id read before."""
+    ended = g.op("Unsqueeze", g.op("Not", running(g, last)), g.ints(1))
+    ids = g.op("Where", ended, g.number(PAD, TensorProto.INT64), ranked.ids)
+    chances = g.op("Where", ended, g.number(1.0), ranked.chances)
+    return Ranked(ids, chances, ranked.bit_logits)
+
+
+def running(g: Graph, last: str) -> str:
+    """bool [N]: whether a line whose last id is this goes on (BOS or a character)."""
+    over = g.op(
+        "Or",
+        g.op("Equal", last, g.number(EOS, TensorProto.INT64)),
+        g.op("Equal", last, g.number(PAD, TensorProto.INT64)),
+    )
+    return g.op("Not", over)

@@ -1,0 +1,44 @@
+"""Reads images with a checkpoint, through torch: the answers an export is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from hcompress.recogniser.checkpoint import Checkpoint, load_checkpoint
+from hcompress.recogniser.config import Preprocessing
+from hcompress.runtime.reading import Reading, fit_all, readings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BATCH = 32
+
+
+class TorchReader:
+    """A checkpoint that reads. Raises what `load_checkpoint` raises."""
+
+    def __init__(self, source: Path | Checkpoint) -> None:
+        self.checkpoint = source if isinstance(source, Checkpoint) else load_checkpoint(source)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What images are fitted to."""
+        return self.checkpoint.config.preprocessing
+
+    def read(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[Reading]:
+        """A reading for each RGB image, h x w x 3 of any size, or [N, H, W, 3]."""
+        found: list[Reading] = []
+        for start in range(0, len(images), BATCH):
+            fitted = fit_all(images[start : start + BATCH], self.preprocessing)
+            found += readings(*self.decode(fitted), self.checkpoint.vocabulary)
+        return found
+
+    def decode(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """uint8 [N, H, W, 3] -> ids and probabilities [N, T, k], as `OnnxReader.decode`."""
+        decoded = self.checkpoint.model.read(torch.from_numpy(images))
+        return decoded.ids.numpy(), decoded.probabilities.numpy()

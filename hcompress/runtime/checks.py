@@ -1,0 +1,71 @@
+"""Whether the weights in an ONNX file are those its metadata speaks of, before it is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hcompress.errors import InputRefused, NumericalError
+from hcompress.recogniser.config import Classifier, Embedding, RecogniserConfig
+
+if TYPE_CHECKING:
+    from hcompress.sizes import Layout, Piece
+
+CHUNK = 1 << 22
+
+
+def check_tensors(layout: Layout, config: RecogniserConfig, vocabulary: int) -> None:
+    """Raises InputRefused where a tensor that grows with the vocabulary or the code length has
+    another size than metadata asks for, NumericalError where a weight is not finite."""
+    pieces: dict[str, Piece] = {piece.name: piece for piece in layout.pieces}
+    for name, elements in _expected(config, vocabulary).items():
+        piece = pieces.get(name)
+        if piece is None:
+            raise InputRefused(f"{layout.path}: tensor {name} is missing: export it again")
+        if piece.params != elements:
+            raise InputRefused(
+                f"{layout.path}: tensor {name} has {piece.params} elements, configuration and"
+                f" charset ask for {elements}: export it again"
+            )
+    for piece in layout.pieces:
+        if piece.name.startswith(("backbone.", "decoder.", "embedding.", "classifier.")):
+            _check_finite(piece, layout.path)
+
+
+def _expected(config: RecogniserConfig, vocabulary: int) -> dict[str, int]:
+    """Elements by name."""
+    table = vocabulary * config.width
+    expected = {}
+    if config.classifier is Classifier.SOFTMAX:
+        expected["classifier.weight"] = table
+    if config.embedding is Embedding.LEARNED:
+        expected["embedding.weight"] = table
+    if config.code_length is None:
+        return expected
+    projection = config.code_length * config.width
+    if config.classifier is Classifier.HAMMING:
+        expected["classifier.projection.weight"] = projection
+    if config.embedding is Embedding.HAMMING:
+        expected["embedding.projection.weight"] = projection
+    expected["codebook"] = vocabulary * config.code_length // 8
+    return expected
+
+
+def _check_finite(piece: Piece, path: Path) -> None:
+    """Read through a float tensor, a few MiB at a time."""
+    import numpy as np
+
+    width = piece.bytes // max(piece.params, 1)
+    kind = {2: np.float16, 4: np.float32}.get(width)
+    if kind is None:
+        raise InputRefused(f"{path}: tensor {piece.name} has {width} bytes an element")
+    with piece.file.open("rb") as stream:
+        stream.seek(piece.offset)
+        left = piece.bytes
+        while left:
+            block = stream.read(min(left, CHUNK))
+            if not block:
+                raise InputRefused(f"{path}: ends inside of tensor {piece.name}")
+            left -= len(block)
+            if not bool(np.isfinite(np.frombuffer(block, kind)).all()):
+                raise NumericalError(f"{path}: tensor {piece.name} holds NaN or infinity")

@@ -1,0 +1,72 @@
+"""onnxruntime, as this tool starts it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hcompress.errors import InputRefused
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Session:
+    """One ONNX graph on the CPU. Raises InputRefused where it can't be loaded or run."""
+
+    def __init__(
+        self, model: Path | bytes, threads: int = 1, dimensions: Mapping[str, int] | None = None
+    ) -> None:
+        """``dimensions`` tells the session what named dimensions will be: it can do more before
+        the first image then."""
+        import onnxruntime
+
+        self._where = str(model) if isinstance(model, Path) else "the exported graph"
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # what goes wrong is raised; nothing else is printed
+        # Spinning threads cost a busy machine more than they gain.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        for name, size in (dimensions or {}).items():
+            options.add_free_dimension_override_by_name(name, size)
+        source = str(model) if isinstance(model, Path) else model
+        with _refusing(self._where):
+            self._session = onnxruntime.InferenceSession(
+                source, options, providers=["CPUExecutionProvider"]
+            )
+
+    @property
+    def inputs(self) -> dict[str, tuple[str, list[int | str | None]]]:
+        """Type and shape by name; texts and None are dimensions known at run time."""
+        return {entry.name: (entry.type, entry.shape) for entry in self._session.get_inputs()}
+
+    @property
+    def outputs(self) -> dict[str, tuple[str, list[int | str | None]]]:
+        return {entry.name: (entry.type, entry.shape) for entry in self._session.get_outputs()}
+
+    def run(
+        self, outputs: list[str], inputs: Mapping[str, NDArray[Any]]
+    ) -> list[NDArray[np.generic]]:
+        with _refusing(self._where):
+            results: list[NDArray[np.generic]] = self._session.run(outputs, dict(inputs))
+        return results
+
+
+@contextmanager
+def _refusing(where: str) -> Iterator[None]:
+    """onnxruntime's errors, which have no base of their own, as ours, on one line."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    kinds = tuple(
+        kind for kind in vars(state).values()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    )  # fmt: skip
+    try:
+        yield
+    except kinds as error:
+        line = " ".join(str(error).split())[:300]
+        raise InputRefused(f"{where}: onnxruntime refuses it: {line}") from None

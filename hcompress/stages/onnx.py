@@ -1,0 +1,75 @@
+"""`onnx`: one file for any ONNX Runtime, and an encoder and decoder step for servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from hcompress.stages.base import Env, Kind, Param
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hcompress.recogniser.config import Preprocessing
+
+
+class ServingPrecision(StrEnum):
+    """What the serving form computes in."""
+
+    AUTO = "auto"
+    """FP16 where the checkpoint is FP16 and every text stays the same, else FP32."""
+    FP16 = "fp16"
+    FP32 = "fp32"
+
+
+@dataclass(frozen=True)
+class OnnxStage:
+    """Export, and hold the export against torch."""
+
+    data: Annotated[
+        Path | None, Param("lines to compare texts on; noise where there are none", data=True)
+    ] = None
+    images: Annotated[int, Param("lines compared", 1)] = 64
+    serving: Annotated[ServingPrecision, Param("what the serving form computes in")] = (
+        ServingPrecision.AUTO
+    )
+
+    name: ClassVar[str] = "onnx"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "export to ONNX: one portable file, and a serving form"
+    consumes: ClassVar[Kind] = Kind.CHECKPOINT
+    produces: ClassVar[Kind] = Kind.ONNX
+    libraries: ClassVar[tuple[str, ...]] = (
+        "torch", "onnx", "onnxsim", "onnxruntime", "numpy",
+    )  # fmt: skip
+
+    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+        from hcompress.export.export import export
+        from hcompress.recogniser.checkpoint import load_checkpoint, write_bytes
+
+        assert source is not None
+        checkpoint = load_checkpoint(source)
+        images = self._images(checkpoint.config.preprocessing, env.seed)
+        exported = export(
+            checkpoint, env.provenance, images, self.serving, env.threads, env.progress.say
+        )
+        for name, data in exported.files.items():
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(out / name, data)
+        return exported.report
+
+    def _images(self, size: Preprocessing, seed: int) -> NDArray[np.uint8]:
+        """uint8 [N, H, W, 3]: the first lines of the data, or noise."""
+        from hcompress.data import batches, source
+        from hcompress.export.export import noise_images
+
+        if self.data is None:
+            return noise_images(self.images, size, seed)
+        lines = source.open_data(self.data)
+        count = min(self.images, len(lines))
+        (batch,) = batches.batches(lines, range(count), max(1, count), size)
+        return batch.images
