@@ -173,6 +173,8 @@ def _judge_bytes(
     entry: BaselineEntry | None,
     is_new: bool,
 ) -> Row:
+    if size is None and bounds is not None and bounds.max_bytes == 0:
+        size, base = 0, base or 0  # asked to have none, and has none
     if size is None:
         if bounds is not None:
             return Row(*place, Status.FAIL, None, base, "component is missing")

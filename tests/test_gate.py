@@ -101,6 +101,16 @@ def test_components() -> None:
     assert (rows["codebook"].status, rows["codebook"].note) == ("fail", "component is missing")
 
 
+def test_a_component_may_be_asked_not_to_exist() -> None:
+    none = {"decoder FFN": Bounds(max_bytes=0)}
+    for base in (None, 1000):
+        verdict = judged(components=none, base=base)
+        row = next(row for row in verdict.rows if row.subject == "decoder FFN")
+        assert (row.status, row.value) == ("pass", 0)
+    verdict = judged(components={"backbone": Bounds(max_bytes=0)})
+    assert verdict.failed
+
+
 def test_new_and_removed() -> None:
     limits = Limits(tuple(ArtifactLimits(p, Bounds(max_bytes=9999)) for p in ("new", "old")))
     baseline = Baseline(
