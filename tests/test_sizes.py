@@ -57,6 +57,8 @@ def as_dict(breakdown: sizes.Breakdown) -> dict[str, tuple[int, int]]:
         ("fc.bias", "classifier"),
         ("model.decoder.block.3.ffn.weight", "decoder FFN"),
         ("feat_extractor.resnet.0.weight", "backbone"),
+        ("encoder.blocks.0.mlp.fc1.weight", "backbone"),
+        ("model.decoder.layers.0.encoder_attn.k_proj.weight", "decoder attention"),
         ("val_123", "other"),
         ("", "other"),
     ],

@@ -27,17 +27,18 @@ _WRAPPERS = frozenset(
      "_orig_mod", "step", "student", "graph", "recogniser", "recognizer")
 )  # fmt: skip
 
-# Foreign names: the first row with one of its words among the name's words wins, so a
-# "decoder.embedding.weight" is an embedding and an "encoder.layers.0.linear1" a backbone.
+# Foreign names: these words decide whatever else is said, "encoder.blocks.0.mlp.fc1" too…
+_IN_BACKBONE = frozenset(("backbone", "encoder", "cnn", "resnet"))
+# …then the first row with one of its words among the name's words.
 _FOREIGN: tuple[tuple[str, frozenset[str]], ...] = (
     (CODEBOOK, frozenset(("codebook", "codes"))),
     (EMBEDDING, frozenset(("embed", "embedding", "embeddings", "emb", "tok", "lut"))),
     (CLASSIFIER, frozenset(
-        ("classifier", "fc", "generator", "head", "logits", "lm", "output", "prediction",
-         "softmax"))),
+        ("classifier", "projection", "fc", "generator", "head", "logits", "lm", "output",
+         "prediction", "softmax"))),
     (BACKBONE, frozenset(
-        ("backbone", "encoder", "conv", "convs", "resnet", "features", "stem", "cnn",
-         "downsample", "bn", "patch", "blocks", "stages", "visual", "feature"))),
+        ("conv", "convs", "features", "stem", "downsample", "bn", "patch", "blocks", "stages",
+         "visual", "feature"))),
     (FFN, frozenset(
         ("ffn", "feed", "feedforward", "mlp", "linear1", "linear2", "fc1", "fc2",
          "intermediate"))),
@@ -92,6 +93,8 @@ def _foreign_group(parts: list[str]) -> str:
         words.update(word.rstrip("0123456789") for word in lowered.split("_"))
     if "decoder" in words:
         return _in_decoder(words)
+    if words & _IN_BACKBONE:
+        return BACKBONE
     for group, vocabulary in _FOREIGN:
         if words & vocabulary:
             return group
