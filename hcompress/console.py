@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from hcompress.progress import LineProgress, QuietProgress
+from hcompress.progress import LineProgress, NoProgress
 from hcompress.stages.base import Progress
 from hcompress.tables import pair_lines, printable, table_lines
 
@@ -28,21 +28,13 @@ class OutputClosedError(Exception):
 class Console:
     """Where a command says what it does (stderr) and puts what it found (stdout)."""
 
-    def __init__(self, prefix: str = "", quiet: bool = False) -> None:
-        self._prefix = prefix
+    def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
 
     def say(self, text: str) -> None:
         """A line of talk; silent on all processes but the first."""
         if not self._quiet:
-            self._write_talk(text)
-
-    def report(self, text: str) -> None:
-        """A line of talk that every process says for itself."""
-        self._write_talk(self._prefix + text)
-
-    def _write_talk(self, text: str) -> None:
-        _write(sys.stderr, "\n".join(printable(line) for line in text.split("\n")))
+            complain(text)
 
     def out(self, text: str) -> None:
         """A line of data."""
@@ -75,12 +67,17 @@ class Console:
                 _write(sys.stdout, line)
 
     def progress(self) -> Progress:
-        """A bar on a terminal, lines off it; all processes but the first draw nothing."""
+        """A bar on a terminal, lines off it; all processes but the first say nothing."""
         if self._quiet:
-            return QuietProgress(self.report)
+            return NoProgress()
         if _is_terminal(sys.stderr):
-            return BarProgress(self.report)
-        return LineProgress(self.report)
+            return BarProgress(self.say)
+        return LineProgress(self.say)
+
+
+def complain(text: str) -> None:
+    """A line on stderr, whatever process this is."""
+    _write(sys.stderr, "\n".join(printable(line) for line in text.split("\n")))
 
 
 class BarProgress:

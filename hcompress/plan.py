@@ -72,7 +72,7 @@ class Plan:
         done = sum(stage.cached for stage in self.stages)
         return [
             f"{done} of {len(self.stages)} stages are finished",
-            f"disk: about {mib_text(self.needed)} MiB needed, {mib_text(self.free)} MiB free",
+            f"disk: about {self.needed >> 20:,} MiB needed, {self.free >> 20:,} MiB free",
         ]
 
 

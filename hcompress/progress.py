@@ -72,16 +72,6 @@ class LineProgress:
         self._write(text)
 
 
-class QuietProgress(NoProgress):
-    """What a stage says, without how far it is: for all processes but the first."""
-
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
-
-    def say(self, text: str) -> None:
-        self._write(text)
-
-
 def clock_text(seconds: float) -> str:
     """`3:20`, or `1:02:03` from an hour on."""
     minutes, rest = divmod(max(0, round(seconds)), 60)

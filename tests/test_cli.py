@@ -162,7 +162,6 @@ FAILURES: list[tuple[BaseException, int, str]] = [
     (NumericalError("w: NaN"), 5, "error: w: NaN"),
     (HcompressError("odd"), 70, "error: internal: HcompressError: odd: a bug of ours; --debug"),
     (ValueError("two\nlines"), 70, "error: internal: ValueError: two lines: a bug of ours"),
-    (KeyboardInterrupt(), 130, "stopped by SIGINT"),
 ]
 
 
@@ -372,12 +371,12 @@ def test_quick_work_says_nothing() -> None:
     assert lines == []
 
 
-def test_other_processes_say_who_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    console = Console("rank 1: ", quiet=True)
+def test_other_processes_say_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(quiet=True)
     console.say("hidden")
     console.out("hidden")
     console.table([["hidden"]])
     console.json({})
-    console.progress().say("images 1, 3, 5")
+    console.progress().say("hidden")
     captured = capsys.readouterr()
-    assert (captured.out, captured.err) == ("", "rank 1: images 1, 3, 5\n")
+    assert (captured.out, captured.err) == ("", "")

@@ -14,7 +14,7 @@ from types import FrameType, TracebackType
 from typing import Final
 
 from hcompress import ranks
-from hcompress.console import Console, OutputClosedError
+from hcompress.console import OutputClosedError, complain
 from hcompress.errors import EnvironmentFailed, HcompressError, UsageError
 
 BUG: Final = 70
@@ -104,8 +104,6 @@ def _foreign(error: BaseException, debug: bool) -> tuple[int, str]:
     """What other libraries raise: usage from typer, trouble from the machine, or our bug."""
     import typer
 
-    if isinstance(error, typer.Abort | KeyboardInterrupt):
-        return 130, "stopped by SIGINT: the same command goes on from here"
     if isinstance(error, typer.TyperException):
         message = error.format_message().rstrip(".")
         return error.exit_code, f"error: {message}: see --help" if message else ""
@@ -127,7 +125,7 @@ def _say(line: str) -> None:
     place = ranks.from_environment()
     prefix = f"rank {place.rank}: " if place.size > 1 else ""
     with contextlib.suppress(OutputClosedError):
-        Console(prefix).report(" ".join(line.split()))
+        complain(prefix + " ".join(line.split()))
 
 
 def _drop_stdout() -> None:

@@ -25,8 +25,7 @@ class State:
 
 def new_state(stages: Mapping[str, type[Stage]]) -> State:
     ranks = from_environment()
-    prefix = f"rank {ranks.rank}: " if ranks.size > 1 else ""
-    return State(Console(prefix, quiet=not ranks.first), ranks, stages)
+    return State(Console(quiet=not ranks.first), ranks, stages)
 
 
 def state_of(context: typer.Context) -> State:
