@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,34 @@ def test_views_into_one_storage_each_get_their_part(tmp_path: Path) -> None:
     rows = as_dict(sizes.breakdown(write(tmp_path, "m.pt", make.pt_bytes(body, {"0": bytes(40)}))))
     assert rows["backbone"] == (16, 4)
     assert rows["classifier"] == (24, 6)  # and the two elements nobody looks at
+
+
+def as_zip64(data: bytes) -> bytes:
+    """The same archive with its directory as for members beyond 4 GiB."""
+    end = data.rindex(b"PK\x05\x06")
+    start, count = struct.unpack_from("<I", data, end + 16)[0], data.count(b"PK\x01\x02")
+    directory = b""
+    for record in data[start:end].split(b"PK\x01\x02")[1:]:
+        sizes_and_offset = struct.unpack_from("<I", record, 16) * 2
+        sizes_and_offset += struct.unpack_from("<I", record, 38)
+        extra = struct.pack("<HH3Q", 1, 24, *sizes_and_offset)
+        head = record[:16] + b"\xff" * 8 + record[24:26] + struct.pack("<H", len(extra))
+        head += record[28:38] + b"\xff" * 4
+        directory += b"PK\x01\x02" + head + record[42:] + extra
+    at = start + len(directory)
+    fixed = struct.pack("<Q4xQQQQ", 44, count, count, len(directory), start)
+    record64 = b"PK\x06\x06" + fixed[:8] + b"-\0-\0" + bytes(8) + fixed[12:]
+    locator = b"PK\x06\x07" + struct.pack("<IQI", 0, at, 1)
+    tail = struct.pack("<4x2H2IH", count, count, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    return data[:start] + directory + record64 + locator + b"PK\x05\x06" + tail
+
+
+def test_members_beyond_4_gib(tmp_path: Path) -> None:
+    plain = sizes.breakdown(write(tmp_path, "a.pt", make.good_pt()))
+    wide = sizes.breakdown(write(tmp_path, "b.pt", as_zip64(make.good_pt())))
+    assert [r for r in wide.components if r.name != "container"] == [
+        r for r in plain.components if r.name != "container"
+    ]
 
 
 def test_onnx(tmp_path: Path) -> None:
