@@ -1,0 +1,157 @@
+"""Codebooks: votes, repairs, packing, distances, and what a file says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hcompress.codes.codebook import column_bits, pack, random_bits, separate, unpack, voted_bits
+from hcompress.codes.distances import distances, mean_distance, nearest_codes
+from hcompress.codes.file import Codebook, codebook_bytes, read_codebook
+from hcompress.codes.votes import Votes, random_projection
+from hcompress.errors import InputRefused, UsageError
+from hcompress.recogniser.vocabulary import Vocabulary
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def random_votes(seed: int, features: int = 200, vocabulary: int = 9, length: int = 16) -> Votes:
+    rng = np.random.default_rng(seed)
+    votes = Votes.none(vocabulary, length)
+    votes.add(
+        rng.standard_normal((features, length), dtype=np.float32),
+        rng.integers(0, vocabulary - 2, features),
+        rng.integers(0, 2, features).astype(bool),
+    )
+    return votes
+
+
+@given(SEEDS, st.integers(1, 40))
+@settings(max_examples=30)
+def test_votes_do_not_depend_on_how_features_are_cut(seed: int, cut: int) -> None:
+    rng = np.random.default_rng(seed)
+    projected = rng.standard_normal((60, 8), dtype=np.float32)
+    ids, right = rng.integers(0, 5, 60), rng.integers(0, 2, 60).astype(bool)
+    whole, parts = Votes.none(5, 8), Votes.none(5, 8)
+    whole.add(projected, ids, right)
+    for start in reversed(range(0, 60, cut)):
+        rows = slice(start, start + cut)
+        parts.add(projected[rows], ids[rows], right[rows])
+    for field in ("sums", "seen", "right"):
+        assert (getattr(whole, field) == getattr(parts, field)).all()
+
+
+def test_a_vote_is_the_papers_majority() -> None:
+    votes = Votes.none(4, 8)
+    rng = np.random.default_rng(0)
+    projected = rng.standard_normal((7, 8), dtype=np.float32)
+    votes.add(projected, np.full(7, 3), np.ones(7, bool))
+    bits, _ = voted_bits(votes, np.zeros((4, 8), bool))
+    assert (bits[3] == ((projected >= 0).sum(0) > 7 / 2)).all()
+
+
+def test_zero_counts_as_plus_one() -> None:
+    votes = Votes.none(1, 8)
+    votes.add(np.zeros((1, 8), np.float32), np.array([0]), np.array([True]))
+    assert (votes.sums == 1).all()
+    assert column_bits(np.zeros((1, 4), np.float32), random_projection(4, 8, 0)).all()
+
+
+def test_ties_unseen_and_never_right_take_the_fallback_and_are_reported() -> None:
+    votes = Votes.none(4, 8)
+    up, down = np.ones((1, 8), np.float32), -np.ones((1, 8), np.float32)
+    for row in (up, down):  # character 1: every bit a tie
+        votes.add(row, np.array([1]), np.array([True]))
+    votes.add(down, np.array([2]), np.array([False]))  # never read right
+    votes.add(down, np.array([3]), np.array([True]))
+    fallback = np.tile(np.array([True, False] * 4), (4, 1))
+    bits, repairs = voted_bits(votes, fallback)
+    assert (repairs.unseen, repairs.never_right, repairs.tied_bits) == ((0,), (2,), 8)
+    assert (bits[:3] == fallback[:3]).all()
+    assert not bits[3].any()
+
+
+@given(SEEDS, st.sampled_from([8, 16, 64]), st.integers(2, 200))
+@settings(max_examples=40)
+def test_separated_codes_are_distinct_and_the_rest_untouched(
+    seed: int, length: int, count: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    few = rng.integers(0, 2, (max(1, count // 4), length)).astype(bool)
+    bits = few[rng.integers(0, len(few), count)]
+    changed, pairs = separate(bits, rng.random((count, length)))
+    assert len(np.unique(changed, axis=0)) == count
+    touched = {index for index, _ in pairs}
+    for index in range(count):
+        assert index in touched or (changed[index] == bits[index]).all()
+    assert all(kept < index for index, kept in pairs)
+
+
+def test_a_collision_flips_the_least_certain_bits() -> None:
+    bits = np.zeros((2, 128), bool)
+    margins = np.ones((2, 128))
+    margins[1, [5, 77]] = 0.1
+    changed, pairs = separate(bits, margins)
+    assert pairs == ((1, 0),)
+    assert np.flatnonzero(changed[1]).tolist() == [5, 77]
+
+
+def test_too_few_codes_are_refused() -> None:
+    with pytest.raises(InputRefused, match="256 codes"):
+        separate(np.zeros((300, 8), bool), np.zeros((300, 8)))
+    full, _ = separate(np.zeros((256, 8), bool), np.zeros((256, 8)))
+    assert len(np.unique(full, axis=0)) == 256
+
+
+@given(SEEDS, st.integers(1, 12), st.integers(1, 9))
+def test_packing(seed: int, count: int, bytes_each: int) -> None:
+    bits = random_bits(count, bytes_each * 8, seed)
+    packed = pack(bits)
+    assert packed.shape == (count, bytes_each)
+    assert (unpack(packed) == bits).all()
+    for place in range(bytes_each * 8):
+        assert ((packed[:, place // 8] >> (place % 8) & 1) == bits[:, place]).all()
+
+
+@given(SEEDS, st.integers(2, 150), st.sampled_from([1, 3, 8, 17]))
+@settings(max_examples=25)
+def test_distances_and_neighbours_against_counting(seed: int, count: int, width: int) -> None:
+    bits = random_bits(count, width * 8, seed)
+    packed = pack(bits)
+    counted = (bits[:, None] != bits[None]).sum(-1)
+    assert (distances(packed, packed) == counted).all()
+    off = ~np.eye(count, dtype=bool)
+    assert mean_distance(packed) == pytest.approx(counted[off].mean())
+    nearest = nearest_codes(packed, 5)
+    for index in range(count):
+        others = sorted((counted[index, j], j) for j in range(count) if j != index)[:5]
+        assert list(zip(nearest.distances[index], nearest.ids[index], strict=True)) == others
+
+
+def test_a_codebook_file_comes_back_and_fits_one_charset(tmp_path: Path) -> None:
+    vocabulary, path = Vocabulary("abc"), tmp_path / "codebook.safetensors"
+    codebook = Codebook(pack(random_bits(6, 64, 0)), random_projection(32, 64, 0))
+    data = codebook_bytes(codebook, vocabulary)
+    assert data == codebook_bytes(codebook, vocabulary)
+    path.write_bytes(data)
+    found = read_codebook(path, vocabulary, 32)
+    assert (found.codes == codebook.codes).all()
+    assert (found.projection == codebook.projection).all()
+    for other, width in ((Vocabulary("abd"), 32), (vocabulary, 16)):
+        with pytest.raises(InputRefused):
+            read_codebook(path, other, width)
+    path.write_bytes(data[:-1])
+    with pytest.raises(InputRefused):
+        read_codebook(path, vocabulary, 32)
+    with pytest.raises(UsageError):
+        read_codebook(tmp_path / "none.safetensors", vocabulary, 32)
+
+
+def test_projections_are_the_same_everywhere() -> None:
+    first = random_projection(4, 8, 7)
+    assert (first == random_projection(4, 8, 7)).all()
+    assert first[0, :3].tolist() == pytest.approx([1.521969, -1.144106, 1.150162])

@@ -1,0 +1,252 @@
+"""The training loop and its losses, on recognisers small enough to train in a second."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from hcompress.data.batches import Batch
+from hcompress.data.source import Sample
+from hcompress.errors import InputRefused, NumericalError
+from hcompress.progress import NoProgress
+from hcompress.recogniser.vocabulary import BOS, EOS, PAD, UnknownCharacter
+from hcompress.training.device import launch
+from hcompress.training.glyphs import GlyphTrainer
+from hcompress.training.lines import Aim, LineTrainer, line_accuracy, step_batches, targets_of
+from hcompress.training.loop import Loss, Schedule, Task, train
+from hcompress.training.losses import feature_loss, hinge_loss, softmax_loss
+from hcompress.training.precision import Precision
+from hcompress.training.temperature import fitted_temperature
+from tests.models import CHARACTERS, HAMMING, SLIM, SOFTMAX, noise, recogniser
+
+REFUSE = UnknownCharacter.REFUSE
+
+
+class MemorySource:
+    """Noise images with random texts."""
+
+    digest = "0" * 64
+
+    def __init__(self, count: int = 24, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self.images = noise(count, seed)
+        letters = CHARACTERS.characters
+        self.texts = [
+            "".join(letters[i] for i in rng.integers(0, len(letters), rng.integers(1, 6)))
+            for _ in range(count)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(self.images[index], self.texts[index])
+
+
+def line_task(trainer: LineTrainer, steps: int, **more: object) -> Task:
+    feed = step_batches(MemorySource(), 4, steps, trainer.student.config.preprocessing, 0, 0, 1)
+    return Task("lines", trainer, trainer.loss, feed, **more)  # type: ignore[arg-type]
+
+
+def run(task: Task, schedule: Schedule, folder: Path) -> None:
+    fabric = launch(Precision.FP32, 1, accelerator="cpu")
+    train(task, schedule, fabric, folder / "lines.safetensors", NoProgress())
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_after(task: Task, steps: int) -> Task:
+    """The same task, struck down while it fetches a later batch."""
+
+    def feed(start: int) -> Iterator[Batch]:
+        for number, batch in enumerate(task.batches(start)):
+            if start + number >= steps:
+                raise Killed
+            yield batch
+
+    return Task(task.label, task.model, task.loss, feed, task.validate, task.freeze, task.slower)
+
+
+@pytest.mark.parametrize("kill_at", [1, 3, 4, 6])
+def test_a_resumed_run_ends_in_the_same_bits(kill_at: int, tmp_path: Path) -> None:
+    schedule = Schedule(6, 4, 1e-2, warmup=2, validate_every=2, snapshot_every=2)
+    aim = Aim(CHARACTERS, REFUSE, smoothing=0.1)
+
+    def fresh() -> tuple[LineTrainer, Task]:
+        trainer = LineTrainer(recogniser(SOFTMAX), None, aim)
+
+        def validate(_: nn.Module) -> float:
+            return line_accuracy(trainer.student, CHARACTERS, MemorySource(), 8, 4)
+
+        return trainer, line_task(trainer, 6, validate=validate)
+
+    whole, task = fresh()
+    run(task, schedule, tmp_path / "whole")
+    broken, task = fresh()
+    if kill_at < 6:
+        with pytest.raises(Killed):
+            run(killed_after(task, kill_at), schedule, tmp_path / "broken")
+    resumed, task = fresh()
+    run(task, schedule, tmp_path / "broken")
+    del broken
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    trainer = LineTrainer(recogniser(HAMMING), None, Aim(CHARACTERS, REFUSE))
+    batch = next(line_task(trainer, 1).batches(0))
+    before = trainer.loss(trainer, batch).total.item()
+    run(line_task(trainer, 60), Schedule(60, 4, 3e-3, warmup=5), tmp_path)
+    assert trainer.loss(trainer, batch).total.item() < before * 0.75
+
+
+def test_a_frozen_backbone_stays_bit_for_bit(tmp_path: Path) -> None:
+    model = recogniser(SLIM)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    trainer = LineTrainer(model, None, Aim(CHARACTERS, REFUSE), frozen_backbone=True)
+    run(line_task(trainer, 3, freeze=("student.backbone.",)), Schedule(3, 4, 1e-2), tmp_path)
+    moved = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
+    assert moved
+    assert not any(name.startswith(("backbone.", "codebook")) for name in moved)
+
+
+def test_nan_stops_with_the_tensors_name(tmp_path: Path) -> None:
+    model = recogniser(SOFTMAX)
+    with torch.no_grad():
+        model.decoder.norm.weight[3] = math.nan
+    trainer = LineTrainer(model, None, Aim(CHARACTERS, REFUSE))
+    with pytest.raises(NumericalError, match=r"step 0.*student\.decoder\.norm\.weight"):
+        run(line_task(trainer, 2), Schedule(2, 4, 1e-3), tmp_path)
+
+
+def test_it_stops_on_a_plateau_and_keeps_the_best(tmp_path: Path) -> None:
+    accuracies = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.1])
+    trainer = LineTrainer(recogniser(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
+    kept: list[dict[str, torch.Tensor]] = []
+
+    def validate(_: nn.Module) -> float:
+        kept.append({k: v.clone() for k, v in trainer.state_dict().items()})
+        return next(accuracies)
+
+    task = line_task(trainer, 6, validate=validate)
+    schedule = Schedule(6, 4, 1e-2, validate_every=1, patience=2)
+    run(task, schedule, tmp_path)
+    assert len(kept) == 4, "two validations without a gain"
+    for name, value in trainer.state_dict().items():
+        assert torch.equal(value, kept[1][name]), name
+
+
+@given(st.integers(0, 10**6), st.floats(0, 3))
+@settings(max_examples=25, deadline=None)
+def test_hinge_is_equation_6(seed: int, margin: float) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    logits = torch.randn(2, 3, 8, generator=rng)
+    eta = torch.randint(0, 2, (7, 8), generator=rng).float()
+    targets = torch.randint(0, 7, (2, 3), generator=rng)
+    expected = 0.0
+    for place in range(2):
+        for step in range(3):
+            if targets[place, step] == PAD:
+                continue
+            for bit in range(8):
+                z, wanted = logits[place, step, bit].item(), eta[targets[place, step], bit].item()
+                expected += max(0, margin - z) * wanted + max(0, margin + z) * (1 - wanted)
+    found = hinge_loss(logits, targets, eta * 2 - 1, margin)
+    assert found.item() == pytest.approx(expected / 8, rel=1e-5, abs=1e-5)
+
+
+def test_padding_never_counts() -> None:
+    targets = torch.tensor([[4, EOS, PAD], [PAD, PAD, PAD]])
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 8, generator=rng)
+    other = logits.clone()
+    other[0, 2], other[1] = 100, -100
+    signs = torch.ones(8, 8)
+    for loss in (
+        lambda z: softmax_loss(z, targets, 0.1),
+        lambda z: hinge_loss(z, targets, signs, 1.0),
+        lambda z: feature_loss(z, torch.zeros(2, 3, 8), targets),
+    ):
+        assert loss(logits).item() == pytest.approx(loss(other).item())
+
+
+def test_targets_end_in_eos_and_long_or_unknown_lines_do_not_count() -> None:
+    texts = ["ab", "abcdefgh0", "a?"]
+    inputs, targets = targets_of(texts, CHARACTERS, 9, UnknownCharacter.SKIP_LINE)
+    assert inputs.tolist() == [[BOS, 3, 4], [BOS, PAD, PAD], [BOS, PAD, PAD]]
+    assert targets.tolist() == [[3, 4, EOS], [PAD] * 3, [PAD] * 3]
+    with pytest.raises(InputRefused, match=r"'a\?'"):
+        targets_of(texts, CHARACTERS, 9, REFUSE)
+
+
+@given(st.integers(0, 5), st.sampled_from([1, 2, 4]))
+@settings(max_examples=12, deadline=None)
+def test_processes_share_a_step_and_resume_anywhere(start: int, world: int) -> None:
+    size, source = SOFTMAX.preprocessing, MemorySource(10)
+    alone = [b.indices for b in step_batches(source, 4, 6, size, 0, 0, 1)(0)]
+    shared = [
+        [b.indices for b in step_batches(source, 4, 6, size, 0, rank, world)(start)]
+        for rank in range(world)
+    ]
+    for step in range(start, 6):
+        together = [i for rank in range(world) for i in shared[rank][step - start]]
+        assert sorted(together) == sorted(alone[step])
+
+
+def test_the_rate_warms_up_and_falls_to_zero() -> None:
+    schedule = Schedule(100, 1, 2.0, warmup=10)
+    rates = [schedule.rate(step) for step in range(101)]
+    assert rates[0] == pytest.approx(0.2)
+    assert max(rates) == rates[9] == rates[10] == pytest.approx(2.0)
+    assert rates[100] == pytest.approx(0)
+
+
+def test_single_characters_hand_their_columns_over(tmp_path: Path) -> None:
+    model = recogniser(SOFTMAX)
+    trainer = GlyphTrainer(model, CHARACTERS)
+    images = noise(len(CHARACTERS.characters), width=48)
+    batch = Batch(images, list(CHARACTERS.characters), list(range(len(images))))
+
+    def loss(module: nn.Module, batch: Batch) -> Loss:
+        return trainer.loss(module, batch)
+
+    def feed(start: int) -> Iterator[Batch]:
+        return iter([batch] * (20 - start))
+
+    first = trainer.loss(trainer, batch).total.item()
+    run(Task("glyphs", trainer, loss, feed), Schedule(20, 18, 1e-2, warmup=2), tmp_path)
+    assert trainer.loss(trainer, batch).total.item() < first
+    trainer.hand_over()
+    assert torch.equal(model.classifier.weight[3:], trainer.columns[3:])
+    assert model.embedding.weight[3:].square().mean().item() == pytest.approx(1, rel=1e-3)
+
+
+def test_the_fitted_temperature_is_the_likeliest(tmp_path: Path) -> None:
+    model, source = recogniser(SOFTMAX), MemorySource()
+    trainer = LineTrainer(model, None, Aim(CHARACTERS, REFUSE))
+    run(line_task(trainer, 30), Schedule(30, 4, 3e-3, warmup=5), tmp_path)
+    model.eval()
+    best = fitted_temperature(model, CHARACTERS, source, 24, 8)
+    signs = model.code_signs()
+    batch = next(step_batches(source, 24, 1, SOFTMAX.preprocessing, 0, 0, 1)(0))
+    inputs, targets = targets_of(batch.texts, CHARACTERS, SOFTMAX.max_steps, REFUSE)
+    with torch.inference_mode():
+        features = model.features(model.encode(torch.from_numpy(batch.images)), inputs, signs)
+        scores = model.scores(features, signs)[targets != PAD]
+
+    def cost(temperature: float) -> float:
+        loss = nn.functional.cross_entropy(scores / temperature, targets[targets != PAD])
+        return float(loss)
+
+    assert cost(best) <= min(cost(best * factor) for factor in (0.8, 0.95, 1.05, 1.25)) + 1e-6
