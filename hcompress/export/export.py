@@ -21,6 +21,7 @@ from hcompress.export.parity import (
     decode_all,
     decode_torch,
 )
+from hcompress.export.rounding import rounded_in_float
 from hcompress.export.simplify import Simplified, simplify
 from hcompress.export.stored import check_stored_once
 from hcompress.recogniser.checkpoint import Checkpoint
@@ -86,8 +87,8 @@ class _Exporter:
             written = self._simplified(graph, whole=False)
             files[name] = written.data
             report[name] = {"bytes": len(written.data)} | _simplification(written)
-        pair = ServingPair(files[ENCODER_FILE], files[STEP_FILE], self.threads)
-        return files, report, self._parity(pair.decode)
+        shown = [_as_computed(files[name], half) for name in (ENCODER_FILE, STEP_FILE)]
+        return files, report, self._parity(ServingPair(shown[0], shown[1], self.threads).decode)
 
     def _simplified(self, graph: onnx.ModelProto, *, whole: bool) -> Simplified:
         weights = self.checkpoint.model.state_dict()
@@ -163,6 +164,14 @@ def _require(parity: Parity, name: str) -> None:
             f"{name}: parity: {len(parity.undecided)} of {parity.images} texts hang on rounding:"
             " the model's scores do not tell its characters apart; train it further"
         )
+
+
+def _as_computed(data: bytes, half: bool) -> bytes:
+    """A graph that shows on this CPU what ``data`` answers where it is served."""
+    if not half:
+        return data
+    shown: bytes = rounded_in_float(onnx.load_from_string(data)).SerializeToString()
+    return shown
 
 
 def _pair(arrays: list[Any]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

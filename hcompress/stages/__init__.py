@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from hcompress.stages.base import Stage
 from hcompress.stages.codebook import MakeCodebook
+from hcompress.stages.engine import EngineStage
 from hcompress.stages.finetune import Finetune
 from hcompress.stages.half import Half
 from hcompress.stages.initialise import Initialise
@@ -26,6 +27,7 @@ _IN_ORDER: tuple[type[Stage], ...] = (
     Finetune,
     Half,
     OnnxStage,
+    EngineStage,
 )
 
 STAGES: Mapping[str, type[Stage]] = MappingProxyType({stage.name: stage for stage in _IN_ORDER})

@@ -1,0 +1,54 @@
+"""`engine`: what a GPU server loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from hcompress.stages.base import Env, Kind, Param
+
+
+class Library(StrEnum):
+    """What builds the engine."""
+
+    AUTO = "auto"
+    """TensorRT where it is installed and a GPU is there, else TensorRT-RTX."""
+    TENSORRT = "tensorrt"
+    TENSORRT_RTX = "tensorrt-rtx"
+
+
+@dataclass(frozen=True)
+class EngineStage:
+    """Build a TensorRT plan, with a sidecar that is checked before it is loaded."""
+
+    library: Annotated[Library, Param("what builds it")] = Library.AUTO
+    compute_capabilities: Annotated[
+        tuple[str, ...], Param("GPUs that tensorrt-rtx builds for, ahead of time")
+    ] = ("8.6", "8.9")
+    batch_least: Annotated[int, Param("images a call, at least", 1)] = 1
+    batch_usual: Annotated[int, Param("images a call, which it is tuned for", 1)] = 8
+    batch_most: Annotated[int, Param("images a call, at most", 1)] = 64
+
+    name: ClassVar[str] = "engine"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "build a TensorRT engine from the ONNX"
+    consumes: ClassVar[Kind] = Kind.ONNX
+    produces: ClassVar[Kind] = Kind.ENGINE
+    libraries: ClassVar[tuple[str, ...]] = ("onnx", "tensorrt", "tensorrt-rtx")
+
+    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+        from hcompress.export.engine import build_engine
+        from hcompress.export.tensorrt import Profile
+
+        assert source is not None
+        profile = Profile(self.batch_least, self.batch_usual, self.batch_most)
+        env.progress.say("building the engine")
+        files, report = build_engine(
+            source, self.library, self.compute_capabilities, profile, env.threads
+        )
+        for name, data in files.items():
+            (out / name).write_bytes(data)
+        return report
