@@ -29,7 +29,7 @@ help: ## Show this list
 	@echo "           PYTEST_FLAGS=... (handed to pytest), SHRINK_FLAGS=... (handed to hcompress shrink)"
 
 shrink: $(VENV)/.run ## Set up, then shrink the shipped teacher to a small ONNX (the main job)
-	$(HCOMPRESS) shrink recipes/teacher/latin.safetensors --recipe recipes/latin.toml \
+	$(HCOMPRESS) shrink recipes/teacher/latin.safetensors --recipe recipes/hamming-ocr.toml \
 		--out runs/latin $(SHRINK_FLAGS)
 
 test: $(VENV)/.dev ## Set up, then run every test

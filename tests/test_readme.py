@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import tomllib
@@ -31,7 +32,8 @@ def _typed() -> list[tuple[str, list[str]]]:
         for block in _blocks(page, "console", "bash"):
             for line in block.replace("\\\n", " ").splitlines():
                 if line.startswith("$ "):
-                    words = shlex.split(line[2:].split(" > ")[0].split(" | ")[0])
+                    words = shlex.split(line[2:], comments=True)
+                    words = list(itertools.takewhile(lambda word: word not in "|>", words))
                     found.append((page.name, words))
     return found
 
