@@ -39,7 +39,8 @@ class RunOptions:
 
     progress: Progress = field(default_factory=NoProgress)
     show: Show = lambda _columns: None
-    """Called with the table so far, after each stage but the last: that one is in the result."""
+    """Called with the table so far after each stage made in this run but the last: the whole
+    table is in the result."""
     rebuild: bool = False
     ranks: Ranks = field(default_factory=Ranks)
     digest_data: Digester = data_digest
@@ -196,10 +197,12 @@ class _Run:
             self.teacher = made
             self._record_teacher(made)
         self._measure(name, made)
+        if not kept and index + 1 < len(self.recipe.steps):
+            self.options.show(self.columns)
         return made
 
     def _measure(self, name: str, made: Artifact) -> None:
-        """Accuracy, and the table with the stage's column."""
+        """Accuracy, and the stage's column of the table."""
         if made.kind is Kind.ONNX or self.model is None or self.model.suffix != ".onnx":
             self.model = made.file
         if not self.options.ranks.first:
@@ -211,8 +214,6 @@ class _Run:
         if made.manifest is not None:
             techniques, breakdown = made.manifest.techniques, made.manifest.breakdown
             self.columns.append(column(name, techniques, breakdown, value))
-        if len(self.stages) < len(self.recipe.steps):
-            self.options.show(self.columns)
 
     def _record_teacher(self, teacher: Artifact) -> None:
         """`00-teacher.json`, and the table's first column."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from hcompress.cli.state import Json, State, state_of
+from hcompress.recipe import DEFAULT_SEED, DEFAULT_THREADS
 
 if TYPE_CHECKING:
     from hcompress.recipe import Recipe
@@ -103,6 +105,58 @@ def _show_plan(
             state.console.out(line)
 
 
+def table1(
+    context: typer.Context,
+    out: Annotated[
+        Path, typer.Option("--out", help="Where the files go, a folder each.")
+    ] = DEFAULT_OUT / "table1",
+    charset: Annotated[
+        Path | None,
+        typer.Option("--charset", help="UTF-8 file of characters; the paper's 20,948 without it."),
+    ] = None,
+    code_length: Annotated[
+        int, typer.Option("--code-length", min=8, help="Bits of a code, K.")
+    ] = 512,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed.")] = DEFAULT_SEED,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, help="Threads torch uses.")
+    ] = DEFAULT_THREADS,
+    force: Annotated[
+        bool, typer.Option("--force/--resume", help="Make every file anew, or keep finished ones.")
+    ] = False,
+    json_output: Json = False,
+) -> None:
+    """Write the paper's Table 1 as real, untrained files.
+
+    All seven columns, Table 2's ResNet31 rows and the ONNX file, by the real stages, with the
+    paper's sizes beside them.
+    """
+    from hcompress.lock import hold
+    from hcompress.pipeline import Existing, StageOptions
+    from hcompress.reports.table1 import table1_rows
+    from hcompress.table1 import build_tables
+
+    state = state_of(context)
+    options = StageOptions(
+        seed=seed,
+        threads=threads,
+        progress=state.console.progress(),
+        rebuild=force,
+        existing=Existing.REPLACE if force else Existing.KEEP,
+        ranks=state.ranks,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    with hold(out / ".lock") if state.ranks.first else contextlib.nullcontext():
+        tables = build_tables(out, options, charset=charset, code_length=code_length)
+    if json_output:
+        state.console.json(tables.to_dict(out))
+        return
+    for weighed in (tables.columns, tables.table2):
+        state.console.table(table1_rows([entry.column for entry in weighed]))
+        state.console.out("")
+    state.console.out(f"onnx: {tables.onnx} ({tables.onnx.stat().st_size:,} bytes)")
+
+
 def recipes(context: typer.Context, json_output: Json = False) -> None:
     """List the recipes that travel with the package."""
     from hcompress.recipe import load_recipe, packaged_recipes
@@ -180,4 +234,4 @@ def _stage_json(kind: Any) -> dict[str, Any]:
     }
 
 
-COMMANDS: Final = (shrink, recipes, stages)
+COMMANDS: Final = (shrink, table1, recipes, stages)
