@@ -96,6 +96,8 @@ def waterfall(report: RunReport) -> str:
 def _signed(change: int) -> str:
     if change == 0:
         return "±0"
+    if abs(change) < 0.005 * MIB:
+        return f"{change:+,} bytes".replace("-", "−")
     return f"+{mib_text(change)}" if change > 0 else mib_text(change)
 
 
