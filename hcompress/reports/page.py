@@ -118,8 +118,8 @@ def _samples(samples: Samples) -> str:
     note = f"<p><em>{text(samples.note)}</em></p>" if samples.note else ""
     return (
         "<h2>Lines before and after</h2>"
-        f'<p class="soft">From {text(short_name(samples.data))}. No fair sample: half or more, where '
-        "there are as many, are lines on which the two models differ. What differs from the "
+        f'<p class="soft">From {text(short_name(samples.data))}. No fair sample: half or more, '
+        "where there are as many, are lines on which the two models differ. What differs from the "
         "truth is marked.</p>"
         f'{note}<table class="read"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
     )
