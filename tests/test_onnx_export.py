@@ -1,0 +1,431 @@
+"""Exported files: the same texts as torch, every weight once, and nothing folded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import onnxsim
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from hcompress import sizes
+from hcompress.errors import NumericalError
+from hcompress.export import forms
+from hcompress.export import parity as parities
+from hcompress.export.compose import whole_loop
+from hcompress.export.export import ServingPrecision, export, noise_images
+from hcompress.export.parity import Decodings, compare, decode_torch, hangs_on_rounding
+from hcompress.export.rounding import rounded_in_float
+from hcompress.export.simplify import simplify
+from hcompress.export.stored import check_stored_once
+from hcompress.progress import NoProgress
+from hcompress.recogniser.checkpoint import MODEL_FILE, Checkpoint, save_checkpoint
+from hcompress.recogniser.config import Classifier, Weights
+from hcompress.recogniser.metadata import ModelMetadata
+from hcompress.recogniser.vocabulary import BOS, EOS, PAD
+from hcompress.runtime.serving import ENCODER_FILE, STEP_FILE, ServingPair
+from hcompress.runtime.session import Session
+from hcompress.stages.base import Env, Provenance
+from hcompress.stages.onnx import OnnxStage
+from tests.tiny_recognisers import CONFIGS, LIGHT, pictures, recogniser
+
+Images = NDArray[np.uint8]
+FROM_HERE = Provenance("onnx", "cd" * 32)
+
+
+def store_half(made: Checkpoint) -> bool:
+    return made.config.weights is Weights.FP16
+
+
+def portable(made: Checkpoint, probe: bool = False) -> onnx.ModelProto:
+    text = ModelMetadata(made.config, made.vocabulary, FROM_HERE).to_json()
+    return forms.portable(made.model, text, store_half=store_half(made), probe=probe)
+
+
+def pair(made: Checkpoint, half: bool = False) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    written = {"store_half": store_half(made), "half": half}
+    return forms.encoder(made.model, "{}", **written), forms.decoder_step(
+        made.model, "{}", **written
+    )
+
+
+def run(model: onnx.ModelProto | bytes, images: Images) -> Decodings:
+    data = model if isinstance(model, bytes) else model.SerializeToString()
+    ids, chances = Session(data).run(["ids", "probabilities"], {"images": images})
+    return Decodings(ids.astype(np.int64), chances.astype(np.float32))
+
+
+def assert_same(one: Decodings, other: Decodings) -> None:
+    steps = max(one.ids.shape[1], other.ids.shape[1])
+    for array, filler in (("ids", PAD), ("probabilities", 1)):
+        padded = [
+            np.pad(
+                getattr(answers, array),
+                ((0, 0), (0, steps - answers.ids.shape[1]), (0, 0)),
+                constant_values=filler,
+            )
+            for answers in (one, other)
+        ]
+        np.testing.assert_allclose(padded[0], padded[1], atol=1e-4 if filler else 0)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("count", [1, 5])
+def test_every_form_answers_as_torch_does(name: str, count: int) -> None:
+    made = recogniser(CONFIGS[name])
+    images = pictures(count, made.config)
+    expected = decode_torch(made.model, images)
+    onnx.checker.check_model(portable(made), full_check=True)
+    assert_same(run(portable(made), images), expected)
+    encoder, step = pair(made)
+    serving = ServingPair(encoder.SerializeToString(), step.SerializeToString())
+    assert_same(Decodings(*serving.decode(images)), expected)
+    whole = whole_loop(encoder, step)
+    onnx.checker.check_model(whole, full_check=True)
+    assert_same(run(whole, images), expected)
+    if count > 1:
+        assert len({tuple(line) for line in expected.ids[:, :, 0].tolist()}) > 1
+
+
+@pytest.mark.parametrize("characters", [1, 2, 3, 300])
+def test_vocabularies_of_all_sizes(characters: int) -> None:
+    made = recogniser(LIGHT, characters)
+    images = pictures(4, made.config)
+    found = run(portable(made), images)
+    assert found.ids.shape[2] == min(5, characters + 1)
+    assert_same(found, decode_torch(made.model, images))
+
+
+def test_the_loop_ends_with_the_longest_line() -> None:
+    made = recogniser(replace(LIGHT, max_steps=40), characters=3)
+    images = pictures(24, made.config)
+    ends = (decode_torch(made.model, images).ids[:, :, 0] == EOS).any(1)
+    images = images[ends][:5]
+    assert len(images) == 5
+    found = run(portable(made), images)
+    best = found.ids[:, :, 0]
+    longest = int((best == EOS).argmax(1).max()) + 1
+    assert (best == EOS).any(1).all()
+    assert found.ids.shape[1] == longest < 40
+    after = np.cumsum(best == EOS, 1) - (best == EOS) > 0
+    assert (found.ids[after] == PAD).all()
+    assert (found.probabilities[after] == 1).all()
+    # The engine's graph has room for every step, and fills it the same way.
+    whole = run(whole_loop(*pair(made)), images)
+    assert whole.ids.shape[1] == 40
+    assert_same(whole, found)
+
+
+def test_ties_go_to_the_lowest_id_and_the_unreadable_are_never_read() -> None:
+    made = recogniser(LIGHT, characters=12)
+    made.model.codebook[:] = made.model.codebook[5].clone()
+    images = pictures(3, made.config)
+    for answers in (run(portable(made), images), run(whole_loop(*pair(made)), images)):
+        assert answers.ids[:, 0].tolist() == [[2, 3, 4, 5, 6]] * 3
+        np.testing.assert_allclose(answers.probabilities[:, 0], 1 / 13, rtol=1e-5)
+    made = recogniser(LIGHT, characters=12)
+    with torch.no_grad():
+        logits = made.model.classifier(
+            made.model.features(
+                made.model.encode(torch.from_numpy(images[:1])),
+                torch.tensor([[BOS]]),
+                made.model.signs(),
+            )
+        )[0, 0]
+    bits = np.packbits((logits >= 0).numpy().astype(np.uint8), bitorder="little")
+    made.model.codebook[:2] = torch.from_numpy(bits)
+    assert (run(portable(made), images[:1]).ids[0, 0] >= EOS).all()
+
+
+def test_a_step_with_its_cache_equals_the_whole_prefix() -> None:
+    made = recogniser(CONFIGS["both-unshared"])
+    images = pictures(4, made.config)
+    found = run(portable(made, probe=True), images)
+    (bits,) = Session(portable(made, probe=True).SerializeToString()).run(
+        ["bit_logits"], {"images": images}
+    )
+    model, steps = made.model, found.ids.shape[1]
+    with torch.inference_mode():
+        memory = model.encode(torch.from_numpy(images))
+        before = np.concatenate([np.full((4, 1), BOS), found.ids[:, : steps - 1, 0]], 1)
+        for length in range(1, steps + 1):
+            prefix = torch.from_numpy(before[:, :length])
+            logits = model.classifier(model.features(memory, prefix, model.signs()))[:, -1]
+            alive = ~np.isin(before[:, length - 1], (EOS, PAD))
+            np.testing.assert_allclose(bits[alive, length - 1], logits[alive], atol=1e-4)
+
+
+def test_weights_are_stored_once_and_as_the_checkpoint_has_them(tmp_path: Path) -> None:
+    for name, config in CONFIGS.items():
+        made = recogniser(config)
+        islands = frozenset[str]() if store_half(made) else None
+        checkpoint, exported = tmp_path / f"{name}.safetensors", tmp_path / f"{name}.onnx"
+        save_checkpoint(checkpoint, made.model, made.vocabulary, FROM_HERE, islands)
+        exported.write_bytes(portable(made).SerializeToString())
+        before = {p.name: p.bytes for p in sizes.layout(checkpoint).pieces}
+        after = {p.name: p.bytes for p in sizes.layout(exported).pieces}
+        assert {key: after[key] for key in before} == before, name
+        rest = sum(after.values()) - sum(before.values())
+        assert rest < 25_000, name
+        rows = sizes.breakdown(exported)
+        assert rows.component("container").bytes < 40_000, name
+        assert rows.component("other").bytes < 3000, name
+
+
+def test_islands_stay_in_float32(tmp_path: Path) -> None:
+    made = recogniser(LIGHT)
+    norm = dict(made.model.named_parameters())["decoder.norm.weight"]
+    with torch.no_grad():
+        norm.mul_(1.0001)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(portable(made).SerializeToString())
+    pieces = {piece.name: piece for piece in sizes.layout(path).pieces}
+    assert pieces["decoder.norm.weight"].bytes == 4 * 32
+    assert pieces["decoder.norm.bias"].bytes == 2 * 32
+    for half in (False, True):
+        onnx.checker.check_model(pair(made, half)[1], full_check=True)
+
+
+def test_two_exports_are_the_same_bytes() -> None:
+    made = recogniser(LIGHT)
+    images = noise_images(2, made.config.preprocessing, 1)
+    first, second = (export(made, FROM_HERE, images) for _ in range(2))
+    assert first.files == second.files
+    assert first.report == second.report
+    assert set(first.files) == {"model.onnx", ENCODER_FILE, STEP_FILE}
+
+
+def big_codebook() -> Checkpoint:
+    """Packed 128 KB, unpacked 1 MB as int8."""
+    return recogniser(replace(LIGHT, code_length=512), characters=2000)
+
+
+def test_no_tool_folds_the_packed_codebook(tmp_path: Path) -> None:
+    made = big_codebook()
+    images = pictures(2, made.config)
+    for model in (portable(made), *pair(made), *pair(made, half=True)):
+        before = len(model.SerializeToString())
+        simple, same = onnxsim.simplify(model)
+        assert same
+        assert len(simple.SerializeToString()) < before + 30_000
+    simple, _ = onnxsim.simplify(portable(made))
+    assert_same(run(simple, images), decode_torch(made.model, images))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.optimized_model_filepath = str(tmp_path / "saved.onnx")
+    onnxruntime.InferenceSession(portable(made).SerializeToString(), options)
+    # FP16 weights are widened there; the codebook is not.
+    stored = {t.name: t.dims for t in onnx.load(tmp_path / "saved.onnx").graph.initializer}
+    assert list(stored["codebook"]) == [2003, 64]
+    assert (tmp_path / "saved.onnx").stat().st_size < 2 * len(portable(made).SerializeToString())
+
+
+def test_a_session_told_the_height_unpacks_while_loading(tmp_path: Path) -> None:
+    made = big_codebook()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.add_free_dimension_override_by_name(forms.HEIGHT, 16)
+    options.optimized_model_filepath = str(tmp_path / "saved.onnx")
+    onnxruntime.InferenceSession(portable(made).SerializeToString(), options)
+    kinds = Counter(node.op_type for node in onnx.load(tmp_path / "saved.onnx").graph.node)
+    assert "Unpack" not in kinds
+    assert (tmp_path / "saved.onnx").stat().st_size > 2003 * 512
+
+
+def test_simplification_is_only_taken_where_it_is_smaller_and_keeps_the_weights() -> None:
+    made = recogniser(LIGHT)
+    model = portable(made)
+    weights = frozenset(made.model.state_dict())
+    written = simplify(model, weights)
+    assert len(written.data) == min(written.written, len(written.data))
+    assert written.kept == (len(written.data) < written.written)
+    dead = onnx.ModelProto()
+    dead.CopyFrom(model)
+    dead.graph.node.append(onnx.helper.make_node("Neg", ["codebook.unused"], ["nobody"]))
+    dead.graph.initializer.append(
+        onnx.numpy_helper.from_array(np.zeros(9000, np.float32), "codebook.unused")
+    )
+    written = simplify(dead, weights)
+    assert written.kept
+    assert len(written.data) < written.written - 36_000
+    assert not simplify(dead, weights | {"codebook.unused"}).kept
+
+
+def test_a_weight_there_twice_or_changed_is_refused() -> None:
+    made = recogniser(LIGHT, characters=200)
+    weights = made.model.state_dict()
+    model = portable(made)
+    total = check_stored_once(model, weights, store_half=True, whole=True)
+    assert total == sum(t.numel() * (1 if t.dtype == torch.uint8 else 2) for t in weights.values())
+    twice = onnx.ModelProto()
+    twice.CopyFrom(model)
+    copied = onnx.numpy_helper.from_array(np.zeros((203, 64), np.float32), "unpacked")
+    twice.graph.initializer.append(copied)
+    with pytest.raises(NumericalError, match=r"'unpacked'.*exceed the unique weights"):
+        check_stored_once(twice, weights, store_half=True, whole=True)
+    changed = dict(weights)
+    changed["decoder.norm.bias"] = changed["decoder.norm.bias"] + 1
+    with pytest.raises(NumericalError, match=r"decoder\.norm\.bias is not what it was"):
+        check_stored_once(model, changed, store_half=True, whole=True)
+    with pytest.raises(NumericalError, match="extra is missing"):
+        check_stored_once(model, weights | {"extra": torch.ones(2)}, store_half=True, whole=True)
+
+
+@pytest.mark.parametrize("name", ["light", "softmax-fp16", "resnet31"])
+def test_half_precision_is_shown_by_rounding(name: str) -> None:
+    made = recogniser(CONFIGS[name])
+    images = pictures(6, made.config)
+    encoder, step = pair(made, half=True)
+    shown = [rounded_in_float(part).SerializeToString() for part in (encoder, step)]
+    keys = [
+        Session(data).run(["cross_keys"], {"images": images})[0]
+        for data in (pair(made)[0].SerializeToString(), shown[0])
+    ]
+    gap = np.abs(keys[0] - keys[1])
+    assert 1e-5 < gap.max() < 0.1 * np.abs(keys[0]).max()
+    assert (keys[1].astype(np.float16).astype(np.float32) == keys[1]).all()
+    best = ServingPair(shown[0], shown[1]).decode(images)[0][:, :, 0]
+    expected = decode_torch(made.model, images).ids[:, : best.shape[1], 0]
+    assert (best == expected).mean() > 0.5
+
+
+def test_serving_falls_back_to_float32_where_half_reads_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = recogniser(LIGHT)
+    images = pictures(8, made.config)
+    by_default = export(made, FROM_HERE, images).report["serving"]
+    assert by_default["precision"] in ("fp16", "fp32")
+
+    def spoilt(model: onnx.ModelProto) -> onnx.ModelProto:
+        rounded = rounded_in_float(model)
+        for tensor in rounded.graph.initializer:
+            if tensor.name == "decoder.norm.bias":
+                flipped = -onnx.numpy_helper.to_array(tensor) * 9
+                tensor.CopyFrom(onnx.numpy_helper.from_array(flipped, tensor.name))
+        return rounded
+
+    monkeypatch.setattr("hcompress.export.export.rounded_in_float", spoilt)
+    figures = export(made, FROM_HERE, images).report["serving"]
+    assert figures["precision"] == "fp32"
+    assert figures["fp16_refused"]["texts_different"] > 0
+    assert figures["parity"]["texts_different"] == 0
+    with pytest.raises(NumericalError, match="read otherwise"):
+        export(made, FROM_HERE, images, ServingPrecision.FP16)
+
+
+def test_parity_lists_differences_and_text_decides() -> None:
+    made = recogniser(LIGHT)
+    images = pictures(6, made.config)
+    torchs = decode_torch(made.model, images)
+    same = compare(made.model, images, torchs, torchs)
+    assert same.agrees
+    assert same.to_dict()["texts_different"] == 0
+    nearly = Decodings(torchs.ids.copy(), torchs.probabilities * np.float32(0.9))
+    nearly.ids[2, 0, 3:] = nearly.ids[2, 0, [4, 3]]
+    listed = compare(made.model, images, torchs, nearly)
+    assert listed.agrees
+    assert listed.candidates_different == 1
+    assert 0 < listed.probability_mean <= listed.probability_max <= 0.1
+    other = Decodings(torchs.ids.copy(), torchs.probabilities)
+    other.ids[4, 1, 0] = 3 if other.ids[4, 1, 0] != 3 else 4
+    apart = compare(made.model, images, torchs, other)
+    assert apart.different == (4,)
+    assert not apart.agrees
+
+
+def test_a_line_that_hangs_on_a_bit_at_zero_is_undecided() -> None:
+    made = recogniser(LIGHT, characters=12)
+    images, model = pictures(1, made.config), made.model
+    with torch.no_grad():
+        memory = model.encode(torch.from_numpy(images))
+        h = model.features(memory, torch.tensor([[BOS]]), model.signs())[0, 0]
+        weight = model.classifier.projection.weight
+        weight[7] -= (weight[7] @ h) * h / (h @ h)
+        bits = (model.classifier(h) >= 0).numpy().astype(np.uint8)
+        for place, flipped in ((4, ()), (9, (7,))):
+            code = bits.copy()
+            code[list(flipped)] ^= 1
+            packed = np.packbits(code, bitorder="little")
+            model.codebook[place] = torch.from_numpy(packed)
+    nothing = np.zeros(0, np.int64)
+    assert hangs_on_rounding(model, images[0], nothing, 4, 9)
+    assert not hangs_on_rounding(model, images[0], nothing, 4, 6)
+    assert not hangs_on_rounding(model, images[0], nothing, 4, PAD)
+    soft = recogniser(CONFIGS["softmax"])
+    images = pictures(1, soft.config)
+    with torch.no_grad():
+        soft.model.classifier.weight[9] = soft.model.classifier.weight[4]
+    assert hangs_on_rounding(soft.model, images[0], nothing, 4, 9)
+    assert not hangs_on_rounding(soft.model, images[0], nothing, 4, 5)
+
+
+def test_many_undecided_lines_show_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = recogniser(LIGHT)
+    images = pictures(4, made.config)
+    monkeypatch.setattr(parities, "hangs_on_rounding", lambda *_: True)
+    torchs = decode_torch(made.model, images)
+    other = Decodings(torchs.ids.copy(), torchs.probabilities)
+    other.ids[:1, 0, 0] += 1
+    assert compare(made.model, images, torchs, other).agrees
+    other.ids[:3, 0, 0] += 1
+    assert not compare(made.model, images, torchs, other).agrees
+
+
+def environment(scratch: Path) -> Env:
+    return Env(7, 1, FROM_HERE, NoProgress(), scratch)
+
+
+def saved(made: Checkpoint, folder: Path) -> Path:
+    folder.mkdir()
+    islands = frozenset[str]() if store_half(made) else None
+    save_checkpoint(folder / MODEL_FILE, made.model, made.vocabulary, made.provenance, islands)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["light", "softmax"])
+def test_the_stage_writes_checked_files_and_its_figures(name: str, tmp_path: Path) -> None:
+    made = recogniser(CONFIGS[name])
+    source, out = saved(made, tmp_path / "in"), tmp_path / "out"
+    out.mkdir()
+    report = OnnxStage(images=5).run(source, out, environment(tmp_path))
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.onnx")) == [
+        "model.onnx", "serving/decoder-step.onnx", "serving/encoder.onnx",
+    ]  # fmt: skip
+    assert report["bytes"] == (out / "model.onnx").stat().st_size
+    assert report["parity"]["images"] == 5
+    assert report["onnxsim"]["taken"] in ("onnxsim", "as written")
+    hamming = made.config.classifier is Classifier.HAMMING
+    assert ("bits_different" in report["parity"]) == hamming
+    for file in out.rglob("*.onnx"):
+        stored = sizes.read_metadata(file)
+        assert stored is not None
+        assert stored["provenance"] == {"stage": "onnx", "parent": "cd" * 32}
+        assert onnx.load(file).ir_version <= 10
+
+
+def test_a_mismatch_exits_5_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = recogniser(LIGHT)
+    source, out = saved(made, tmp_path / "in"), tmp_path / "out"
+    out.mkdir()
+
+    def wrong(model: onnx.ModelProto, *_: object) -> object:
+        for tensor in model.graph.initializer:
+            if tensor.name == "decoder.positions":
+                moved = onnx.numpy_helper.to_array(tensor)[::-1]
+                tensor.CopyFrom(onnx.numpy_helper.from_array(moved.copy(), tensor.name))
+        return simplify(model, frozenset())
+
+    monkeypatch.setattr("hcompress.export.export.simplify", wrong)
+    with pytest.raises(NumericalError, match=r"model\.onnx: parity: \d+ of 64 images") as raised:
+        OnnxStage().run(source, out, environment(tmp_path))
+    assert raised.value.exit_code == 5
+    assert list(out.iterdir()) == []
