@@ -1,24 +1,40 @@
-"""How large a recogniser will be, from its configuration alone: what a dry run can say."""
+"""How large a model will be once a stage has made it: what a dry run can say.
+
+Worked out from the configuration, to some percent. A stage that no rule here knows leaves the
+size unknown; it is never guessed.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Final
 
-from hcompress.recogniser.config import Classifier, Embedding, RecogniserConfig, Weights
+from hcompress.recogniser.config import (
+    BatchNorm,
+    Classifier,
+    Embedding,
+    RecogniserConfig,
+    Weights,
+)
 from hcompress.recogniser.metadata import ModelMetadata
-from hcompress.stages.base import Stage
+from hcompress.stages.codebook import MakeCodebook
+from hcompress.stages.common import Shape
+from hcompress.stages.finetune import Finetune
+from hcompress.stages.half import Half
+from hcompress.stages.onnx import OnnxStage
+from hcompress.stages.replace_head import ReplaceHead
+from hcompress.stages.slim_decoder import SlimDecoder
+from hcompress.stages.swap_backbone import SwapBackbone
 
-_ELEMENT_BYTES: Mapping[Weights, int] = {Weights.FP32: 4, Weights.FP16: 2, Weights.INT8: 1}
-
-
-@runtime_checkable
-class Forecasts(Protocol):
-    """A stage that can say what becomes of a configuration; optional."""
-
-    def forecast(self, config: RecogniserConfig) -> RecogniserConfig: ...
+_ELEMENT_BYTES: Final[Mapping[Weights, int]] = {
+    Weights.FP32: 4,
+    Weights.FP16: 2,
+    Weights.INT8: 1,
+}
 
 
 @dataclass(frozen=True)
@@ -28,30 +44,17 @@ class Forecast:
     config: RecogniserConfig
     size: int
     """V: characters and specials."""
-    backbone: int | None
-    """Elements of the backbone; None where nothing says."""
     rest: int
-    """Bytes of everything no configuration decides: charset, header, buffers."""
+    """Bytes of everything no configuration decides: charset, header, small tensors."""
+    code_length: int | None = None
+    """Bits of the codes that lie beside the model, waiting for a head."""
 
     @property
-    def bytes(self) -> int | None:
-        """About what the file will weigh: to some percent."""
-        if self.backbone is None:
-            return None
-        width = _ELEMENT_BYTES[self.config.weights]
-        elements = self.backbone + sum(head_elements(self.config, self.size))
-        return width * elements + codebook_bytes(self.config, self.size) + self.rest
-
-    def after(self, stage: Stage) -> Forecast | None:
-        """The forecast of what ``stage`` makes of it, or None where the stage cannot say."""
-        if not isinstance(stage, Forecasts):
-            return None
-        config = stage.forecast(self.config)
-        same = (config.backbone, config.backbone_width) == (
-            self.config.backbone,
-            self.config.backbone_width,
-        )
-        return Forecast(config, self.size, self.backbone if same else None, self.rest)
+    def bytes(self) -> int:
+        """About what the file will weigh."""
+        elements = backbone_elements(self.config) + sum(head_elements(self.config, self.size))
+        codes = codebook_bytes(self.config, self.size)
+        return _ELEMENT_BYTES[self.config.weights] * elements + codes + self.rest
 
 
 def forecast_of(model: Path) -> Forecast | None:
@@ -65,10 +68,86 @@ def forecast_of(model: Path) -> Forecast | None:
         return None
     metadata = ModelMetadata.from_json(json.dumps(raw))
     config, size = metadata.config, len(metadata.vocabulary)
-    found = sizes.breakdown(model)
-    backbone = found.component("backbone").params
-    known = Forecast(config, size, backbone, 0).bytes or 0
-    return Forecast(config, size, backbone, max(0, found.bytes - known))
+    bare = Forecast(config, size, 0).bytes
+    return Forecast(config, size, max(0, model.stat().st_size - bare), config.code_length)
+
+
+@functools.singledispatch
+def after(_stage: object, _known: Forecast | None) -> Forecast | None:
+    """The forecast of what a stage makes of the model before it; None where nobody knows."""
+    return None
+
+
+@after.register
+def _(stage: Shape, _known: Forecast | None) -> Forecast | None:
+    """Train and initialise: a new recogniser of the shape asked for."""
+    charset = getattr(stage, "charset", None)
+    if not isinstance(charset, Path):
+        return None
+    from hcompress.recogniser.vocabulary import read_charset
+
+    vocabulary = read_charset(charset)
+    return Forecast(stage.config(), len(vocabulary), rest=charset.stat().st_size)
+
+
+@after.register
+def _(stage: SwapBackbone, known: Forecast | None) -> Forecast | None:
+    if known is None:
+        return None
+    config = dataclasses.replace(
+        known.config,
+        backbone=stage.family,
+        backbone_width=stage.backbone_width,
+        width=stage.width,
+        ffn_width=stage.ffn_width,
+    )
+    return dataclasses.replace(known, config=config)
+
+
+@after.register
+def _(stage: MakeCodebook, known: Forecast | None) -> Forecast | None:
+    return known and dataclasses.replace(known, code_length=stage.code_length)
+
+
+@after.register
+def _(stage: ReplaceHead, known: Forecast | None) -> Forecast | None:
+    if known is None or known.code_length is None:
+        return None
+    config = known.config
+    config = dataclasses.replace(
+        config,
+        classifier=Classifier.HAMMING if stage.classifier else config.classifier,
+        embedding=Embedding.HAMMING if stage.embedding else config.embedding,
+        code_length=known.code_length,
+    )
+    return dataclasses.replace(known, config=config)
+
+
+@after.register
+def _(stage: SlimDecoder, known: Forecast | None) -> Forecast | None:
+    if known is None:
+        return None
+    config = dataclasses.replace(
+        known.config,
+        ffn=known.config.ffn and not stage.remove_ffn,
+        shared_layers=known.config.shared_layers or stage.share_layers,
+    )
+    return dataclasses.replace(known, config=config)
+
+
+@after.register
+def _(stage: Half, known: Forecast | None) -> Forecast | None:
+    if known is None:
+        return None
+    norm = BatchNorm.FOLDED if stage.fold_batch_norm else known.config.batch_norm
+    config = dataclasses.replace(known.config, weights=Weights.FP16, batch_norm=norm)
+    return dataclasses.replace(known, config=config)
+
+
+@after.register(Finetune)
+@after.register(OnnxStage)
+def _(_stage: object, known: Forecast | None) -> Forecast | None:
+    return known
 
 
 def head_elements(config: RecogniserConfig, size: int) -> tuple[int, int, int, int]:
@@ -89,3 +168,16 @@ def head_elements(config: RecogniserConfig, size: int) -> tuple[int, int, int, i
 def codebook_bytes(config: RecogniserConfig, size: int) -> int:
     """The packed codes: V x K / 8, whatever the precision of the weights."""
     return size * (config.code_length or 0) // 8
+
+
+@functools.lru_cache
+def backbone_elements(config: RecogniserConfig) -> int:
+    """Elements of the backbone, statistics included. The one figure that needs torch: it builds
+    the module without its memory."""
+    import torch
+
+    from hcompress.recogniser.model import Recogniser
+
+    with torch.device("meta"):
+        tensors = Recogniser(config, 4).state_dict()
+    return sum(tensor.numel() for name, tensor in tensors.items() if name.startswith("backbone."))

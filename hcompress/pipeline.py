@@ -1,9 +1,4 @@
-"""Runs stages: checks the chain, keys, resumes, measures, publishes. Knows no stage by name.
-
-A stage's work lies in `NN-label.partial/` until it is an artifact: `out/` (what the stage
-wrote), `scratch/` (its snapshots) and `key` (whose they are). A kill leaves that folder; the
-same key takes the snapshots up again, another key clears them.
-"""
+"""Runs stages: checks the chain, keys, resumes, measures, publishes. Knows no stage by name."""
 
 from __future__ import annotations
 
@@ -21,6 +16,7 @@ from typing import Any, Final
 
 from hcompress import artifact as artifacts
 from hcompress import parameters
+from hcompress import partial as partials
 from hcompress.artifact import MODEL_FILES, Artifact
 from hcompress.errors import EnvironmentFailed, InputRefused, UsageError
 from hcompress.keys import Digester, Ticket, data_digest, make_ticket, parent_key
@@ -29,8 +25,6 @@ from hcompress.progress import NoProgress
 from hcompress.ranks import Ranks
 from hcompress.stages.base import Env, Kind, Progress, Provenance, Stage
 
-PARTIAL: Final = ".partial"
-_PARTIAL_NAMES: Final = frozenset({"out", "scratch", "key", ".key.tmp"})
 ROOM_FACTOR: Final = 4
 """Free disk asked for, in sizes of the source: the result, and snapshots with their optimiser."""
 ROOM_FLOOR: Final = 64 << 20
@@ -127,20 +121,19 @@ def settle_stage(
 
 def _prepare(source: Artifact | None, folder: Path, key: str, options: StageOptions) -> bool:
     """Whether nothing is left to do; otherwise the partial folder is ready for the work."""
-    partial = folder.with_name(folder.name + PARTIAL)
-    _check_partial(partial)
+    partial = partials.partial_of(folder)
+    partials.check(partial)
     found, why = (None, "") if options.rebuild else find_finished(folder, key)
     if found is None and not options.rebuild and _finish_publish(folder, partial, key, options):
         return True
     if found is not None:
-        _discard(partial)
+        partials.discard(partial)
         options.progress.say(f"{folder.name}: finished before, kept")
         return True
     _check_name(folder, why, options)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _check_room(folder.parent, source)
-    _open_partial(partial, key)
-    resumes = any((partial / "scratch").iterdir())
+    resumes = partials.prepare(partial, key)
     how = f"{why}: made again" if why else "goes on from its snapshot" if resumes else "started"
     options.progress.say(f"{folder.name}: {how}")
     return False
@@ -153,7 +146,7 @@ def _finish_publish(folder: Path, partial: Path, key: str, options: StageOptions
         return False
     _check_name(folder, "", options)
     artifacts.move_in(partial / "out", folder)
-    _discard(partial)
+    partials.discard(partial)
     options.progress.say(f"{folder.name}: finished before, published now")
     return True
 
@@ -186,33 +179,6 @@ def room_needed(source_bytes: int) -> int:
     return ROOM_FACTOR * source_bytes + ROOM_FLOOR
 
 
-def _check_partial(partial: Path) -> None:
-    """A user's folder may happen to end in `.partial`: it is not ours to clear."""
-    if not partial.exists():
-        return
-    names = {entry.name for entry in partial.iterdir()} if partial.is_dir() else {partial.name}
-    if names - _PARTIAL_NAMES:
-        raise UsageError(f"{partial}: not ours, and in the way: move it or choose another --out")
-
-
-def _open_partial(partial: Path, key: str) -> None:
-    """An empty `out/`, and a `scratch/` that holds snapshots of this key or nothing."""
-    mark = partial / "key"
-    if not mark.is_file() or mark.read_text(encoding="utf-8") != key:
-        _discard(partial)
-    shutil.rmtree(partial / "out", ignore_errors=True)
-    (partial / "scratch").mkdir(parents=True, exist_ok=True)
-    (partial / "out").mkdir()
-    artifacts.write_text(mark, key)
-
-
-def _discard(partial: Path) -> None:
-    """Remove a partial folder; its key first, so that half of it is never taken for whole."""
-    if partial.exists():
-        (partial / "key").unlink(missing_ok=True)
-        shutil.rmtree(partial)
-
-
 @dataclass(frozen=True)
 class _Work:
     """One stage that has to be run."""
@@ -225,7 +191,7 @@ class _Work:
 
     @property
     def partial(self) -> Path:
-        return self.folder.with_name(self.folder.name + PARTIAL)
+        return partials.partial_of(self.folder)
 
     def run_and_publish(self) -> None:
         started = time.monotonic()
@@ -233,7 +199,7 @@ class _Work:
         figures = self._run(out)
         manifest = self._manifest(out, figures, time.monotonic() - started)
         artifacts.publish(out, self.folder, manifest)
-        _discard(self.partial)
+        partials.discard(self.partial)
 
     def run_aside(self) -> None:
         """The other processes' share of the work; what they write is thrown away."""

@@ -11,7 +11,7 @@ from typing import Any
 from hcompress import pipeline
 from hcompress.artifact import Artifact
 from hcompress.errors import EnvironmentFailed
-from hcompress.forecast import Forecast, forecast_of
+from hcompress.forecast import Forecast, after, forecast_of
 from hcompress.keys import Digester, data_digest, remembering
 from hcompress.recipe import Recipe
 from hcompress.reports.table1 import mib_text
@@ -128,7 +128,7 @@ class _Planner:
         if self.certain:
             found, _ = pipeline.find_finished(self.folder / name, ticket.key)
         self.key = ticket.key
-        self.forecast = self.forecast.after(step.stage) if self.forecast else None
+        self.forecast = after(step.stage, self.forecast)
         if found is not None:
             self.forecast = forecast_of(found.file) or self.forecast
         if self.teacher is None and step.stage.produces is Kind.CHECKPOINT:

@@ -131,10 +131,11 @@ def main() -> int:
         command = [part.replace("{out}", str(folder / name)) for part in task["command"]]
         return run_forked(command, stages, limit, folder / f"{name}.log")
 
-    whole = run("whole", None)
-    for name in whole["modules"]:
+    # The first run also fills caches of other people's (fonts, kernels): it is not counted.
+    for name in run("first", None)["modules"]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    whole = run("whole", None)
     trials = []
     wanted = spread(whole["operations"], task["points"]) if whole["code"] == 0 else []
     for limit in wanted:

@@ -1,0 +1,52 @@
+"""A stage's work in progress: `NN-label.partial/` with `out/`, `scratch/` and `key`.
+
+A kill leaves the folder. The same key takes its snapshots up again, another key clears them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from hcompress import artifact as artifacts
+from hcompress.errors import UsageError
+
+SUFFIX: Final = ".partial"
+_NAMES: Final = frozenset({"out", "scratch", "key", ".key.tmp"})
+
+
+def partial_of(folder: Path) -> Path:
+    """Where the work on the artifact ``folder`` lies."""
+    return folder.with_name(folder.name + SUFFIX)
+
+
+def check(partial: Path) -> None:
+    """A user's folder may happen to end in `.partial`: it is not ours to clear."""
+    if not partial.exists():
+        return
+    names = {entry.name for entry in partial.iterdir()} if partial.is_dir() else {partial.name}
+    if names - _NAMES:
+        raise UsageError(f"{partial}: not ours, and in the way: move it or choose another --out")
+
+
+def prepare(partial: Path, key: str) -> bool:
+    """An empty `out/`, and a `scratch/` that holds snapshots of this key or nothing.
+
+    Returns whether there are snapshots.
+    """
+    mark, scratch = partial / "key", partial / "scratch"
+    if not mark.is_file() or mark.read_text(encoding="utf-8") != key:
+        discard(partial)
+    shutil.rmtree(partial / "out", ignore_errors=True)
+    scratch.mkdir(parents=True, exist_ok=True)
+    (partial / "out").mkdir()
+    artifacts.write_text(mark, key)
+    return any(scratch.iterdir())
+
+
+def discard(partial: Path) -> None:
+    """Remove a partial folder; its key first, so that half of it is never taken for whole."""
+    if partial.exists():
+        (partial / "key").unlink(missing_ok=True)
+        shutil.rmtree(partial)

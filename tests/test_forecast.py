@@ -1,0 +1,45 @@
+"""A dry run's sizes against the files that the stages then write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hcompress.forecast import Forecast, after
+from hcompress.pipeline import StageOptions, run_stage
+from hcompress.stages.base import Stage
+from hcompress.stages.codebook import MakeCodebook, Method
+from hcompress.stages.half import Half
+from hcompress.stages.initialise import Initialise
+from hcompress.stages.replace_head import ReplaceHead
+from hcompress.stages.slim_decoder import SlimDecoder
+from hcompress.stages.swap_backbone import SwapBackbone
+from tests.fake_stages import FakeSlim
+
+
+def test_sizes_are_foreseen(tmp_path: Path) -> None:
+    charset = tmp_path / "charset.txt"
+    charset.write_text("".join(chr(0x4E00 + n) for n in range(2000)), encoding="utf-8")
+    chain: tuple[Stage, ...] = (
+        Initialise(charset=charset, backbone_width=0.25, width=64, ffn_width=128, heads=4),
+        SwapBackbone(steps=0, backbone_width=0.5, width=64, ffn_width=256),
+        MakeCodebook(method=Method.COLUMNS, code_length=128),
+        ReplaceHead(embedding=False),
+        ReplaceHead(classifier=False),
+        SlimDecoder(share_layers=False),
+        SlimDecoder(remove_ffn=False),
+        Half(),
+    )
+    source, known = None, None
+    for number, stage in enumerate(chain):
+        source = run_stage(stage, source, tmp_path / str(number), StageOptions())
+        known = after(stage, known)
+        assert isinstance(known, Forecast)
+        actual = source.file.stat().st_size
+        assert known.bytes == pytest.approx(actual, rel=0.02, abs=40_000), stage.name
+
+
+def test_what_no_rule_knows_is_unknown() -> None:
+    assert after(FakeSlim(), None) is None
+    assert after(ReplaceHead(), None) is None
