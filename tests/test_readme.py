@@ -136,6 +136,13 @@ def test_documented_recipes_are_recipes() -> None:
         parse_recipe(tomllib.loads(block), STAGES, "docs", ROOT / "recipes")
 
 
+def test_every_packaged_recipe_is_documented() -> None:
+    from hcompress.recipe import packaged_recipes
+
+    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    assert [name for name in packaged_recipes() if f"`{name}`" not in page] == []
+
+
 def test_documented_specs_are_specs() -> None:
     from hcompress.data.render.spec import make_spec
 
