@@ -99,7 +99,9 @@ def build(
     except (RuntimeError, TypeError) as error:
         raise _failed(flavour, log, f"does not start: {error}") from None
     builder.max_threads = threads
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    # Newer versions know no other networks and may have dropped the flag.
+    strong = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    network = builder.create_network(0 if strong is None else 1 << int(strong))
     parser = trt.OnnxParser(network, log)
     if not parser.parse(model):
         raise _failed(flavour, log, "does not take the graph")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hcompress.errors import InputRefused
-from hcompress.sizes.files import open_regular, sha256_of, shown
+from hcompress.sizes.files import open_regular, read_small, sha256_of, shown
 from hcompress.sizes.groups import CONTAINER, GROUPS
 from hcompress.sizes.model import Breakdown, Component, in_order
 from hcompress.sizes.strictjson import read_json
@@ -28,6 +28,10 @@ def read_sidecar(plan: Path) -> dict[str, Any] | None:
     sidecar = read_json(path, MAX_SIDECAR)
     if not isinstance(sidecar, dict):
         raise InputRefused(f"{shown(path)}: is not a JSON object: build the engine again")
+    if "seal" in sidecar or "format" in sidecar:  # ours: no single byte can take both away
+        from hcompress.runtime.engine import unseal
+
+        unseal(read_small(path, MAX_SIDECAR), shown(path))
     return sidecar
 
 
