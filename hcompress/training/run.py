@@ -74,6 +74,7 @@ def train_lines(
         )
         model = with_temperature(model, temperature)
     return model, {
+        "device": str(fabric.device),
         "processes": fabric.world_size,
         "steps": state.step,
         "images": state.step * stage.batch,
