@@ -36,6 +36,7 @@ SUFFIXES: Final[Mapping[str, Kind]] = {
 }
 MANIFEST_LIMIT: Final = 16 << 20
 """Bytes a manifest may have: a hostile one must not fill the memory."""
+_REPLACED: Final = ".replaced"
 _CHUNK: Final = 1 << 20
 
 
@@ -144,9 +145,10 @@ def _verify(path: Path, record: FileRecord) -> None:
 
 
 def open_source(path: Path, verify: bool = True) -> Artifact:
-    """An artifact folder, a model file inside one, or a bare model file.
+    """An artifact folder, the model file of one, or a bare model file.
 
-    Raises UsageError where there is nothing, InputRefused where it is not a model.
+    Raises UsageError where there is nothing, InputRefused where it is not a model: a bare file's
+    structure is checked before anything heavy is imported to load it.
     """
     if path.is_dir():
         return open_artifact(path, verify)
@@ -155,8 +157,33 @@ def open_source(path: Path, verify: bool = True) -> Artifact:
     kind = SUFFIXES.get(path.suffix.lower())
     if not path.is_file() or kind is None:
         raise InputRefused(f"{path}: not a model file: {', '.join(SUFFIXES)} are known")
+    covering = _covering(path)
+    if covering is not None and MODEL_FILES.get(covering[1].kind) == covering[2]:
+        return open_artifact(covering[0], verify)
+    from hcompress import sizes
+
+    sizes.breakdown(path)
     digest = file_digest(path)
     return Artifact(path, path, kind, digest, digest, None)
+
+
+def check_covered(path: Path) -> None:
+    """Raises InputRefused where an artifact's manifest covers this file and it is not as listed."""
+    covering = _covering(path) if path.is_file() else None
+    if covering is not None:
+        _, manifest, name = covering
+        _verify(path, manifest.files[name])
+
+
+def _covering(path: Path) -> tuple[Path, Manifest, str] | None:
+    """The artifact a file lies in, its manifest, and the file's name there."""
+    whole = path.absolute()
+    for folder in list(whole.parents)[:2]:
+        with contextlib.suppress(InputRefused):
+            manifest, name = read_manifest(folder), whole.relative_to(folder).as_posix()
+            if name in manifest.files:
+                return folder, manifest, name
+    return None
 
 
 def is_ours(folder: Path) -> bool:
@@ -171,7 +198,7 @@ def is_ours(folder: Path) -> bool:
 def publish(partial: Path, final: Path, manifest: Manifest) -> Artifact:
     """Make ``partial`` the artifact ``final``: fsync its files, manifest last, rename.
 
-    An artifact already under the final name is swapped out and removed afterwards. Raises
+    An artifact of ours under the final name is swapped out and removed afterwards. Raises
     UsageError where the final name is taken by something that is not an artifact.
     """
     write_json(partial / MANIFEST, manifest.to_dict())
@@ -185,16 +212,20 @@ def publish(partial: Path, final: Path, manifest: Manifest) -> Artifact:
 
 def move_in(complete: Path, final: Path) -> Artifact:
     """The last step of `publish`, on its own for one that was cut off just before it."""
-    old = final.with_name(final.name + ".replaced")
     if final.exists():
         check_replaceable(final)
-        shutil.rmtree(old, ignore_errors=True)
-        final.rename(old)
+        final.rename(complete / _REPLACED)
     complete.rename(final)
     sync(final.parent)
-    sync(complete.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    if complete.parent.exists():
+        sync(complete.parent)
+    tidy(final)
     return open_artifact(final, verify=False)
+
+
+def tidy(final: Path) -> None:
+    """Remove the artifact that this one replaced, which a kill may have left inside."""
+    shutil.rmtree(final / _REPLACED, ignore_errors=True)
 
 
 def check_replaceable(final: Path) -> None:

@@ -128,14 +128,16 @@ def _prepare(source: Artifact | None, folder: Path, key: str, options: StageOpti
         return True
     if found is not None:
         partials.discard(partial)
+        artifacts.tidy(folder)
         options.progress.say(f"{folder.name}: finished before, kept")
         return True
     _check_name(folder, why, options)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _check_room(folder.parent, source)
     resumes = partials.prepare(partial, key)
-    how = f"{why}: made again" if why else "goes on from its snapshot" if resumes else "started"
-    options.progress.say(f"{folder.name}: {how}")
+    if why or resumes:
+        how = f"{why}: made again" if why else "goes on from its snapshot"
+        options.progress.say(f"{folder.name}: {how}")
     return False
 
 

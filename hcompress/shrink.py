@@ -190,6 +190,7 @@ class _Run:
         entry = {"folder": name, "label": step.label, "stage": step.stage.name, "key": key}
         self.stages.append({**entry, "status": "running"})
         self._write_index()
+        self.options.progress.say(f"stage {index + 1} of {len(self.recipe.steps)}: {name}")
         made, kept = pipeline.settle_stage(step.stage, source, self.folder / name, options)
         self.stages[-1]["status"] = "kept" if kept else "done"
         self._write_index()

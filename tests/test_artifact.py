@@ -168,10 +168,12 @@ def test_an_artifact_of_ours_is_replaced_whole(published: Path) -> None:
     artifacts.publish(partial, published, a_manifest(partial, key="ef" * 32))
     assert artifacts.open_artifact(published).key == "ef" * 32
     assert [path.name for path in published.parent.iterdir()] == ["x"]
+    assert not (published / ".replaced").exists()
 
 
+@pytest.mark.parametrize("replacing", [False, True])
 def test_the_final_name_is_absent_or_complete_at_every_step(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replacing: bool
 ) -> None:
     """Stop at each fsync, replace and rename in turn: what has the final name always verifies."""
     operations = 0
@@ -197,7 +199,12 @@ def test_the_final_name_is_absent_or_complete_at_every_step(
         limit += 1
         operations = 0
         folder = tmp_path / str(limit)
-        partial = a_partial(folder / "x.partial")
+        if replacing:
+            old = a_partial(folder / "old")
+            operations = -1000
+            artifacts.publish(old, folder / "x", a_manifest(old))
+            operations = 0
+        partial = a_partial(folder / "x.partial", b"newer")
         try:
             artifacts.publish(partial, folder / "x", a_manifest(partial))
             finished = True
@@ -205,6 +212,8 @@ def test_the_final_name_is_absent_or_complete_at_every_step(
             pass
         if (folder / "x").exists():
             artifacts.open_artifact(folder / "x")
+        elif replacing:
+            artifacts.open_artifact(partial / ".replaced")  # nothing is lost in between
     assert limit > 8
 
 
@@ -222,6 +231,25 @@ def test_sources(published: Path, tmp_path: Path) -> None:
         artifacts.open_source(tmp_path / "x.txt")
     with pytest.raises(InputRefused, match="not a finished artifact"):
         artifacts.open_source(tmp_path)
+
+
+def test_a_file_of_an_artifact_is_checked_too(published: Path) -> None:
+    file = published / "model.safetensors"
+    assert artifacts.open_source(file) == artifacts.open_source(published)
+    artifacts.check_covered(published / "serving" / "more.bin")
+    (published / "serving" / "more.bin").write_bytes(b"evil")
+    with pytest.raises(InputRefused, match=r"more\.bin: damaged"):
+        artifacts.check_covered(published / "serving" / "more.bin")
+    file.write_bytes(safetensors_bytes(b"WEIGHTS"))
+    with pytest.raises(InputRefused, match=r"model\.safetensors: damaged"):
+        artifacts.open_source(file)
+
+
+def test_a_bare_file_is_checked_before_it_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(safetensors_bytes(b"x" * 100)[:-1])
+    with pytest.raises(InputRefused, match="truncated"):
+        artifacts.open_source(path)
 
 
 def test_path_digest_sees_names_and_contents(tmp_path: Path) -> None:
@@ -262,6 +290,14 @@ def test_the_second_run_is_told_who_holds_the_folder(tmp_path: Path) -> None:
     with hold(lock):  # a killed holder holds nothing
         assert json.loads(lock.read_text())["pid"] == os.getpid()
     assert not lock.exists()
+
+
+def test_a_users_file_is_no_lock(tmp_path: Path) -> None:
+    mine = tmp_path / "poetry.lock"
+    mine.write_text("[[package]]")
+    with pytest.raises(UsageError, match="a file of yours"), hold(mine):
+        pass
+    assert mine.read_text() == "[[package]]"
 
 
 def test_a_forked_worker_does_not_keep_the_lock(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from hcompress.evaluation import (
 from hcompress.progress import NoProgress
 from hcompress.recipe import Evaluate
 from hcompress.recogniser.config import Preprocessing
-from tests.fake_stages import write_recipe
+from tests.fake_stages import onnx_bytes, write_recipe
 
 
 @dataclass(frozen=True)
@@ -173,8 +173,8 @@ def test_accuracy_is_measured_once_per_model_and_data(
     counted = Counted()
     monkeypatch.setattr("hcompress.accuracy.evaluate", counted)
     monkeypatch.setattr("hcompress.accuracy.open_reader", lambda _path: None)
-    (tmp_path / "a.onnx").write_bytes(b"a")
-    (tmp_path / "b.onnx").write_bytes(b"b")
+    (tmp_path / "a.onnx").write_bytes(onnx_bytes(b"a" * 32))
+    (tmp_path / "b.onnx").write_bytes(onnx_bytes(b"b" * 32))
     first, second = open_source(tmp_path / "a.onnx"), open_source(tmp_path / "b.onnx")
     plan = Evaluate(tmp_path / "data.txt", 500, None, 500, max_loss=1.0)
     accuracy = Accuracy(plan, tmp_path / "evaluations", NoProgress())

@@ -90,7 +90,7 @@ def test_signals_end_with_their_code_and_one_line(tmp_path: Path, number: str) -
         cwd=ROOT,
     )  # fmt: skip
     assert process.stderr is not None
-    assert "started" in process.stderr.readline()
+    assert "left" in process.stderr.readline()
     process.send_signal(getattr(signal, number))
     out, err = process.communicate(timeout=20)
     assert process.returncode == {"SIGINT": 130, "SIGTERM": 143}[number]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from hcompress.artifact import check_covered
 from hcompress.cli.state import Data, Images, Json, Model, State, state_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def inspect(context: typer.Context, model: Model, json_output: Json = False) -> 
     from hcompress.reports.table1 import mib_text
 
     console = state_of(context).console
+    check_covered(model)
     found = sizes.breakdown(model)
     techniques = sizes.techniques_of(model)
     if json_output:
@@ -177,6 +179,8 @@ def compare(
     from hcompress import sizes
 
     state = state_of(context)
+    for path in (before, after):
+        check_covered(path)
     old, new = sizes.breakdown(before), sizes.breakdown(after)
     differences = [row.to_dict() for row in sizes.compare(old, new)]
     result: dict[str, Any] = {
