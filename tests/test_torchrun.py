@@ -1,0 +1,64 @@
+"""The same command on one process and under torchrun: the same bytes, one voice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hcompress.pipeline import StageOptions, run_stage
+from hcompress.stages.initialise import Initialise
+from tests.test_resume_stages import write_inputs
+
+ROOT = Path(__file__).parent.parent
+TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "hcompress"]
+ONE = ["-m", "hcompress"]
+
+
+def run(launcher: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *launcher, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_codebook_is_the_same_on_one_process_and_two(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    shape = Initialise(
+        charset=tmp_path / "charset.txt", backbone_width=0.05, width=8, ffn_width=8, heads=2
+    )
+    teacher = run_stage(shape, None, tmp_path / "teacher", StageOptions())
+    command = [
+        "codebook", str(teacher.path), "--data", str(tmp_path / "lines.txt"), "--images", "8",
+        "--batch", "2", "--code-length", "16", "--workers", "0",
+    ]  # fmt: skip
+    alone = run(ONE, *command, "--out", str(tmp_path / "one"))
+    assert alone.returncode == 0, alone.stderr
+    both = run(TWO, *command, "--out", str(tmp_path / "two"))
+    assert both.returncode == 0, both.stderr
+    for name in ("model.safetensors", "codebook.safetensors"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert both.stdout == f"{tmp_path / 'two' / 'model.safetensors'}\n", "one process prints"
+    said = [line for line in both.stderr.splitlines() if line.startswith("codebook: process")]
+    assert said == [f"codebook: process {rank} of 2: 4 images" for rank in (0, 1)]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [
+        "one", "teacher", "two",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_error_under_torchrun_names_the_process(tmp_path: Path) -> None:
+    both = run(TWO, "half", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out"))
+    assert both.returncode != 0
+    assert "rank 0: error:" in both.stderr
+    assert not (tmp_path / "out").exists()
