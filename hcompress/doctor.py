@@ -16,7 +16,7 @@ from hcompress import __version__
 
 REQUIRED: Final = (
     "typer", "rich", "numpy", "pillow", "torch", "lightning-fabric", "safetensors", "lmdb",
-    "rapidfuzz", "onnx", "onnxscript", "onnxsim", "onnxruntime",
+    "rapidfuzz", "onnx", "onnxsim", "onnxruntime",
 )  # fmt: skip
 EXTRAS: Final = {
     "synth": ("mplfonts", "matplotlib"),
