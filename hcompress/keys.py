@@ -50,12 +50,14 @@ def make_ticket(
     """The key of what ``stage`` would make. Raises UsageError where an input is missing."""
     inputs = _input_digests(stage, digest_data)
     values = parameters.values_of(stage)
+    keyed = {entry.name for entry in parameters.describe(type(stage)) if entry.param.keyed}
+    decisive = keyed - inputs.keys()
     versions = library_versions(stage.libraries)
     payload: dict[str, Any] = {
         "stage": stage.name,
         "version": stage.version,
         # a path's spelling is nobody's business: its contents are, below
-        "parameters": {name: value for name, value in values.items() if name not in inputs},
+        "parameters": {name: value for name, value in values.items() if name in decisive},
         "inputs": inputs,
         "parent": parent_key,
         "teacher": teacher_digest,

@@ -22,6 +22,7 @@ from hcompress.progress import NoProgress
 from hcompress.recipe import Recipe, load_recipe
 from hcompress.shrink import RunOptions, RunResult, run_recipe
 from hcompress.stages.base import Env, Kind
+from hcompress.stages.codebook import MakeCodebook
 from tests.fake_stages import (
     FAKES,
     RECIPE,
@@ -102,6 +103,13 @@ def test_the_key_sees_everything_that_matters(tmp_path: Path) -> None:
         key(threads=2),
     ]
     assert len(set(different)) == len(different)
+
+
+def test_the_key_leaves_out_what_changes_no_byte() -> None:
+    few, many = MakeCodebook(workers=0), MakeCodebook(workers=4)
+    assert make_ticket(few, None, None, 1, 1).key == make_ticket(many, None, None, 1, 1).key
+    longer = MakeCodebook(code_length=1024)
+    assert make_ticket(few, None, None, 1, 1).key != make_ticket(longer, None, None, 1, 1).key
 
 
 def test_the_key_sees_stage_versions_and_libraries(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,8 @@ class Param:
     maximum: float | None = None
     data: bool = False
     """The parameter is a path to data; its digest, not its spelling, enters the key."""
+    keyed: bool = True
+    """False where the parameter never changes a byte of the result, such as worker processes."""
 
 
 class Progress(Protocol):

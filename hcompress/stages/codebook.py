@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 from hcompress.recogniser.vocabulary import UnknownCharacter
 from hcompress.stages.base import Env, Kind, Param
+from hcompress.stages.common import Workers
 
 
 class Method(StrEnum):
@@ -35,7 +36,7 @@ class MakeCodebook:
     unknown: Annotated[UnknownCharacter, Param("what an unknown character in a label does")] = (
         UnknownCharacter.REFUSE
     )
-    workers: Annotated[int, Param("processes that prepare images; they never change them", 0)] = 1
+    workers: Workers = 1
 
     name: ClassVar[str] = "codebook"
     version: ClassVar[int] = 1

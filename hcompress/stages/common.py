@@ -15,6 +15,9 @@ Width = Annotated[int, Param("features d of encoder and decoder", 4, 4096)]
 FfnWidth = Annotated[int, Param("hidden features of the feed-forward networks", 4, 16384)]
 BackboneWidth = Annotated[float, Param("multiplies the backbone's channels", 0.01, 8)]
 Lines = Param("lines to train on: LMDB, label file or rendered-text spec", data=True)
+Workers = Annotated[
+    int, Param("processes that prepare images; they never change them", 0, keyed=False)
+]
 Charset = Annotated[Path, Param("UTF-8 file of the characters, in order of their ids")]
 
 
@@ -57,9 +60,9 @@ class LineTraining:
     validate_every: Annotated[int, Param("steps between validations; 0 for none", 0)] = 250
     validation_images: Annotated[int, Param("validation lines read each time", 1)] = 256
     patience: Annotated[int, Param("validations without a gain before stopping; 0: never", 0)] = 0
-    snapshot_every: Annotated[int, Param("steps between snapshots", 1)] = 200
+    snapshot_every: Annotated[int, Param("steps between snapshots", 1, keyed=False)] = 200
     unknown: Annotated[UnknownCharacter, Param("what an unknown character in a label does")] = (
         UnknownCharacter.REFUSE
     )
     precision: Annotated[Precision, Param("arithmetic of the training")] = Precision.AUTO
-    workers: Annotated[int, Param("processes that prepare images; they never change them", 0)] = 1
+    workers: Workers = 1
