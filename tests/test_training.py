@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from hcompress.data.batches import Batch
 from hcompress.data.source import Sample
 from hcompress.errors import InputRefused, NumericalError
 from hcompress.progress import NoProgress
+from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.vocabulary import BOS, EOS, PAD, UnknownCharacter
 from hcompress.training.device import launch
+from hcompress.training.encoded import encode_lines
 from hcompress.training.glyphs import GlyphTrainer
 from hcompress.training.lines import Aim, LineTrainer, line_accuracy, step_batches, targets_of
 from hcompress.training.loop import Loss, Schedule, Task, train
@@ -68,7 +71,7 @@ class Killed(Exception):
 def killed_after(task: Task, steps: int) -> Task:
     """The same task, struck down while it fetches a later batch."""
 
-    def feed(start: int) -> Iterator[Batch]:
+    def feed(start: int) -> Iterator[Any]:
         for number, batch in enumerate(task.batches(start)):
             if start + number >= steps:
                 raise Killed
@@ -119,6 +122,50 @@ def test_a_frozen_backbone_stays_bit_for_bit(tmp_path: Path) -> None:
     moved = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
     assert moved
     assert not any(name.startswith(("backbone.", "codebook")) for name in moved)
+
+
+def encoded_task(model: Recogniser, teacher: Recogniser, steps: int) -> tuple[LineTrainer, Task]:
+    aim = Aim(CHARACTERS, REFUSE, distil=1.0)
+    trainer = LineTrainer(model, teacher, aim, encode_once=True, frozen_backbone=True)
+    lines = encode_lines(trainer, MemorySource(), 20, 0, 3, NoProgress())
+    task = Task("lines", trainer, lines.loss, lines.batches(4, steps, 0, 1), freeze=("student.ba",))
+    return trainer, task
+
+
+def teacher_and_student() -> tuple[Recogniser, Recogniser]:
+    teacher, student = recogniser(SOFTMAX), recogniser(SLIM)
+    student.backbone.load_state_dict(teacher.backbone.state_dict())
+    return teacher, student
+
+
+def test_encoded_lines_have_the_loss_of_their_images() -> None:
+    teacher, student = teacher_and_student()
+    trainer, _ = encoded_task(student, teacher, 1)
+    lines = encode_lines(trainer, MemorySource(), 4, 0, 0, NoProgress())
+    found = lines.loss(trainer, lines.lines)
+    batch = next(step_batches(MemorySource(), 4, 1, SLIM.preprocessing, 0, 0, 1)(0))
+    expected = trainer.loss(trainer, batch)
+    assert found.targets == expected.targets
+    assert found.total.item() == pytest.approx(expected.total.item(), rel=2e-3)
+
+
+def test_encoded_lines_take_turns_and_resume_in_the_same_bits(tmp_path: Path) -> None:
+    teacher, student = teacher_and_student()
+    trainer, task = encoded_task(student, teacher, 10)
+    seen = [id(line) for batch in task.batches(0) for line in batch]
+    assert len(set(seen[:20])) == len(set(seen[20:])) == 20
+    assert seen[:20] != seen[20:]
+    assert [id(line) for batch in task.batches(7) for line in batch] == seen[28:]
+    schedule = Schedule(10, 4, 1e-2, warmup=2, snapshot_every=3)
+    run(task, schedule, tmp_path / "whole")
+    broken, task = encoded_task(teacher_and_student()[1], teacher, 10)
+    with pytest.raises(Killed):
+        run(killed_after(task, 7), schedule, tmp_path / "broken")
+    resumed, task = encoded_task(teacher_and_student()[1], teacher, 10)
+    run(task, schedule, tmp_path / "broken")
+    del broken
+    for name, value in trainer.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
 
 
 def test_nan_stops_with_the_tensors_name(tmp_path: Path) -> None:

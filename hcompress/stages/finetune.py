@@ -19,6 +19,14 @@ class Finetune(LineTraining):
     backbone_rate: Annotated[
         float, Param("the backbone's share of the rate; 0 keeps it as it is, and is faster", 0, 1)
     ] = 0.0
+    lines: Annotated[
+        int,
+        Param(
+            "distinct lines to learn from, encoded once and kept in memory (0.12 MiB each at"
+            " 6x40x256); 0 draws new lines at every step; needs backbone_rate = 0",
+            0,
+        ),
+    ] = 0
     margin: Annotated[float, Param("threshold of the hinge loss, theta in Eq. 6", 0)] = 1.0
     distil: Annotated[float, Param("weight of the distance to the teacher's features", 0)] = 1.0
     patience: Annotated[int, Param("validations without a gain before stopping; 0: never", 0)] = 4

@@ -19,7 +19,7 @@ class SlimDecoder:
     remove_ffn: Annotated[bool, Param("remove the feed-forward networks (NoFFN)")] = True
     share_layers: Annotated[bool, Param("one layer's weights for every layer (PS)")] = True
     shared_from: Annotated[SharedFrom, Param("the layer that every layer becomes")] = (
-        SharedFrom.FIRST
+        SharedFrom.MEAN
     )
 
     name: ClassVar[str] = "slim-decoder"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +76,15 @@ def targets_of(
     return inputs, targets
 
 
+class Encoded(NamedTuple):
+    """What a frozen backbone and a teacher make of lines."""
+
+    memory: Tensor
+    """[N, L, d]."""
+    wanted: Tensor | None
+    """The teacher's features [N, T, d]; None where nothing is distilled."""
+
+
 @dataclass(frozen=True)
 class Aim:
     """What a line's features are pulled towards."""
@@ -115,12 +124,22 @@ class LineTrainer(nn.Module):
         signs = student.code_signs()
         self.register_buffer("signs", signs, persistent=False)
 
-    def forward(self, images: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
-        """uint8 [N, H, W, C], [N, T], [N, T] -> the summed loss."""
+    def forward(
+        self, images: Tensor | None, inputs: Tensor, targets: Tensor, encoded: Encoded | None
+    ) -> Tensor:
+        """The summed loss of lines [N], given as images or encoded.
+
+        images uint8 [N, H, W, C]; inputs, targets [N, T].
+        """
         student, aim = self.student, self.aim
         signs = self.signs if isinstance(self.signs, Tensor) else None
-        with torch.set_grad_enabled(not self.frozen_backbone):
-            memory = student.encode(images)
+        if encoded is None:
+            assert images is not None
+            with torch.set_grad_enabled(not self.frozen_backbone):
+                memory = student.encode(images)
+            wanted = self.wanted(images, memory, inputs)
+        else:
+            memory, wanted = encoded
         features = student.features(memory, inputs, signs)
         logits = student.classifier(features)
         if student.config.classifier is Classifier.HAMMING:
@@ -128,32 +147,43 @@ class LineTrainer(nn.Module):
             loss = hinge_loss(logits, targets, signs, aim.margin)
         else:
             loss = softmax_loss(logits, targets, aim.smoothing)
+        if wanted is None:
+            return loss
+        if wanted.shape[-1] == features.shape[-1]:
+            return loss + aim.distil * feature_loss(features, wanted, targets)
+        # Features of another width can't be compared; the answers can.
         teacher = self._teacher[0]
-        if teacher is not None and aim.distil > 0:
-            # Features of another width can't be compared; the answers can.
-            comparable = teacher.config.width == student.config.width
-            with torch.no_grad():
-                seen = memory if self.encode_once else teacher.encode(images)
-                wanted = teacher.features(seen, inputs, teacher.code_signs())
-                answers = None if comparable else teacher.classifier(wanted)
-            pull = (
-                feature_loss(features, wanted, targets)
-                if answers is None
-                else answer_loss(logits, answers, targets)
-            )
-            loss = loss + aim.distil * pull
-        return loss
+        assert teacher is not None
+        return loss + aim.distil * answer_loss(logits, teacher.classifier(wanted), targets)
+
+    @torch.no_grad()
+    def wanted(self, images: Tensor | None, memory: Tensor, inputs: Tensor) -> Tensor | None:
+        """The teacher's features [N, T, d] of the same lines; None where nothing is distilled."""
+        teacher = self._teacher[0]
+        if teacher is None or self.aim.distil == 0:
+            return None
+        if not self.encode_once:
+            assert images is not None
+            memory = teacher.encode(images)
+        return teacher.features(memory, inputs, teacher.code_signs())
+
+    def targets(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """`targets_of` these texts, on the recogniser's device."""
+        aim = self.aim
+        inputs, targets = targets_of(
+            texts, aim.vocabulary, self.student.config.max_steps, aim.unknown
+        )
+        return inputs.to(self.device), targets.to(self.device)
+
+    @property
+    def device(self) -> torch.device:
+        return self.student.memory_positions.device
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """``model`` is this module as Fabric wrapped it."""
-        aim = self.aim
-        inputs, targets = targets_of(
-            batch.texts, aim.vocabulary, self.student.config.max_steps, aim.unknown
-        )
-        device = self.student.memory_positions.device
-        total: Tensor = model(
-            torch.from_numpy(batch.images).to(device), inputs.to(device), targets.to(device)
-        )
+        inputs, targets = self.targets(batch.texts)
+        pixels = torch.from_numpy(batch.images).to(self.device)
+        total: Tensor = model(pixels, inputs, targets, None)
         return Loss(total, int((targets != PAD).sum()))
 
 

@@ -27,7 +27,6 @@ from hcompress.training.snapshot import (
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from hcompress.data.batches import Batch
     from hcompress.stages.base import Progress
 
 
@@ -70,9 +69,9 @@ class Task:
 
     label: str
     model: nn.Module
-    loss: Callable[[nn.Module, Batch], Loss]
-    batches: Callable[[int], Iterator[Batch]]
-    """Batches from the given step on, this process's share of each."""
+    loss: Callable[[nn.Module, Any], Loss]
+    batches: Callable[[int], Iterator[Any]]
+    """Batches from the given step on, this process's share of each; whatever ``loss`` takes."""
     validate: Callable[[nn.Module], float] | None = None
     freeze: tuple[str, ...] = ()
     """Prefixes of parameter names that are kept; their batch statistics stay too."""
@@ -140,7 +139,7 @@ def _step(
     fabric: Fabric,
     model: Any,
     optimiser: Any,
-    batch: Batch,
+    batch: Any,
     step: int,
 ) -> float:
     for group in optimiser.param_groups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,9 @@ import torch
 from hcompress.data.source import open_data
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.surgery import with_temperature
+from hcompress.training.encoded import encode_lines
 from hcompress.training.lines import LineTrainer, line_accuracy, snapshot_file, step_batches
-from hcompress.training.loop import Schedule, Task, train
+from hcompress.training.loop import Loss, Schedule, Task, train
 from hcompress.training.temperature import fitted_temperature
 
 if TYPE_CHECKING:
@@ -31,8 +33,12 @@ def train_lines(
     *,
     freeze: tuple[str, ...] = (),
     slower: tuple[tuple[str, float], ...] = (),
+    encode: int = 0,
 ) -> tuple[Recogniser, dict[str, Any]]:
-    """Train, then fit the confidence on the validation lines; returns the model in eval mode."""
+    """Train, then fit the confidence on the validation lines; returns the model in eval mode.
+
+    ``encode``: distinct lines to encode once and learn from; 0 draws new ones at every step.
+    """
     model, vocabulary = trainer.student, trainer.aim.vocabulary
     validation = open_data(stage.validation) if stage.validation is not None else None
     schedule = Schedule(
@@ -43,15 +49,19 @@ def train_lines(
         patience=stage.patience,
         snapshot_every=stage.snapshot_every,
     )
-    feed = step_batches(
-        open_data(data),
-        stage.batch,
-        stage.steps,
-        model.config.preprocessing,
-        stage.workers,
-        fabric.global_rank,
-        fabric.world_size,
-    )
+    place = fabric.global_rank, fabric.world_size
+    feed: Callable[[int], Iterator[Any]]
+    loss: Callable[[torch.nn.Module, Any], Loss]
+    if encode:
+        trainer.to(fabric.device)
+        lines = encode_lines(
+            trainer, open_data(data), encode, stage.workers, env.seed, env.progress
+        )
+        feed, loss = lines.batches(stage.batch, stage.steps, *place), lines.loss
+    else:
+        size = model.config.preprocessing
+        feed = step_batches(open_data(data), stage.batch, stage.steps, size, stage.workers, *place)
+        loss = trainer.loss
 
     def validate(_: torch.nn.Module) -> float:
         assert validation is not None
@@ -60,7 +70,7 @@ def train_lines(
     task = Task(
         label,
         trainer,
-        trainer.loss,
+        loss,
         feed,
         validate if validation is not None else None,
         freeze=freeze,

@@ -32,6 +32,11 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
     teacher = _teacher(stage, before, env)
     aim = Aim(before.vocabulary, stage.unknown, stage.smoothing, stage.margin, stage.distil)
     shared = frozen and teacher is not None and same_backbone(student, teacher)
+    if stage.lines and not (frozen and (shared or teacher is None)):
+        raise UsageError(
+            "lines asks for encodings that stay: set backbone_rate = 0, and distil from a teacher"
+            " with the same backbone or set distil = 0"
+        )
     trainer = LineTrainer(student, teacher, aim, encode_once=shared, frozen_backbone=frozen)
     if teacher is not None:
         teacher.to(fabric.device)
@@ -44,6 +49,7 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
         env,
         freeze=(BACKBONE,) if frozen else (),
         slower=((BACKBONE, stage.backbone_rate),),
+        encode=stage.lines,
     )
     precision = resolve(stage.precision).value
     return model, {"precision": precision, "encoded_once": shared, **figures}
@@ -57,6 +63,11 @@ def _teacher(stage: Finetune, before: Checkpoint, env: Env) -> Recogniser | None
     teacher = load_checkpoint(env.teacher)
     if teacher.vocabulary != before.vocabulary:
         raise UsageError(f"{env.teacher}: the teacher's charset is another one")
+    if teacher.config.width != before.config.width:
+        raise UsageError(
+            f"{env.teacher}: the teacher has {teacher.config.width} features and the student"
+            f" {before.config.width}: nothing to compare; set distil = 0"
+        )
     return teacher.model.requires_grad_(False)
 
 

@@ -1,0 +1,130 @@
+"""Lines encoded once and learnt from many times.
+
+Where the backbone is frozen, its output for a line never changes, and neither do the teacher's
+features. Encoding is most of a fine-tuning step's work, so a fixed set of lines is encoded once,
+kept in memory as FP16, and gone through in a new order each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hcompress.errors import InputRefused
+from hcompress.recogniser.vocabulary import PAD
+from hcompress.training.lines import Encoded, LineTrainer
+from hcompress.training.loop import Loss
+
+if TYPE_CHECKING:
+    from hcompress.data.source import DataSource
+    from hcompress.stages.base import Progress
+
+
+class EncodedLine(NamedTuple):
+    """One line; n characters and EOS make T = n + 1 targets."""
+
+    memory: Tensor
+    """FP16 [L, d]."""
+    wanted: Tensor | None
+    """FP16 [T, d]."""
+    inputs: Tensor
+    """[T], BOS first."""
+    targets: Tensor
+    """[T], EOS last."""
+
+
+@dataclass(frozen=True)
+class EncodedLines:
+    """A set of encoded lines, and the order in which a run goes through them."""
+
+    trainer: LineTrainer
+    lines: list[EncodedLine]
+    seed: int
+
+    def batches(
+        self, size: int, steps: int, rank: int, world: int
+    ) -> Callable[[int], Iterator[list[EncodedLine]]]:
+        """Batches from a step on, each of ``world`` processes with its share.
+
+        Position p of the endless sequence is line ``order(p // lines)[p % lines]``: every line
+        once, then every line once again in another order, whatever the step begun from.
+        """
+        if size % world:
+            raise InputRefused(f"batch of {size} images can't be shared by {world} processes")
+
+        def start(step: int) -> Iterator[list[EncodedLine]]:
+            for now in range(step, steps):
+                places = range(now * size + rank, (now + 1) * size, world)
+                yield [self.lines[self._line_at(place)] for place in places]
+
+        return start
+
+    def _line_at(self, place: int) -> int:
+        turn, offset = divmod(place, len(self.lines))
+        return int(self._order(turn)[offset])
+
+    def _order(self, turn: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, turn]).permutation(len(self.lines))
+
+    def loss(self, model: nn.Module, batch: list[EncodedLine]) -> Loss:
+        """``model`` is the trainer as Fabric wrapped it."""
+        device = self.trainer.device
+        memory = torch.stack([line.memory for line in batch]).to(device).float()
+        kept = [line.wanted for line in batch if line.wanted is not None]
+        wanted = padded(kept).to(device).float() if kept else None
+        inputs = padded([line.inputs for line in batch]).to(device)
+        targets = padded([line.targets for line in batch]).to(device)
+        total: Tensor = model(None, inputs, targets, Encoded(memory, wanted))
+        return Loss(total, int((targets != PAD).sum()))
+
+
+def padded(rows: list[Tensor]) -> Tensor:
+    """Rows of different length in one tensor, filled up with zeros, which is PAD."""
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+
+@torch.no_grad()
+def encode_lines(
+    trainer: LineTrainer,
+    source: DataSource,
+    count: int,
+    workers: int,
+    seed: int,
+    progress: Progress,
+) -> EncodedLines:
+    """Encode the first ``count`` lines; those that don't count as targets are left out.
+
+    Raises InputRefused where no line is left.
+    """
+    from hcompress.data.batches import batches
+
+    trainer.eval()
+    lines: list[EncodedLine] = []
+    chosen = range(min(count, len(source)))
+    progress.start("encode", len(chosen))
+    for batch in batches(source, chosen, 32, trainer.student.config.preprocessing, workers):
+        inputs, targets = trainer.targets(batch.texts)
+        images = torch.from_numpy(batch.images).to(trainer.device)
+        memory = trainer.student.encode(images)
+        wanted = trainer.wanted(images, memory, inputs)
+        for place, length in enumerate((targets != PAD).sum(1).tolist()):
+            if length:
+                features = wanted[place, :length].half().cpu() if wanted is not None else None
+                lines.append(
+                    EncodedLine(
+                        memory[place].half().cpu(),
+                        features,
+                        inputs[place, :length].cpu(),
+                        targets[place, :length].cpu(),
+                    )
+                )
+        progress.advance(len(batch.texts))
+    progress.finish()
+    if not lines:
+        raise InputRefused("training data: no line that counts")
+    return EncodedLines(trainer, lines, seed)
