@@ -48,7 +48,11 @@ teacher: $(VENV)/.run ## Set up, then train the shipped teacher again from its s
 	$(HCOMPRESS) train --charset recipes/charsets/latin.txt --data recipes/data/latin-train.toml \
 		--glyphs recipes/data/latin-train-glyphs.toml --glyph-steps 450 \
 		--validation recipes/data/latin-validation.toml --validate-every 150 --steps 1550 \
-		--snapshot-every 100 --precision fp32 --seed 1 --threads 1 --out runs/teacher
+		--snapshot-every 100 --precision fp32 --seed 1 --threads 1 --out runs/teacher/1-trained
+	$(HCOMPRESS) finetune runs/teacher/1-trained --data recipes/data/latin-train.toml \
+		--validation recipes/data/latin-validation.toml --validation-images 1000 \
+		--validate-every 500 --steps 500 --learning-rate 5e-4 --backbone-rate 1 --distil 0 \
+		--precision fp32 --seed 2 --threads 2 --out runs/teacher/2-finetuned
 
 docs: $(VENV)/.run ## Set up, then write docs/stages.md again from the stages
 	$(HCOMPRESS) stages --markdown > docs/stages.md
