@@ -130,6 +130,7 @@ USAGE: list[tuple[list[str], str]] = [
     (["inspect", "nowhere.onnx"], "nowhere.onnx"),
     (["eval", "nowhere.onnx", "nowhere.txt"], "nowhere"),
     (["read", "nowhere.onnx", "x.png"], "nowhere.onnx"),
+    (["read", str(ROOT), "nowhere.png"], "nowhere.png"),
     (["compare", "nowhere.onnx", "x.onnx"], "nowhere.onnx"),
     (["stages", "fake-trian"], 'unknown stage "fake-trian"; did you mean "fake-train"?'),
     (["gate", "nowhere.toml"], "nowhere.toml"),

@@ -5,6 +5,8 @@ import os
 import pickle
 import random
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -325,6 +327,21 @@ def test_exif_turns_the_image() -> None:
     exif[0x0112] = 6
     turned = saved(Image.new("RGB", (30, 20)), "JPEG", exif=exif.tobytes())
     assert decode_image(turned, "x").shape == (30, 20, 3)
+
+
+def test_the_largest_image_leaves_room_for_torch(tmp_path: Path) -> None:
+    """A hostile file may not take a reader of checkpoints, some 340 MB by itself, past 1 GiB."""
+    path = tmp_path / "large.png"
+    side = int(MAX_PIXELS**0.5)
+    Image.new("RGBA", (side, side)).save(path)
+    code = (
+        "import resource; from pathlib import Path;"
+        "from hcompress.data.images import read_image;"
+        f"read_image(Path({str(path)!r}));"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 650
 
 
 def test_what_is_no_image_is_refused_by_name() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -239,7 +241,32 @@ def test_hostile_configurations_are_refused() -> None:
         {"surprise": 1},
         {"preprocessing": {"height": 47}},
         {"temperature": 0.0},
+        {"temperature": float("nan")},
+        {"temperature": float("inf")},
+        {"temperature": 1e-300},
+        {"backbone_width": float("nan")},
+        {"depth": 25, "shared_layers": True},
+        {"max_steps": 16384},
+        {"code_length": 16384, "classifier": "hamming"},
+        {"preprocessing": {"height": 16384}},
+        {"preprocessing": {"width": 16384}},
+        {"preprocessing": {"mean": 1e308}},
+        {"preprocessing": {"std": float("nan")}},
     ):
         with pytest.raises(InputRefused):
             RecogniserConfig.from_dict(good | change)
     assert RecogniserConfig.from_dict(good) == SOFTMAX
+
+
+def test_loading_imports_no_compiler(tmp_path: Path) -> None:
+    """torch._dynamo and sympy cost two seconds of every command, and no checkpoint needs them."""
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, recogniser(HAMMING), CHARACTERS, HERE)
+    code = (
+        "import sys; from pathlib import Path;"
+        "from hcompress.recogniser.checkpoint import load_checkpoint;"
+        f"load_checkpoint(Path({str(path)!r}));"
+        "print([name for name in ('torch._dynamo', 'sympy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -10,6 +10,7 @@ import typer
 
 from hcompress.artifact import check_covered
 from hcompress.cli.state import Data, Images, Json, Model, State, state_of
+from hcompress.errors import UsageError
 
 if TYPE_CHECKING:
     from hcompress.evaluation import Line, Reader
@@ -61,6 +62,9 @@ def read(
     from hcompress.evaluation import open_reader
 
     console = state_of(context).console
+    absent = next((path for path in (model, *images) if not path.exists()), None)
+    if absent is not None:  # said before seconds go into loading a model
+        raise UsageError(f"{absent}: no such file or folder")
     reader = open_reader(model)
     for path, reading in _readings(reader, images):
         confidence = round(float(reading.confidence), 6)

@@ -11,9 +11,20 @@ from typing import Any, TypeVar
 
 from hcompress.errors import InputRefused
 
-MAX_SIDE = 16384
-"""No dimension of a model a file describes may exceed this: a hostile file must not make us
-allocate a matrix it does not carry."""
+LIMITS = {
+    "width": (4, 4096),
+    "ffn_width": (1, 16384),
+    "heads": (1, 64),
+    "depth": (1, 24),
+    "max_steps": (1, 256),
+    "backbone_width": (0.01, 8.0),
+    "temperature": (1e-3, 1e4),
+}
+"""What a model may be. A hostile file must not make us allocate or compute what it does not
+carry: depth costs time where layers are shared, and steps cost a mask of their square."""
+INPUT_LIMITS = {"height": (8, 256), "width": (4, 2048), "mean": (-10.0, 10.0), "std": (1e-3, 10.0)}
+CODE_LIMITS = (8, 4096)
+"""Bits of a code."""
 
 
 class Backbone(StrEnum):
@@ -81,36 +92,33 @@ class RecogniserConfig:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
     def __post_init__(self) -> None:
-        sides = (self.width, self.ffn_width, self.heads, self.depth, self.max_steps)
-        if any(side < 1 or side > MAX_SIDE for side in sides):
-            raise InputRefused(f"configuration: a dimension outside 1..{MAX_SIDE}: {sides}")
+        _check_limits(self, LIMITS)
         if self.width % self.heads or self.width % 4:
             raise InputRefused(
                 f"configuration: width {self.width} must be a multiple of 4 and of the"
                 f" {self.heads} heads"
             )
-        if not 0.01 <= self.backbone_width <= 8 or not self.temperature > 0:
-            raise InputRefused("configuration: backbone_width or temperature out of range")
         self._check_input()
         self._check_codes()
 
     def _check_input(self) -> None:
         size = self.preprocessing
-        for side, multiple in ((size.height, 8), (size.width, 4)):
-            if side < multiple or side > MAX_SIDE or side % multiple:
-                raise InputRefused(
-                    f"configuration: input {size.height}x{size.width} must be a multiple of 8x4"
-                )
-        if size.channels != 3 or size.std <= 0:
-            raise InputRefused("configuration: input must have 3 channels and a positive std")
+        _check_limits(size, INPUT_LIMITS, "preprocessing.")
+        if size.height % 8 or size.width % 4:
+            raise InputRefused(
+                f"configuration: input {size.height}x{size.width} must be a multiple of 8x4"
+            )
+        if size.channels != 3:
+            raise InputRefused("configuration: input must have 3 channels")
 
     def _check_codes(self) -> None:
         length = self.code_length
+        low, high = CODE_LIMITS
         if self.uses_codes != (length is not None):
             raise InputRefused("configuration: code_length and the Hamming parts disagree")
-        if length is not None and (length < 8 or length > MAX_SIDE or length % 8):
+        if length is not None and (length < low or length > high or length % 8):
             raise InputRefused(
-                f"configuration: code_length {length} must be a multiple of 8 in 8..{MAX_SIDE}"
+                f"configuration: code_length {length} must be a multiple of 8 in {low}..{high}"
             )
 
     @property
@@ -140,6 +148,17 @@ class RecogniserConfig:
         fitted = _read_fields(Preprocessing, preprocessing)
         config = _read_fields(cls, values)
         return dataclasses.replace(config, preprocessing=fitted)
+
+
+def _check_limits(
+    described: RecogniserConfig | Preprocessing,
+    limits: Mapping[str, tuple[float, float]],
+    prefix: str = "",
+) -> None:
+    for key, (low, high) in limits.items():
+        value = getattr(described, key)
+        if not low <= value <= high:  # so written that NaN fails too
+            raise InputRefused(f"configuration: {prefix}{key} = {value}: must be {low} to {high}")
 
 
 T = TypeVar("T")

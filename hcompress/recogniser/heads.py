@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hcompress.recogniser.config import Classifier, Embedding, RecogniserConfig
+from hcompress.recogniser.meta import shapes_only
 
 
 class SoftmaxClassifier(nn.Module):
@@ -18,7 +19,7 @@ class SoftmaxClassifier(nn.Module):
     def __init__(self, config: RecogniserConfig, vocabulary: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(vocabulary, config.width))
-        nn.init.normal_(self.weight, std=config.width**-0.5)
+        _fill(self.weight, config.width**-0.5)
 
     def forward(self, features: Tensor) -> Tensor:
         """[..., d] -> logits [..., V]."""
@@ -45,7 +46,7 @@ class LearnedEmbedding(nn.Module):
     def __init__(self, config: RecogniserConfig, vocabulary: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(vocabulary, config.width))
-        nn.init.normal_(self.weight)
+        _fill(self.weight, 1.0)
 
     def forward(self, ids: Tensor) -> Tensor:
         """[...] -> [..., d]."""
@@ -59,12 +60,18 @@ class HammingEmbedding(nn.Module):
         super().__init__()
         assert config.code_length is not None
         self.projection = nn.Linear(config.code_length, config.width, bias=False)
-        nn.init.normal_(self.projection.weight, std=config.code_length**-0.5)
+        _fill(self.projection.weight, config.code_length**-0.5)
 
     def forward(self, signs: Tensor) -> Tensor:
         """signs [..., K] -> [..., d]."""
         vectors: Tensor = self.projection(signs)
         return vectors
+
+
+def _fill(weight: Tensor, spread: float) -> None:
+    """First weights: normal, with this standard deviation."""
+    if not shapes_only():
+        nn.init.normal_(weight, std=spread)
 
 
 def build_classifier(config: RecogniserConfig, vocabulary: int) -> nn.Module:

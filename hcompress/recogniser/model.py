@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from hcompress.recogniser.config import Backbone, BatchNorm, Classifier, Embedding, RecogniserConfig
 from hcompress.recogniser.decoder import Decoder, sinusoid
 from hcompress.recogniser.heads import build_classifier, build_embedding, hamming_scores
+from hcompress.recogniser.meta import shapes_only
 from hcompress.recogniser.mobilenet import MobileNetV2
 from hcompress.recogniser.resnet31 import ResNet31
 from hcompress.recogniser.vocabulary import BOS, EOS, FIRST_READABLE, PAD
@@ -148,6 +149,8 @@ def grid_positions(config: RecogniserConfig) -> Tensor:
     """[L, d]: half the features tell the row, half the column; kept as two small tables' sum."""
     rows, columns = config.memory_grid
     half = config.width // 2
+    if shapes_only():
+        return torch.empty(rows * columns, 2 * half)
     row = sinusoid(rows, half)[:, None].expand(rows, columns, half)
     column = sinusoid(columns, half)[None].expand(rows, columns, half)
     return torch.cat([row, column], dim=-1).flatten(0, 1).contiguous()
