@@ -15,7 +15,7 @@ from hcompress.forecast import Forecast, after, forecast_of
 from hcompress.keys import Digester, data_digest, remembering
 from hcompress.recipe import Recipe
 from hcompress.reports.table1 import mib_text
-from hcompress.shrink import RunOptions, check, open_teacher, stage_options
+from hcompress.shrink import RunOptions, check, check_folder, open_teacher, stage_options
 from hcompress.stages.base import Kind
 
 
@@ -86,6 +86,7 @@ def make_plan(
     given = open_teacher(teacher)
     options = RunOptions(digest_data=remembering(digest_data))
     check(recipe, given, options)
+    check_folder(folder)
     free = shutil.disk_usage(_existing(folder)).free
     planner = _Planner(recipe, folder, given, options)
     stages = tuple(planner.plan(index) for index in range(len(recipe.steps)))

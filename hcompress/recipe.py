@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -229,13 +228,10 @@ _NOUNS: Final = {
 
 
 def packaged_folder() -> Path:
-    """Where the recipes that travel with the package lie: beside the code in a checkout."""
-    checkout = Path(__file__).resolve().parent.parent / "recipes"
-    try:
-        found = Path(str(importlib.resources.files("hcompress.recipes")))
-    except ModuleNotFoundError:
-        return checkout
-    return found if found.is_dir() else checkout
+    """Where the recipes that travel with the package lie: in it, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "recipes"
+    return inside if inside.is_dir() else package.parent / "recipes"
 
 
 def packaged_recipes() -> dict[str, Path]:

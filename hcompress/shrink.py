@@ -123,15 +123,20 @@ def check(recipe: Recipe, teacher: Artifact | None, options: RunOptions) -> None
 @contextlib.contextmanager
 def _own(folder: Path) -> Iterator[None]:
     """The locked run folder. Raises UsageError where it is a user's."""
+    check_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold(folder / ".lock"):
+        yield
+
+
+def check_folder(folder: Path) -> None:
+    """Raises UsageError where the name is taken by something that is no run of ours."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: a file is there already: choose another --out")
     if folder.is_dir() and not (folder / "run.json").exists():
         strangers = {entry.name for entry in folder.iterdir()} - _BEFORE_INDEX
         if strangers:
             raise UsageError(f"{folder}: not empty and no run of ours: choose another --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    with hold(folder / ".lock"):
-        yield
 
 
 def _check_recipe_name(folder: Path, recipe: Recipe, options: RunOptions) -> None:

@@ -1,5 +1,6 @@
 """The rendered-text spec: what is accepted, and what a wrong one is told."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hcompress.data.render.spec import CHARSETS, Mode, Split, make_spec, read_spec
-from hcompress.errors import InputRefused
+from hcompress.errors import InputRefused, UsageError
 
 RECIPES = Path(__file__).parent.parent / "recipes" / "data"
 MINIMAL = {"schema_version": 1, "seed": 1, "count": 10}
@@ -32,6 +33,20 @@ def test_shipped_specs_read(name: str) -> None:
 def test_shipped_specs_share_no_seed() -> None:
     seeds = [read_spec(path).seed for path in RECIPES.glob("*.toml")]
     assert len(seeds) == len(set(seeds))
+
+
+def test_what_is_no_spec_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "spec.toml"
+    os.mkfifo(path)
+    with pytest.raises(UsageError, match="no such rendered-text spec"):
+        read_spec(path)
+    path.unlink()
+    path.write_text("#" * (2 << 20))
+    with pytest.raises(InputRefused, match="larger than 1 MiB"):
+        read_spec(path)
+    path.write_text("a = " + "[" * 100_000)
+    with pytest.raises(InputRefused, match="not TOML"):
+        read_spec(path)
 
 
 def test_a_typo_is_pointed_out(tmp_path: Path) -> None:

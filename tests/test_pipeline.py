@@ -335,3 +335,15 @@ def test_a_missing_input_is_said_before_any_work(tmp_path: Path, text: str) -> N
     with pytest.raises(UsageError, match=r"nope\.txt: no such"):
         run_recipe(recipe, None, tmp_path / "run", RunOptions())
     assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_refuses_the_folder_the_run_would_refuse(recipe: Recipe, tmp_path: Path) -> None:
+    taken = tmp_path / "mine"
+    taken.write_text("a user's")
+    with pytest.raises(UsageError, match="a file is there already"):
+        make_plan(recipe, None, taken, digest)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("a user's")
+    with pytest.raises(UsageError, match="no run of ours"):
+        make_plan(recipe, None, folder, digest)

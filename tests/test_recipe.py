@@ -123,3 +123,14 @@ def test_finding_recipes(
     with pytest.raises(UsageError, match="no such recipe file"):
         find_recipe("somewhere/tiny.toml")
     assert capsys.readouterr().out == ""
+
+
+def test_an_installed_package_has_its_recipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a wheel lays them out: inside of the package, with nothing of a checkout around."""
+    inside = tmp_path / "hcompress" / "recipes"
+    inside.mkdir(parents=True)
+    write_recipe(inside)
+    monkeypatch.setattr("hcompress.recipe.__file__", str(tmp_path / "hcompress" / "recipe.py"))
+    assert [path.parent for path in packaged_recipes().values()] == [inside]

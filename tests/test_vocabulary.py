@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,15 @@ def test_metadata_is_the_same_text_each_time_and_comes_back() -> None:
 def test_hostile_metadata_is_refused(text: str) -> None:
     with pytest.raises(InputRefused):
         ModelMetadata.from_json(text)
+
+
+def test_a_charset_file_is_a_file_of_a_charsets_size(tmp_path: Path) -> None:
+    path = tmp_path / "charset.txt"
+    os.mkfifo(path)
+    with pytest.raises(UsageError, match="no such charset file"):
+        read_charset(path)
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(9 << 20)
+    with pytest.raises(InputRefused, match="larger than 8 MiB"):
+        read_charset(path)

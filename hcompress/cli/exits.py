@@ -24,6 +24,10 @@ _ENVIRONMENT: Final = frozenset(
         errno.ENOMEM, errno.EIO,
     }
 )  # fmt: skip
+_USAGE: Final = frozenset(
+    {errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOENT}
+)
+"""A path that can't be, or that something else has taken."""
 
 
 class Stopped(BaseException):
@@ -115,8 +119,9 @@ def _foreign(error: BaseException, debug: bool) -> tuple[int, str]:
     if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
         where = f"{error.filename}: " if error.filename else ""
         return EnvironmentFailed.exit_code, f"error: {where}{error.strerror}"
-    if isinstance(error, FileNotFoundError) and error.filename:
-        return UsageError.exit_code, f"error: {error.filename}: no such file or folder"
+    if isinstance(error, OSError) and error.errno in _USAGE and error.filename:
+        what = error.strerror or type(error).__name__
+        return UsageError.exit_code, f"error: {error.filename}: {what.lower()}"
     hint = "" if debug else "; --debug shows the traceback"
     return BUG, f"error: internal: {type(error).__name__}: {error}: a bug of ours{hint}"
 

@@ -21,6 +21,8 @@ FIRST_READABLE = EOS
 """Ids from here on may be answers: EOS and the characters, never PAD or BOS."""
 
 MAX_CHARACTERS = 1_114_112
+MAX_FILE = 8 << 20
+"""Bytes of a charset file: every character there is, and line breaks, take less."""
 
 
 class UnknownCharacter(StrEnum):
@@ -116,10 +118,12 @@ def _check(characters: tuple[str, ...]) -> None:
 
 def read_charset(path: Path) -> Vocabulary:
     """A UTF-8 text file, line breaks ignored, every other character an entry in order."""
+    if not path.is_file():
+        raise UsageError(f"{path}: no such charset file")
+    if path.stat().st_size > MAX_FILE:
+        raise InputRefused(f"{path}: larger than {MAX_FILE >> 20} MiB: not a charset")
     try:
         text = path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such charset file") from None
     except UnicodeDecodeError as error:
         raise InputRefused(f"{path}: not UTF-8 at byte {error.start}") from None
     try:

@@ -13,10 +13,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from hcompress.errors import InputRefused
+from hcompress.errors import InputRefused, UsageError
 from hcompress.recogniser.vocabulary import Vocabulary, read_charset
 
 SCHEMA_VERSION = 1
+MAX_FILE = 1 << 20
 MAX_LENGTH = 24
 """Longer lines are not legible in 48x160 and don't fit the recogniser's 25 steps."""
 
@@ -85,9 +86,13 @@ class TextSpec:
 
 def read_spec(path: Path) -> TextSpec:
     """Read and check a spec. Raises InputRefused naming the file, the key and what is allowed."""
+    if not path.is_file():
+        raise UsageError(f"{path}: no such rendered-text spec")
+    if path.stat().st_size > MAX_FILE:
+        raise InputRefused(f"{path}: larger than {MAX_FILE >> 20} MiB: not a rendered-text spec")
     try:
         raw = tomllib.loads(path.read_bytes().decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputRefused(f"{path}: not TOML: {error}") from None
     try:
         return make_spec(raw, path.parent)
