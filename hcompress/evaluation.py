@@ -191,7 +191,8 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     centre = (share + z2 / (2 * count)) / (1 + z2 / count)
     spread = share * (1 - share) / count + z2 / (4 * count * count)
     half = Z * math.sqrt(spread) / (1 + z2 / count)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At 0 and at 1 the bounds meet the share, and rounding must not carry them past it.
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
 def similarity(truth: str, read: str) -> float:

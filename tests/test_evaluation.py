@@ -196,3 +196,10 @@ def test_too_much_lost_is_numerical() -> None:
     accuracy.check_loss(before, None)
     with pytest.raises(NumericalError, match=r"1\.50 points lost on 2000 images"):
         accuracy.check_loss(before, {"accuracy": 0.885, "images": 2000})
+
+
+@pytest.mark.parametrize("right", [0, 1])
+def test_wilson_never_leaves_the_share_at_its_ends(right: int) -> None:
+    for count in range(1, 3000):
+        low, high = wilson(right * count, count)
+        assert low <= right <= high

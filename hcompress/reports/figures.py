@@ -119,8 +119,8 @@ def accuracy_figure(report: RunReport) -> str:
                 centres,
                 [entry.step + offset for entry in entries],
                 xerr=[
-                    [100 * (entry.accuracy - entry.low) for entry in entries],
-                    [100 * (entry.high - entry.accuracy) for entry in entries],
+                    [max(0.0, 100 * (entry.accuracy - entry.low)) for entry in entries],
+                    [max(0.0, 100 * (entry.high - entry.accuracy)) for entry in entries],
                 ],
                 fmt=mark,
                 color=colour,
