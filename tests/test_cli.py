@@ -161,6 +161,7 @@ FAILURES: list[tuple[BaseException, int, str]] = [
     (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300), 2, "error: xxx"),
     (FileExistsError(errno.EEXIST, "File exists", "a"), 2, "error: a: file exists"),
     (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a"), 2, "error: a: not a directory"),
+    (RuntimeError("[pair.cc:553] Connection closed by peer [::1]:9"), 4, "error: another process"),
     (MemoryError(), 4, "error: out of memory"),
     (ModuleNotFoundError("no", name="tensorrt"), 4, "error: the Python package tensorrt is"),
     (NumericalError("w: NaN"), 5, "error: w: NaN"),

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -167,3 +169,16 @@ def test_preprocessing_imports_no_torch() -> None:
         " assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone ends a child with its parent")
+def test_no_worker_outlives_a_killed_parent() -> None:
+    """Its pipe would be held open, and its memory, until somebody looked."""
+    code = (
+        "import os, signal; import numpy as np;"
+        "from hcompress.data.batches import map_chunks;"
+        "made = map_chunks(np.zeros, [1_000_000] * 40, 1); next(made);"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL

@@ -28,6 +28,8 @@ _USAGE: Final = frozenset(
     {errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOENT}
 )
 """A path that can't be, or that something else has taken."""
+_PEER_GONE: Final = "Connection closed by peer"
+"""What gloo says where a process under `torchrun` has gone; its errors have no class."""
 
 
 class Stopped(BaseException):
@@ -122,6 +124,9 @@ def _foreign(error: BaseException, debug: bool) -> tuple[int, str]:
     if isinstance(error, OSError) and error.errno in _USAGE and error.filename:
         what = error.strerror or type(error).__name__
         return UsageError.exit_code, f"error: {error.filename}: {what.lower()}"
+    if isinstance(error, RuntimeError) and _PEER_GONE in str(error):
+        line = "error: another process of this run ended: its own line says why"
+        return EnvironmentFailed.exit_code, line
     hint = "" if debug else "; --debug shows the traceback"
     return BUG, f"error: internal: {type(error).__name__}: {error}: a bug of ours{hint}"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
@@ -128,6 +131,7 @@ def _in_processes(mapped: _Mapped[Chunk, Made], workers: int) -> Iterator[Made |
         shuffle=False,
         num_workers=min(workers, len(mapped)),
         collate_fn=_as_it_is,
+        worker_init_fn=_end_with_parent,
         prefetch_factor=4,
         # Its own: from the global one it would draw a seed, and shift what training draws next.
         generator=torch.Generator(),
@@ -140,6 +144,19 @@ def _in_processes(mapped: _Mapped[Chunk, Made], workers: int) -> Iterator[Made |
         raise EnvironmentFailed(
             f"a data worker was killed ({error}); out of memory? take fewer workers"
         ) from None
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent(_worker: int) -> None:
+    """Linux ends this process when its parent ends.
+
+    torch's own watch is not enough: a worker whose parent was killed waits for ever to hand over
+    batches through a pipe that nobody but itself reads.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _as_it_is(made: Any) -> Any:
