@@ -16,6 +16,9 @@ from hcompress.stages.base import Kind, Stage
 SCHEMA_VERSION: Final = 1
 DEFAULT_SEED: Final = 7
 DEFAULT_THREADS: Final = 1
+MOST_SEED: Final = 2**63 - 1
+MOST_THREADS: Final = 1024
+"""More than a machine has ends in the middle of OpenMP, without a word of ours."""
 _LABEL: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _RECIPE_BYTES: Final = 1 << 20
 
@@ -107,9 +110,13 @@ def parse_recipe(
     if version != SCHEMA_VERSION:
         raise UsageError(f"{where}: schema_version = {version}: this hcompress reads 1 only")
     name = table.take("name", str)
+    if (
+        name in ("", "..") or Path(name).name != name or not name.isprintable()
+    ):  # the run's folder is runs/NAME
+        raise UsageError(f"{where}: name = {name!r}: must do as the name of a folder")
     summary = table.take("summary", str, "")
-    seed = table.count("seed", DEFAULT_SEED, 0)
-    threads = table.count("threads", DEFAULT_THREADS, 1)
+    seed = table.count("seed", DEFAULT_SEED, 0, MOST_SEED)
+    threads = table.count("threads", DEFAULT_THREADS, 1, MOST_THREADS)
     teacher = table.path("teacher")
     evaluate = table.take("evaluate", dict, None)
     entries = table.take("stages", list)
@@ -198,10 +205,12 @@ class _Table:
             "",
         )
 
-    def count(self, key: str, default: int, minimum: int) -> int:
+    def count(self, key: str, default: int, minimum: int, most: int = MOST_SEED) -> int:
         value: int = self.take(key, int, default)
         if value < minimum:
             raise UsageError(f"{self.where}: {key} = {value}: must be at least {minimum}")
+        if value > most:
+            raise UsageError(f"{self.where}: {key} = {value}: must be at most {most}")
         return value
 
     def path(self, key: str) -> Path | None:

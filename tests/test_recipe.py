@@ -9,7 +9,7 @@ import pytest
 
 from hcompress import parameters
 from hcompress.errors import UsageError
-from hcompress.recipe import find_recipe, load_recipe, packaged_recipes
+from hcompress.recipe import find_recipe, load_recipe, packaged_recipes, parse_recipe
 from tests.fake_stages import FAKES, RECIPE, FakeSlim, FakeTrain, Shade, write_recipe
 
 
@@ -134,3 +134,17 @@ def test_an_installed_package_has_its_recipes(
     write_recipe(inside)
     monkeypatch.setattr("hcompress.recipe.__file__", str(tmp_path / "hcompress" / "recipe.py"))
     assert [path.parent for path in packaged_recipes().values()] == [inside]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "/x", "a/b", "a\x1b[31m", "a\0b"])
+def test_a_name_that_is_no_folders_name_is_refused(name: str) -> None:
+    raw = {"schema_version": 1, "name": name, "stages": [{"stage": "fake-slim"}]}
+    with pytest.raises(UsageError, match=r"name = .*: must do as the name of a folder"):
+        parse_recipe(raw, FAKES, "here", Path())
+
+
+@pytest.mark.parametrize(("key", "value"), [("seed", 2**63), ("threads", 10**6)])
+def test_numbers_that_would_stop_a_library_are_refused(key: str, value: int) -> None:
+    raw = {"schema_version": 1, "name": "x", key: value, "stages": [{"stage": "fake-slim"}]}
+    with pytest.raises(UsageError, match=f"{key} = {value}: must be at most"):
+        parse_recipe(raw, FAKES, "here", Path())

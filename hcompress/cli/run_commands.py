@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from hcompress.cli.state import Json, State, state_of
-from hcompress.recipe import DEFAULT_SEED, DEFAULT_THREADS
+from hcompress.recipe import DEFAULT_SEED, DEFAULT_THREADS, MOST_SEED, MOST_THREADS
 
 if TYPE_CHECKING:
     from hcompress.recipe import Recipe
@@ -117,9 +117,9 @@ def table1(
     code_length: Annotated[
         int, typer.Option("--code-length", min=8, help="Bits of a code, K.")
     ] = 512,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed.")] = DEFAULT_SEED,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed.")] = DEFAULT_SEED,
     threads: Annotated[
-        int, typer.Option("--threads", min=1, help="Threads torch uses.")
+        int, typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads torch uses.")
     ] = DEFAULT_THREADS,
     force: Annotated[
         bool, typer.Option("--force/--resume", help="Make every file anew, or keep finished ones.")

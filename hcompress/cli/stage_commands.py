@@ -12,7 +12,7 @@ import typer
 
 from hcompress.cli.state import Json, State, state_of
 from hcompress.parameters import Parameter, build, describe
-from hcompress.recipe import DEFAULT_SEED, DEFAULT_THREADS
+from hcompress.recipe import DEFAULT_SEED, DEFAULT_THREADS, MOST_SEED, MOST_THREADS
 from hcompress.stages.base import Kind, Stage
 
 _CONTEXT = "context"
@@ -61,10 +61,16 @@ def _common(kind: type[Stage]) -> list[inspect.Parameter]:
     teacher = typer.Option("--teacher", help="The softmax recogniser to distil from.")
     options = [
         _entry("out", Annotated[Path, typer.Option("--out", help="The artifact's folder.")]),
-        _entry("seed", Annotated[int, typer.Option("--seed", min=0, help="Seed.")], DEFAULT_SEED),
+        _entry(
+            "seed",
+            Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed.")],
+            DEFAULT_SEED,
+        ),
         _entry(
             "threads",
-            Annotated[int, typer.Option("--threads", min=1, help="Threads torch uses.")],
+            Annotated[
+                int, typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads torch uses.")
+            ],
             DEFAULT_THREADS,
         ),
         _entry(
