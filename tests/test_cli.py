@@ -135,6 +135,7 @@ USAGE: list[tuple[list[str], str]] = [
     (["stages", "fake-trian"], 'unknown stage "fake-trian"; did you mean "fake-train"?'),
     (["gate", "nowhere.toml"], "nowhere.toml"),
     (["synth", "nowhere.toml", "--out", "x"], "nowhere.toml"),
+    (["synth", "x.toml", "--out", "x", "--sheet", str(ROOT / "README.md")], "exists"),
 ]
 
 

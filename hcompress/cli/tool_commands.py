@@ -78,8 +78,11 @@ def synth(
     """
     from hcompress.data.source import open_data
     from hcompress.data.synth import contact_sheet, write_lmdb
+    from hcompress.errors import UsageError
 
     console = state_of(context).console
+    if sheet is not None and sheet.exists():
+        raise UsageError(f"{sheet}: exists: choose another --sheet, or remove it")
     source = open_data(data)
     written = write_lmdb(source, out, workers, console.progress(), count)
     if sheet is not None:
