@@ -33,6 +33,15 @@ from tests.models import CHARACTERS, HAMMING, SLIM, SOFTMAX, noise, recogniser
 REFUSE = UnknownCharacter.REFUSE
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums depend on how threads cut them: models to be compared are made and trained on one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 class MemorySource:
     """Noise images with random texts."""
 
