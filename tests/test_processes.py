@@ -1,8 +1,7 @@
-"""The same command alone and under torchrun."""
+"""Training alone and under torchrun; test_torchrun.py has the codebook and errors."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -53,33 +52,6 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "labels.tsv").write_text("\n".join(lines), encoding="utf-8")
     (folder / "charset.txt").write_text("".join(CHARACTERS.characters), encoding="utf-8")
     return folder / "labels.tsv"
-
-
-def test_a_codebook_is_the_same_bytes_on_one_process_and_two(labels: Path, tmp_path: Path) -> None:
-    charset = str(labels.with_name("charset.txt"))
-    teacher = str(tmp_path / "teacher")
-    hcompress("initialise", f"--charset={charset}", *SMALL, f"--out={teacher}")
-    digests, logs = [], []
-    for processes in (1, 2):
-        out = tmp_path / f"codes{processes}"
-        logs.append(
-            hcompress(
-                "codebook",
-                teacher,
-                f"--data={labels}",
-                "--images=40",
-                "--batch=8",
-                "--code-length=64",
-                f"--out={out}",
-                processes=processes,
-            )
-        )
-        files = [out / "codebook.safetensors", out / "model.safetensors"]
-        digests.append([hashlib.sha256(f.read_bytes()).hexdigest() for f in files])
-    assert digests[0] == digests[1]
-    assert "process 0 of 1: 40 images" in logs[0]
-    assert "process 0 of 2: 24 images" in logs[1]
-    assert "process 1 of 2: 16 images" in logs[1]
 
 
 def test_training_on_two_processes_follows_one(labels: Path, tmp_path: Path) -> None:

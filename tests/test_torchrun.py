@@ -38,7 +38,7 @@ def test_the_codebook_is_the_same_on_one_process_and_two(tmp_path: Path) -> None
     )
     teacher = run_stage(shape, None, tmp_path / "teacher", StageOptions())
     command = [
-        "codebook", str(teacher.path), "--data", str(tmp_path / "lines.txt"), "--images", "8",
+        "codebook", str(teacher.path), "--data", str(tmp_path / "lines.txt"), "--images", "7",
         "--batch", "2", "--code-length", "16", "--workers", "0",
     ]  # fmt: skip
     alone = run(ONE, *command, "--out", str(tmp_path / "one"))
@@ -48,8 +48,12 @@ def test_the_codebook_is_the_same_on_one_process_and_two(tmp_path: Path) -> None
     for name in ("model.safetensors", "codebook.safetensors"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     assert both.stdout == f"{tmp_path / 'two' / 'model.safetensors'}\n", "one process prints"
+    assert "codebook: process 0 of 1: 7 images" in alone.stderr
     said = [line for line in both.stderr.splitlines() if line.startswith("codebook: process")]
-    assert said == [f"codebook: process {rank} of 2: 4 images" for rank in (0, 1)]
+    assert said == [
+        "codebook: process 0 of 2: 4 images",
+        "codebook: process 1 of 2: 3 images",
+    ]
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [
         "one", "teacher", "two",
     ]  # fmt: skip

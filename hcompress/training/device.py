@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -53,10 +54,10 @@ def resolve(precision: Precision) -> Precision:
 
 def _cpu_multiplies_bf16() -> bool:
     try:
-        with open("/proc/cpuinfo") as file:  # noqa: PTH123
-            flags = next((line for line in file if line.startswith("flags")), "")
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return False
+    flags = next((line for line in lines if line.startswith("flags")), "")
     return "avx512_bf16" in flags.split()
 
 
