@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,5 +65,6 @@ def test_the_codebook_is_the_same_on_one_process_and_two(tmp_path: Path) -> None
 def test_an_error_under_torchrun_names_the_process(tmp_path: Path) -> None:
     both = run(TWO, "half", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out"))
     assert both.returncode != 0
-    assert "rank 0: error:" in both.stderr
+    # torchrun ends the others as soon as one has failed, so that either may be the one that speaks.
+    assert re.search(r"^rank [01]: error: .*nowhere: no such file or folder$", both.stderr, re.M)
     assert not (tmp_path / "out").exists()
