@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from hcompress.training.encoded import encode_lines
 from hcompress.training.glyphs import GlyphTrainer
 from hcompress.training.lines import Aim, LineTrainer, line_accuracy, step_batches, targets_of
 from hcompress.training.loop import Loss, Schedule, Task, train
-from hcompress.training.losses import feature_loss, hinge_loss, softmax_loss
+from hcompress.training.losses import feature_loss, hinge_loss, softmax_loss, state_loss
+from hcompress.training.muon import orthogonal
 from hcompress.training.precision import Precision
 from hcompress.training.temperature import fitted_temperature
 from tests.models import CHARACTERS, HAMMING, SLIM, SOFTMAX, noise, recogniser
@@ -86,12 +88,15 @@ def killed_after(task: Task, steps: int) -> Task:
                 raise Killed
             yield batch
 
-    return Task(task.label, task.model, task.loss, feed, task.validate, task.freeze, task.slower)
+    return replace(task, batches=feed)
 
 
 @pytest.mark.parametrize("kill_at", [1, 3, 4, 6])
-def test_a_resumed_run_ends_in_the_same_bits(kill_at: int, tmp_path: Path) -> None:
-    schedule = Schedule(6, 4, 1e-2, warmup=2, validate_every=2, snapshot_every=2)
+@pytest.mark.parametrize("matrix_rate", [0.0, 1e-2])
+def test_a_resumed_run_ends_in_the_same_bits(
+    kill_at: int, matrix_rate: float, tmp_path: Path
+) -> None:
+    schedule = Schedule(6, 4, 1e-2, matrix_rate, warmup=2, validate_every=2, snapshot_every=2)
     aim = Aim(CHARACTERS, REFUSE, smoothing=0.1)
 
     def fresh() -> tuple[LineTrainer, Task]:
@@ -100,7 +105,7 @@ def test_a_resumed_run_ends_in_the_same_bits(kill_at: int, tmp_path: Path) -> No
         def validate(_: nn.Module) -> float:
             return line_accuracy(trainer.student, CHARACTERS, MemorySource(), 8, 4)
 
-        return trainer, line_task(trainer, 6, validate=validate)
+        return trainer, line_task(trainer, 6, validate=validate, matrices=("student.decoder.",))
 
     whole, task = fresh()
     run(task, schedule, tmp_path / "whole")
@@ -134,7 +139,7 @@ def test_a_frozen_backbone_stays_bit_for_bit(tmp_path: Path) -> None:
 
 
 def encoded_task(model: Recogniser, teacher: Recogniser, steps: int) -> tuple[LineTrainer, Task]:
-    aim = Aim(CHARACTERS, REFUSE, distil=1.0)
+    aim = Aim(CHARACTERS, REFUSE, distil=1.0, distil_layers=0.5)
     trainer = LineTrainer(model, teacher, aim, encode_once=True, frozen_backbone=True)
     lines = encode_lines(trainer, MemorySource(), 20, 0, 3, NoProgress())
     task = Task("lines", trainer, lines.loss, lines.batches(4, steps, 0, 1), freeze=("student.ba",))
@@ -262,10 +267,10 @@ def test_processes_share_a_step_and_resume_anywhere(start: int, world: int) -> N
 
 def test_the_rate_warms_up_and_falls_to_zero() -> None:
     schedule = Schedule(100, 1, 2.0, warmup=10)
-    rates = [schedule.rate(step) for step in range(101)]
-    assert rates[0] == pytest.approx(0.2)
-    assert max(rates) == rates[9] == rates[10] == pytest.approx(2.0)
-    assert rates[100] == pytest.approx(0)
+    shares = [schedule.share(step) for step in range(101)]
+    assert shares[0] == pytest.approx(0.1)
+    assert max(shares) == shares[9] == shares[10] == pytest.approx(1.0)
+    assert shares[100] == pytest.approx(0)
 
 
 def test_single_characters_hand_their_columns_over(tmp_path: Path) -> None:
@@ -306,3 +311,46 @@ def test_the_fitted_temperature_is_the_likeliest(tmp_path: Path) -> None:
         return float(loss)
 
     assert cost(best) <= min(cost(best * factor) for factor in (0.8, 0.95, 1.05, 1.25)) + 1e-6
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**31))
+@settings(max_examples=30, deadline=None)
+def test_an_orthogonal_update_keeps_directions_and_evens_out_sizes(
+    rows: int, columns: int, seed: int
+) -> None:
+    matrix = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+    update = orthogonal(matrix * 1e-3)
+    assert update.shape == matrix.shape
+    left, sizes, right = torch.linalg.svd(matrix, full_matrices=False)
+    inside = left.T @ update @ right.T
+    diagonal = torch.diagonal(inside)
+    assert torch.allclose(inside - torch.diag(diagonal), torch.zeros_like(inside), atol=2e-3)
+    large = sizes > 0.05 * sizes.norm()
+    assert ((diagonal[large] > 0.6) & (diagonal[large] < 1.3)).all()
+    assert (diagonal < 1.3).all()
+
+
+def test_muon_takes_the_matrices_and_adamw_the_rest(tmp_path: Path) -> None:
+    model = recogniser(HAMMING)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    task = line_task(
+        LineTrainer(model, None, Aim(CHARACTERS, REFUSE)), 1, matrices=("student.decoder.",)
+    )
+    run(task, Schedule(1, 4, 0.0, 1e-2, warmup=1, weight_decay=0.0), tmp_path)
+    moved = {
+        k for k, v in model.state_dict().items()
+        if v.is_floating_point() and not torch.equal(v, before[k]) and "running" not in k
+    }  # fmt: skip
+    assert moved == {
+        name for name, p in model.named_parameters() if name.startswith("decoder.") and p.ndim == 2
+    }
+
+
+def test_the_state_loss_counts_every_layer_the_same() -> None:
+    wanted = torch.randn(2, 3, 4, 5) * torch.tensor([1.0, 100.0])[:, None, None, None]
+    targets = torch.tensor([[5, 2, 0, 0], [5, 5, 2, 0], [2, 0, 0, 0]])
+    counted = int((targets != PAD).sum())
+    assert state_loss(wanted, wanted, targets).item() == 0
+    assert state_loss(wanted * 0, wanted, targets).item() == pytest.approx(2 * counted, rel=1e-4)
+    first = state_loss(wanted[:1] * 0, wanted[:1], targets).item()
+    assert first == pytest.approx(counted, rel=1e-4)

@@ -140,17 +140,22 @@ class Decoder(nn.Module):
 
     def forward(self, characters: Tensor, memory: Tensor) -> Tensor:
         """characters [N, T, d] (BOS first), memory [N, L, d] -> features h [N, T, d]."""
+        return self.states(characters, memory)[-1]
+
+    def states(self, characters: Tensor, memory: Tensor) -> list[Tensor]:
+        """What each of the D layers puts out, [N, T, d]; the last one's, normalised, is h."""
         length = characters.shape[1]
         x = characters + self.positions[:length]
         mask = self.mask[:length, :length]
         cross: list[tuple[Tensor, Tensor]] = [
             self.layer(i).cross_attention.keys_values(memory) for i in range(len(self.layers))
         ]
+        states = []
         for index in range(self.depth):
             keys, values = cross[index if len(cross) > 1 else 0]
             x = self.layer(index)(x, mask, keys, values)
-        features: Tensor = self.norm(x)
-        return features
+            states.append(x)
+        return [*states[:-1], self.norm(states[-1])]
 
     def step(
         self,

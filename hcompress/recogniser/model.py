@@ -77,8 +77,11 @@ class Recogniser(nn.Module):
 
     def features(self, memory: Tensor, ids: Tensor, signs: Tensor | None) -> Tensor:
         """Teacher forcing: ids [N, T] (BOS first) -> h [N, T, d]."""
-        features: Tensor = self.decoder(self.embed(ids, signs), memory)
-        return features
+        return self.states(memory, ids, signs)[-1]
+
+    def states(self, memory: Tensor, ids: Tensor, signs: Tensor | None) -> list[Tensor]:
+        """As `features`, of every layer: D times [N, T, d], the last of them h."""
+        return self.decoder.states(self.embed(ids, signs), memory)
 
     def scores(self, features: Tensor, signs: Tensor | None) -> Tensor:
         """h [..., d] -> a score per character [..., V]; PAD and BOS are never readable."""

@@ -18,6 +18,12 @@ Lines = Param("lines to train on: LMDB, label file or rendered-text spec", data=
 Workers = Annotated[
     int, Param("processes that prepare images; they never change them", 0, keyed=False)
 ]
+MatrixRate = Annotated[
+    float,
+    Param(
+        "peak rate of the matrices of decoder and Hamming head, by Muon; 0 leaves them to AdamW", 0
+    ),
+]
 Charset = Annotated[Path, Param("UTF-8 file of the characters, in order of their ids")]
 
 
@@ -56,6 +62,7 @@ class LineTraining:
     steps: Annotated[int, Param("training steps on lines", 0)] = 1000
     batch: Annotated[int, Param("lines a step, over all processes", 1)] = 64
     learning_rate: Annotated[float, Param("peak rate", 0)] = 1e-3
+    matrix_rate: MatrixRate = 0.0
     smoothing: Annotated[float, Param("label smoothing, for a softmax classifier", 0, 0.5)] = 0.02
     validate_every: Annotated[int, Param("steps between validations; 0 for none", 0)] = 250
     validation_images: Annotated[int, Param("validation lines read each time", 1)] = 256

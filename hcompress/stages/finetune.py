@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from hcompress.stages.base import Env, Kind, Param
-from hcompress.stages.common import Lines, LineTraining
+from hcompress.stages.common import Lines, LineTraining, MatrixRate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +29,21 @@ class Finetune(LineTraining):
     ] = 0
     margin: Annotated[float, Param("threshold of the hinge loss, theta in Eq. 6", 0)] = 1.0
     distil: Annotated[float, Param("weight of the distance to the teacher's features", 0)] = 1.0
+    distil_layers: Annotated[
+        float,
+        Param(
+            "weight of the distance to the teacher's states below the last layer; needs distil and"
+            " as many layers as the teacher",
+            0,
+        ),
+    ] = 0.5
+    learning_rate: Annotated[float, Param("peak rate", 0)] = 2e-3
+    matrix_rate: MatrixRate = 7e-3
+    batch: Annotated[int, Param("lines a step, over all processes", 1)] = 32
     patience: Annotated[int, Param("validations without a gain before stopping; 0: never", 0)] = 4
 
     name: ClassVar[str] = "finetune"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "train a changed recogniser with hinge loss and distillation"
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from hcompress.errors import InputRefused
+from hcompress.recogniser.config import BatchNorm
+from hcompress.recogniser.surgery import with_folded_batch_norm
 from hcompress.recogniser.vocabulary import PAD
 from hcompress.training.lines import Encoded, LineTrainer
 from hcompress.training.loop import Loss
@@ -31,7 +33,7 @@ class EncodedLine(NamedTuple):
     memory: Tensor
     """FP16 [L, d]."""
     wanted: Tensor | None
-    """FP16 [T, d]."""
+    """FP16 [T, S, d], as `Encoded.wanted`."""
     inputs: Tensor
     """[T], BOS first."""
     targets: Tensor
@@ -76,7 +78,8 @@ class EncodedLines:
         device = self.trainer.device
         memory = torch.stack([line.memory for line in batch]).to(device).float()
         kept = [line.wanted for line in batch if line.wanted is not None]
-        wanted = padded(kept).to(device).float() if kept else None
+        # [N, T, S, d] -> [S, N, T, d]
+        wanted = padded(kept).permute(2, 0, 1, 3).to(device).float() if kept else None
         inputs = padded([line.inputs for line in batch]).to(device)
         targets = padded([line.targets for line in batch]).to(device)
         total: Tensor = model(None, inputs, targets, Encoded(memory, wanted))
@@ -104,21 +107,26 @@ def encode_lines(
     from hcompress.data.batches import batches
 
     trainer.eval()
+    student = trainer.student
+    if student.config.batch_norm is BatchNorm.LIVE:  # a third of the backbone's time
+        student = with_folded_batch_norm(student).to(trainer.device)
     lines: list[EncodedLine] = []
     chosen = range(min(count, len(source)))
     progress.start("encode", len(chosen))
     for batch in batches(source, chosen, 32, trainer.student.config.preprocessing, workers):
         inputs, targets = trainer.targets(batch.texts)
         images = torch.from_numpy(batch.images).to(trainer.device)
-        memory = trainer.student.encode(images)
+        memory = student.encode(images)
         wanted = trainer.wanted(images, memory, inputs)
         for place, length in enumerate((targets != PAD).sum(1).tolist()):
             if length:
-                features = wanted[place, :length].half().cpu() if wanted is not None else None
+                states = None
+                if wanted is not None:
+                    states = wanted[:, place, :length].transpose(0, 1).half().cpu()
                 lines.append(
                     EncodedLine(
                         memory[place].half().cpu(),
-                        features,
+                        states,
                         inputs[place, :length].cpu(),
                         targets[place, :length].cpu(),
                     )

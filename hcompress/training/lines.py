@@ -15,7 +15,13 @@ from hcompress.recogniser.config import Classifier
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.vocabulary import BOS, EOS, PAD, UnknownCharacter, Vocabulary
 from hcompress.training.loop import Loss
-from hcompress.training.losses import answer_loss, feature_loss, hinge_loss, softmax_loss
+from hcompress.training.losses import (
+    answer_loss,
+    feature_loss,
+    hinge_loss,
+    softmax_loss,
+    state_loss,
+)
 
 if TYPE_CHECKING:
     from hcompress.data.batches import Batch
@@ -82,7 +88,8 @@ class Encoded(NamedTuple):
     memory: Tensor
     """[N, L, d]."""
     wanted: Tensor | None
-    """The teacher's features [N, T, d]; None where nothing is distilled."""
+    """The states of the teacher's layers [S, N, T, d], its features h last; None where nothing
+    is distilled. S = 1 where only h counts."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,8 @@ class Aim:
     """Of the hinge loss (Eq. 6)."""
     distil: float = 0.0
     """Weight of the distance to the teacher's features; 0 for none."""
+    distil_layers: float = 0.0
+    """Weight of the distance to the states of the teacher's layers below; 0 for none."""
 
 
 class LineTrainer(nn.Module):
@@ -140,7 +149,7 @@ class LineTrainer(nn.Module):
             wanted = self.wanted(images, memory, inputs)
         else:
             memory, wanted = encoded
-        features = student.features(memory, inputs, signs)
+        *states, features = student.states(memory, inputs, signs)
         logits = student.classifier(features)
         if student.config.classifier is Classifier.HAMMING:
             assert signs is not None
@@ -149,23 +158,30 @@ class LineTrainer(nn.Module):
             loss = softmax_loss(logits, targets, aim.smoothing)
         if wanted is None:
             return loss
-        if wanted.shape[-1] == features.shape[-1]:
-            return loss + aim.distil * feature_loss(features, wanted, targets)
-        # Features of another width can't be compared; the answers can.
-        teacher = self._teacher[0]
-        assert teacher is not None
-        return loss + aim.distil * answer_loss(logits, teacher.classifier(wanted), targets)
+        *below, aimed = wanted
+        if aimed.shape[-1] != features.shape[-1]:
+            # Features of another width can't be compared; the answers can.
+            teacher = self._teacher[0]
+            assert teacher is not None
+            return loss + aim.distil * answer_loss(logits, teacher.classifier(aimed), targets)
+        loss = loss + aim.distil * feature_loss(features, aimed, targets)
+        if below:
+            loss = loss + aim.distil_layers * state_loss(
+                torch.stack(states), torch.stack(below), targets
+            )
+        return loss
 
     @torch.no_grad()
     def wanted(self, images: Tensor | None, memory: Tensor, inputs: Tensor) -> Tensor | None:
-        """The teacher's features [N, T, d] of the same lines; None where nothing is distilled."""
+        """`Encoded.wanted` of the same lines."""
         teacher = self._teacher[0]
         if teacher is None or self.aim.distil == 0:
             return None
         if not self.encode_once:
             assert images is not None
             memory = teacher.encode(images)
-        return teacher.features(memory, inputs, teacher.code_signs())
+        states = teacher.states(memory, inputs, teacher.code_signs())
+        return torch.stack(states if self.aim.distil_layers else states[-1:])
 
     def targets(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         """`targets_of` these texts, on the recogniser's device."""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from hcompress.errors import NumericalError
+from hcompress.training.muon import Muon
 from hcompress.training.snapshot import (
     TrainingState,
     first_not_finite,
@@ -38,6 +39,8 @@ class Schedule:
     batch_size: int
     """Images a step, over all processes."""
     learning_rate: float
+    matrix_rate: float = 0.0
+    """The decoder's matrices learn by Muon at this rate; 0 leaves them to AdamW with the rest."""
     warmup: int = 100
     weight_decay: float = 0.01
     clip: float = 5.0
@@ -47,12 +50,12 @@ class Schedule:
     """Validations without a better accuracy before stopping; 0 to never stop early."""
     snapshot_every: int = 200
 
-    def rate(self, step: int) -> float:
-        """Linear warm-up, then half a cosine to zero."""
+    def share(self, step: int) -> float:
+        """Of the peak rates: linear warm-up, then half a cosine to zero."""
         if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
+            return (step + 1) / self.warmup
         done = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ class Task:
     """Prefixes of parameter names that are kept; their batch statistics stay too."""
     slower: tuple[tuple[str, float], ...] = ()
     """Prefixes of parameter names with a multiple of the learning rate of their own."""
+    matrices: tuple[str, ...] = ()
+    """Prefixes of the names of what Muon takes, where the schedule gives it a rate."""
 
 
 def train(
@@ -87,17 +92,16 @@ def train(
     The model holds the result: the weights of the best validation where there was validation,
     else the last. Raises NumericalError at a loss that is not finite, naming the tensor.
     """
-    parameters = _parameter_groups(task)
-    optimiser = torch.optim.AdamW(parameters, weight_decay=schedule.weight_decay)
-    restored = load_snapshot(snapshot, task.model, optimiser)
+    optimisers = _optimisers(task, schedule)
+    restored = load_snapshot(snapshot, task.model, optimisers)
     state, best = restored if restored is not None else (TrainingState(), None)
-    model, optimiser = fabric.setup(task.model, optimiser)
+    model, *optimisers = fabric.setup(task.model, *optimisers)
     _keep_frozen(task)
     progress.start(task.label, schedule.steps, done=state.step)
     started, first = time.monotonic(), state.step
     if not state.stopped and state.step < schedule.steps:
         for batch in task.batches(state.step):
-            loss = _step(task, schedule, fabric, model, optimiser, batch, state.step)
+            loss = _step(task, schedule, fabric, model, optimisers, batch, state.step)
             state.step += 1
             speed = (state.step - first) * schedule.batch_size / (time.monotonic() - started)
             progress.advance(1, f"loss {loss:.4f}, {speed:.0f} images/s")
@@ -105,25 +109,39 @@ def train(
             if state.stopped or state.step >= schedule.steps:
                 break
             if state.step % schedule.snapshot_every == 0 and fabric.is_global_zero:
-                save_snapshot(snapshot, state, task.model, optimiser, best)
+                save_snapshot(snapshot, state, task.model, optimisers, best)
     progress.finish()
     if best is not None:
         task.model.load_state_dict(best)
     if fabric.is_global_zero:
-        save_snapshot(snapshot, state, task.model, optimiser, best)
+        save_snapshot(snapshot, state, task.model, optimisers, best)
     return state
 
 
-def _parameter_groups(task: Task) -> list[dict[str, Any]]:
-    """Groups of (multiple of the rate, parameters); frozen ones stop asking for gradients."""
-    groups: dict[float, list[nn.Parameter]] = {}
+def _optimisers(task: Task, schedule: Schedule) -> list[torch.optim.Optimizer]:
+    """AdamW, and Muon where the schedule gives the matrices a rate of their own.
+
+    Every group knows its peak rate. Frozen parameters stop asking for gradients.
+    """
+    matrices: list[nn.Parameter] = []
+    rest: dict[float, list[nn.Parameter]] = {}
     for name, parameter in task.model.named_parameters():
         if name.startswith(task.freeze):
             parameter.requires_grad_(False)
-            continue
-        multiple = next((m for prefix, m in task.slower if name.startswith(prefix)), 1.0)
-        groups.setdefault(multiple, []).append(parameter)
-    return [{"params": p, "multiple": m} for m, p in sorted(groups.items())]
+        elif schedule.matrix_rate and parameter.ndim == 2 and name.startswith(task.matrices):
+            matrices.append(parameter)
+        else:
+            multiple = next((m for prefix, m in task.slower if name.startswith(prefix)), 1.0)
+            rest.setdefault(multiple, []).append(parameter)
+    groups = [
+        {"params": p, "peak": schedule.learning_rate * m} for m, p in sorted(rest.items())
+    ]  # fmt: skip
+    decay = schedule.weight_decay
+    optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, weight_decay=decay)]
+    if matrices:
+        group = {"params": matrices, "peak": schedule.matrix_rate}
+        optimisers.append(Muon([group], weight_decay=decay))
+    return optimisers
 
 
 def _keep_frozen(task: Task) -> None:
@@ -138,12 +156,12 @@ def _step(
     schedule: Schedule,
     fabric: Fabric,
     model: Any,
-    optimiser: Any,
+    optimisers: list[Any],
     batch: Any,
     step: int,
 ) -> float:
-    for group in optimiser.param_groups:
-        group["lr"] = schedule.rate(step) * group["multiple"]
+    for group in (group for optimiser in optimisers for group in optimiser.param_groups):
+        group["lr"] = schedule.share(step) * group["peak"]
     loss = task.loss(model, batch)
     counts = torch.tensor([float(loss.targets)], device=fabric.device)
     total: Any = fabric.all_reduce(counts, reduce_op="sum")
@@ -156,9 +174,11 @@ def _step(
             f"{task.label}: step {step}: {first_not_finite(task.model)} is not finite;"
             " lower the learning rate"
         )
-    fabric.clip_gradients(model, optimiser, max_norm=schedule.clip, error_if_nonfinite=False)
-    optimiser.step()
-    optimiser.zero_grad()
+    # Muon's updates have one size whatever the gradient's: only AdamW's need a limit.
+    fabric.clip_gradients(model, optimisers[0], max_norm=schedule.clip, error_if_nonfinite=False)
+    for optimiser in optimisers:
+        optimiser.step()
+        optimiser.zero_grad()
     return value
 
 

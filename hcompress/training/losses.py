@@ -43,6 +43,17 @@ def feature_loss(features: Tensor, wanted: Tensor, targets: Tensor) -> Tensor:
     return (distance * (targets != PAD)).sum()
 
 
+def state_loss(states: Tensor, wanted: Tensor, targets: Tensor) -> Tensor:
+    """Squared distance to the states of the teacher's layers, in shares of their own square.
+
+    A layer's states grow with its depth; what is left of them counts the same at every depth.
+    states, wanted [S, N, T, d]; targets [N, T]. Summed over layers and targets.
+    """
+    aim = wanted.float()
+    distance = (states.float() - aim).square().mean(-1) / (aim.square().mean(-1) + 1e-6)
+    return (distance * (targets != PAD)).sum()
+
+
 def answer_loss(logits: Tensor, wanted: Tensor, targets: Tensor) -> Tensor:
     """Kullback-Leibler divergence from the teacher's answers, summed over targets.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from hcompress.data.source import open_data
+from hcompress.recogniser.config import Classifier, Embedding, RecogniserConfig
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.surgery import with_temperature
 from hcompress.training.encoded import encode_lines
@@ -45,6 +46,7 @@ def train_lines(
         stage.steps,
         stage.batch,
         stage.learning_rate,
+        stage.matrix_rate,
         validate_every=stage.validate_every if validation is not None else 0,
         patience=stage.patience,
         snapshot_every=stage.snapshot_every,
@@ -75,6 +77,7 @@ def train_lines(
         validate if validation is not None else None,
         freeze=freeze,
         slower=slower,
+        matrices=_matrices(model.config),
     )
     state = train(task, schedule, fabric, snapshot_file(env.scratch, label), env.progress)
     model = model.cpu().eval()
@@ -93,3 +96,13 @@ def train_lines(
         "temperature": model.config.temperature,
         "curve": state.curve,
     }
+
+
+def _matrices(config: RecogniserConfig) -> tuple[str, ...]:
+    """Prefixes of what Muon takes: a row a character is a table, not a matrix, and isn't."""
+    names = ["student.decoder."]
+    if config.classifier is Classifier.HAMMING:
+        names.append("student.classifier.")
+    if config.embedding is Embedding.HAMMING:
+        names.append("student.embedding.")
+    return tuple(names)

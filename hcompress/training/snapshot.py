@@ -8,6 +8,7 @@ random while training.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,21 +40,22 @@ def save_snapshot(
     path: Path,
     state: TrainingState,
     model: nn.Module,
-    optimiser: Optimizer,
+    optimisers: Sequence[Optimizer],
     best: dict[str, Tensor] | None,
 ) -> None:
     """Write everything; the file under ``path`` is the old or the new snapshot, never a mix."""
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     tensors |= {f"best.{k}": v for k, v in (best or {}).items()}
-    for index, slots in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{slot}": value for slot, value in slots.items()}
+    for number, optimiser in enumerate(optimisers):
+        for index, slots in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{index}.{slot}": v for slot, v in slots.items()}
     detached = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, save(detached, metadata={KEY: json.dumps(vars(state))}))
 
 
 def load_snapshot(
-    path: Path, model: nn.Module, optimiser: Optimizer
+    path: Path, model: nn.Module, optimisers: Sequence[Optimizer]
 ) -> tuple[TrainingState, dict[str, Tensor] | None] | None:
     """Restore model and optimiser in place; None where there is no snapshot that can be used."""
     if not path.exists():
@@ -69,13 +71,13 @@ def load_snapshot(
         group, rest = name.split(".", 1)
         groups[group][rest] = tensor
     model.load_state_dict(groups["model"])
-    slots: dict[int, dict[str, Any]] = {}
+    slots: list[dict[int, dict[str, Any]]] = [{} for _ in optimisers]
     for name, tensor in groups["optimiser"].items():
-        index, slot = name.split(".", 1)
-        slots.setdefault(int(index), {})[slot] = tensor
-    optimiser.load_state_dict(
-        {"state": slots, "param_groups": optimiser.state_dict()["param_groups"]}
-    )
+        number, index, slot = name.split(".", 2)
+        slots[int(number)].setdefault(int(index), {})[slot] = tensor
+    for optimiser, mine in zip(optimisers, slots, strict=True):
+        kept = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": mine, "param_groups": kept})
     return state, groups["best"] or None
 
 

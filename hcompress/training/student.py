@@ -30,7 +30,14 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
     torch.manual_seed(env.seed)
     student = before.model
     teacher = _teacher(stage, before, env)
-    aim = Aim(before.vocabulary, stage.unknown, stage.smoothing, stage.margin, stage.distil)
+    aim = Aim(
+        before.vocabulary,
+        stage.unknown,
+        stage.smoothing,
+        stage.margin,
+        stage.distil,
+        stage.distil_layers,
+    )
     shared = frozen and teacher is not None and same_backbone(student, teacher)
     if stage.lines and not (frozen and (shared or teacher is None)):
         raise UsageError(
@@ -67,6 +74,11 @@ def _teacher(stage: Finetune, before: Checkpoint, env: Env) -> Recogniser | None
         raise UsageError(
             f"{env.teacher}: the teacher has {teacher.config.width} features and the student"
             f" {before.config.width}: nothing to compare; set distil = 0"
+        )
+    if stage.distil_layers and teacher.config.depth != before.config.depth:
+        raise UsageError(
+            f"{env.teacher}: the teacher has {teacher.config.depth} layers and the student"
+            f" {before.config.depth}: nothing to compare; set distil_layers = 0"
         )
     return teacher.model.requires_grad_(False)
 
