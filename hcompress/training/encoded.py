@@ -23,8 +23,13 @@ from hcompress.training.lines import Encoded, LineTrainer
 from hcompress.training.loop import Loss
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from hcompress.data.source import DataSource
     from hcompress.stages.base import Progress
+
+WINDOW = 16
+"""Batches whose lines are sorted by length together; the batches' order is drawn again."""
 
 
 class EncodedLine(NamedTuple):
@@ -60,18 +65,31 @@ class EncodedLines:
             raise InputRefused(f"batch of {size} images can't be shared by {world} processes")
 
         def start(step: int) -> Iterator[list[EncodedLine]]:
+            turn, order = -1, np.empty(0, np.int64)
             for now in range(step, steps):
-                places = range(now * size + rank, (now + 1) * size, world)
-                yield [self.lines[self._line_at(place)] for place in places]
+                batch = []
+                for place in range(now * size + rank, (now + 1) * size, world):
+                    if place // len(self.lines) != turn:
+                        turn = place // len(self.lines)
+                        order = self._order(turn, size)
+                    batch.append(self.lines[order[place % len(self.lines)]])
+                yield batch
 
         return start
 
-    def _line_at(self, place: int) -> int:
-        turn, offset = divmod(place, len(self.lines))
-        return int(self._order(turn)[offset])
-
-    def _order(self, turn: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, turn]).permutation(len(self.lines))
+    def _order(self, turn: int, size: int) -> NDArray[np.int64]:
+        """By chance, but lines of about one length keep together: a batch is as long as its
+        longest line, and padding costs as much as text."""
+        rng = np.random.default_rng([self.seed, turn])
+        order = rng.permutation(len(self.lines))
+        lengths = np.array([len(self.lines[index].targets) for index in order])
+        batches = []
+        for first in range(0, len(order), WINDOW * size):
+            window = slice(first, first + WINDOW * size)
+            by_length = order[window][np.argsort(lengths[window], kind="stable")]
+            cut = np.array_split(by_length, range(size, len(by_length), size))
+            batches += [cut[index] for index in rng.permutation(len(cut))]
+        return np.concatenate(batches)
 
     def loss(self, model: nn.Module, batch: list[EncodedLine]) -> Loss:
         """``model`` is the trainer as Fabric wrapped it."""
