@@ -28,7 +28,7 @@ class Finetune(LineTraining):
         ),
     ] = 0
     margin: Annotated[float, Param("threshold of the hinge loss, theta in Eq. 6", 0)] = 1.0
-    distil: Annotated[float, Param("weight of the distance to the teacher's features", 0)] = 1.0
+    distil: Annotated[float, Param("weight of the distance to the teacher's features", 0)] = 4.0
     distil_layers: Annotated[
         float,
         Param(
@@ -36,7 +36,7 @@ class Finetune(LineTraining):
             " as many layers as the teacher",
             0,
         ),
-    ] = 0.5
+    ] = 2.0
     learning_rate: Annotated[float, Param("peak rate", 0)] = 2e-3
     matrix_rate: MatrixRate = 7e-3
     batch: Annotated[int, Param("lines a step, over all processes", 1)] = 32

@@ -7,9 +7,12 @@ kept in memory as FP16, and gone through in a new order each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -25,7 +28,9 @@ from hcompress.training.loop import Loss
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from hcompress.data.batches import Batch
     from hcompress.data.source import DataSource
+    from hcompress.recogniser.model import Recogniser
     from hcompress.stages.base import Progress
 
 WINDOW = 16
@@ -109,7 +114,6 @@ def padded(rows: list[Tensor]) -> Tensor:
     return nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
 
-@torch.no_grad()
 def encode_lines(
     trainer: LineTrainer,
     source: DataSource,
@@ -131,26 +135,55 @@ def encode_lines(
     lines: list[EncodedLine] = []
     chosen = range(min(count, len(source)))
     progress.start("encode", len(chosen))
-    for batch in batches(source, chosen, 32, trainer.student.config.preprocessing, workers):
-        inputs, targets = trainer.targets(batch.texts)
-        images = torch.from_numpy(batch.images).to(trainer.device)
-        memory = student.encode(images)
-        wanted = trainer.wanted(images, memory, inputs)
-        for place, length in enumerate((targets != PAD).sum(1).tolist()):
-            if length:
-                states = None
-                if wanted is not None:
-                    states = wanted[:, place, :length].transpose(0, 1).half().cpu()
-                lines.append(
-                    EncodedLine(
-                        memory[place].half().cpu(),
-                        states,
-                        inputs[place, :length].cpu(),
-                        targets[place, :length].cpu(),
-                    )
-                )
-        progress.advance(len(batch.texts))
+    made = batches(source, chosen, 32, student.config.preprocessing, workers)
+    for total, encoded in _in_threads(partial(_encoded, trainer, student), made):
+        lines += encoded
+        progress.advance(total)
     progress.finish()
     if not lines:
         raise InputRefused("training data: no line that counts")
     return EncodedLines(trainer, lines, seed)
+
+
+@torch.no_grad()
+def _encoded(
+    trainer: LineTrainer, student: Recogniser, batch: Batch
+) -> tuple[int, list[EncodedLine]]:
+    """How many lines the batch has, and those that count."""
+    inputs, targets = trainer.targets(batch.texts)
+    images = torch.from_numpy(batch.images).to(trainer.device)
+    memory = student.encode(images)
+    wanted = trainer.wanted(images, memory, inputs)
+    lines = []
+    for place, length in enumerate((targets != PAD).sum(1).tolist()):
+        if length:
+            states = None
+            if wanted is not None:
+                states = wanted[:, place, :length].transpose(0, 1).half().cpu()
+            kept = inputs[place, :length].cpu(), targets[place, :length].cpu()
+            lines.append(EncodedLine(memory[place].half().cpu(), states, *kept))
+    return len(batch.texts), lines
+
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+def _in_threads(work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+    """``work`` on every item, in order, as many at once as torch has threads.
+
+    One thread an item is faster than all threads on one, and its sums are those of one thread.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    waiting: deque[Future[Made]] = deque()
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+    finally:
+        torch.set_num_threads(threads)
