@@ -314,6 +314,19 @@ def test_the_extension_checks_every_size() -> None:
         native.pack_signs(name, np.zeros(15, np.float32), np.empty(2, np.uint8))
 
 
+@pytest.mark.parametrize("name", SETS)
+def test_limits_for_benchmarks(name: str) -> None:
+    index = CodeIndex(random_codes(300, 64), 0, name)
+    if name == "numpy":
+        with pytest.raises(ValueError, match="native"):
+            index.reach_limit()
+        return
+    index.reach_limit()
+    index.reach_limit(4)
+    with pytest.raises(ValueError, match="no blocks"):
+        index.reach_limit(-1)
+
+
 def test_without_the_extension_numpy_searches() -> None:
     code = """
 import sys

@@ -13,7 +13,7 @@ import hcompress.search
 
 HERE = Path(__file__).parent / "native"
 SOURCES = Path(hcompress.search.__file__).parent / "native"
-PARTS = ("search.c", "portable.c", "avx2.c", "avx512.c", "neon.c")
+PARTS = ("search.c", "portable.c", "avx2.c", "avx512.c", "neon.c", "limits.c")
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 EMULATED = ('-DHCOMPRESS_EMULATED_AVX512="emulated_avx512.h"', f"-I{HERE}")

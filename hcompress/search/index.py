@@ -122,6 +122,16 @@ class CodeIndex:
         _in_threads(search, count, threads)
         return Ranked(ids, distances, probabilities)
 
+    def reach_limit(self, queries: int = 0) -> None:
+        """What no search can be faster than, for a benchmark to time.
+
+        Without ``queries`` it reads the laid-out codebook once; with them it does that many
+        queries' arithmetic in registers. Raises ValueError where numpy searches.
+        """
+        if backend.native is None or self.instruction_set == NUMPY:
+            raise ValueError("the limits are known for native instruction sets alone")
+        backend.native.limit(self.instruction_set, self._blocks, queries)
+
     def _checked(self, queries: NDArray[np.uint8], k: int) -> NDArray[np.uint8]:
         asked = _matrix(queries, np.uint8, "queries", "[N, K/8]")
         if asked.shape[1] != self._width:

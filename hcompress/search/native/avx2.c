@@ -221,5 +221,6 @@ AVX2 void pack_signs_avx2(const float *logits, size_t bytes, uint8_t *packed)
 const InstructionSet avx2 = {
     "avx2", has_avx2, 1, slot_avx2, table_bytes, make_tables,
     distances_avx2, lowest_avx2, below_avx2, pack_signs_avx2,
+    read_avx2, arithmetic_avx2,
 };
 #endif

@@ -100,5 +100,6 @@ AVX512 static void distances_avx512(const uint8_t *block, size_t width, const ui
 const InstructionSet avx512 = {
     "avx512-vpopcntdq", has_avx512, PIECE, slot_avx512, piece_bytes, pad_to_pieces,
     distances_avx512, lowest_avx2, below_avx2, pack_signs_avx2,
+    read_avx512, arithmetic_avx512,
 };
 #endif

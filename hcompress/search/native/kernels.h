@@ -12,6 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if defined(__GNUC__)
+/* Names as plain as these must not meet another library's. */
+#pragma GCC visibility push(hidden)
+#endif
+
 enum { BLOCK = 128 };
 
 /* Distances are uint16; NONE is above every one of them and marks a slot without a code. */
@@ -39,6 +44,12 @@ typedef struct {
 
     /* Eight floats to a byte, lowest bit first: 1 where the float is >= 0. */
     void (*pack_signs)(const float *logits, size_t bytes, uint8_t *packed);
+
+    /* For benchmarks, the two limits (limits.c). Reading `bytes` bytes, a multiple of BLOCK, once;
+     * and the arithmetic alone, everything in registers, for `queries` queries, an even number,
+     * and `bytes` bytes of codes each. The answers only keep the work from being left out. */
+    uint64_t (*read)(const uint8_t *blocks, size_t bytes);
+    uint64_t (*arithmetic)(size_t bytes, size_t queries);
 } InstructionSet;
 
 /* Fastest first, NULL last; those this machine lacks are among them. */
@@ -49,6 +60,11 @@ extern const InstructionSet portable;
 #if defined(__GNUC__) && defined(__x86_64__)
 #define HCOMPRESS_X86 1
 extern const InstructionSet avx512, avx2, popcnt;
+uint64_t read_avx512(const uint8_t *blocks, size_t bytes);
+uint64_t arithmetic_avx512(size_t bytes, size_t queries);
+uint64_t read_avx2(const uint8_t *blocks, size_t bytes);
+uint64_t arithmetic_avx2(size_t bytes, size_t queries);
+uint64_t arithmetic_popcnt(size_t bytes, size_t queries);
 unsigned lowest_avx2(const uint16_t *distances);
 void below_avx2(const uint16_t *distances, unsigned bound, uint64_t found[BLOCK / 64]);
 void pack_signs_avx2(const float *logits, size_t bytes, uint8_t *packed);
@@ -65,6 +81,8 @@ size_t padded_bytes(size_t width, size_t unit);
 void pad_queries(const uint8_t *queries, size_t count, size_t width, size_t unit,
                  uint8_t *prepared);
 void below_portable(const uint16_t *distances, unsigned bound, uint64_t found[BLOCK / 64]);
+uint64_t read_portable(const uint8_t *blocks, size_t bytes);
+uint64_t arithmetic_portable(size_t bytes, size_t queries);
 void pack_signs_portable(const float *logits, size_t bytes, uint8_t *packed);
 
 #if defined(__GNUC__)
@@ -72,6 +90,10 @@ void pack_signs_portable(const float *logits, size_t bytes, uint8_t *packed);
 #define UNROLLED static inline __attribute__((always_inline))
 #else
 #define UNROLLED static inline
+#endif
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
 #endif
 
 #endif

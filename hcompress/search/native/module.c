@@ -183,6 +183,31 @@ static PyObject *pack(PyObject *self, PyObject *args)
     return answer;
 }
 
+/* One of the limits, over the blocks of a codebook; its answer tells nothing. */
+static PyObject *reach_limit(PyObject *self, PyObject *args)
+{
+    const char *name;
+    Py_buffer blocks;
+    Py_ssize_t queries;
+    uint64_t nothing = 0;
+    PyObject *answer = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "sy*n", &name, &blocks, &queries))
+        return NULL;
+    const InstructionSet *set = find_set(name);
+    if (set && blocks.len % BLOCK == 0 && queries >= 0) {
+        Py_BEGIN_ALLOW_THREADS
+        nothing = queries ? set->arithmetic((size_t)blocks.len, (size_t)queries)
+                          : set->read(blocks.buf, (size_t)blocks.len);
+        Py_END_ALLOW_THREADS
+        answer = PyLong_FromUnsignedLongLong(nothing);
+    } else if (set) {
+        PyErr_SetString(PyExc_ValueError, "these are no blocks");
+    }
+    PyBuffer_Release(&blocks);
+    return answer;
+}
+
 static PyMethodDef methods[] = {
     {"instruction_sets", list_sets, METH_NOARGS, "Those this machine has, fastest first."},
     {"layout_bytes", count_layout_bytes, METH_VARARGS, "(set, count, width) -> int"},
@@ -192,6 +217,8 @@ static PyMethodDef methods[] = {
     {"rank", find_ranked, METH_VARARGS,
      "(... as nearest, probabilities, weights, window)"},
     {"pack_signs", pack, METH_VARARGS, "(set, logits, packed)"},
+    {"limit", reach_limit, METH_VARARGS,
+     "(set, blocks, queries): read the blocks, or do that many queries' arithmetic"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -78,5 +78,6 @@ static unsigned lowest_neon(const uint16_t *distances)
 const InstructionSet neon = {
     "neon", always, 1, slot_in_order, query_bytes, copy,
     distances_neon, lowest_neon, below_portable, pack_signs_portable,
+    read_portable, arithmetic_portable,
 };
 #endif

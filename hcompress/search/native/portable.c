@@ -1,5 +1,5 @@
 /* Plain C for any machine, the same with x86's popcnt instruction, and the list of all sets. */
-#include "kernels.h"
+#include "count.h"
 
 #include <string.h>
 
@@ -39,29 +39,6 @@ static void pad_to_words(const uint8_t *queries, size_t count, size_t width, uin
 {
     pad_queries(queries, count, width, WORD, prepared);
 }
-
-/* The shift-and-add count: what a compiler without a popcount instruction falls back to is a
- * call and a table, which is slower. */
-UNROLLED unsigned count_by_shifts(uint64_t bits)
-{
-    bits -= bits >> 1 & 0x5555555555555555u;
-    bits = (bits & 0x3333333333333333u) + (bits >> 2 & 0x3333333333333333u);
-    bits = (bits + (bits >> 4)) & 0x0F0F0F0F0F0F0F0Fu;
-    return (unsigned)(bits * 0x0101010101010101u >> 56);
-}
-
-#if defined(__GNUC__)
-UNROLLED unsigned count_by_instruction(uint64_t bits)
-{
-    return (unsigned)__builtin_popcountll(bits);
-}
-#endif
-
-#if defined(__GNUC__) && !defined(__x86_64__)
-#define COUNT count_by_instruction
-#else
-#define COUNT count_by_shifts
-#endif
 
 /* The function that counts is known where this is called, so it is inlined as well. */
 UNROLLED void count_words(unsigned (*count)(uint64_t), const uint8_t *block, size_t width,
@@ -121,6 +98,7 @@ void pack_signs_portable(const float *logits, size_t bytes, uint8_t *packed)
 const InstructionSet portable = {
     "portable", always, WORD, slot_in_order, word_bytes, pad_to_words,
     distances_portable, lowest_portable, below_portable, pack_signs_portable,
+    read_portable, arithmetic_portable,
 };
 
 #ifdef HCOMPRESS_X86
@@ -142,6 +120,7 @@ __attribute__((target("popcnt"))) static void distances_popcnt(
 const InstructionSet popcnt = {
     "popcnt", has_popcnt, WORD, slot_in_order, word_bytes, pad_to_words,
     distances_popcnt, lowest_portable, below_portable, pack_signs_portable,
+    read_portable, arithmetic_popcnt,
 };
 #endif
 

@@ -24,11 +24,19 @@ typedef struct {
     unsigned window;         /* weights beyond it may be taken as 0 */
 } Request;
 
+#if defined(__GNUC__)
+#pragma GCC visibility push(hidden)
+#endif
+
 size_t layout_bytes(const InstructionSet *set, size_t count, size_t width);
 void lay_out(const InstructionSet *set, const uint8_t *codes, size_t count, size_t width,
              uint8_t *blocks);
 
 /* 0, or -1 where memory ran out. */
 int search(const Codebook *codebook, const Request *request);
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 
 #endif
