@@ -1,8 +1,8 @@
 """Lines longer than the input is wide: cut where there is least ink, read, and joined.
 
-A line is squeezed up to `SQUEEZE` times the input's width, which costs no accuracy to speak of
-(docs/runtime.md has the figures). A longer one is cut into pieces that are no longer than that.
-Each cut lies in the middle of the widest gap within reach, so that pieces need no overlap.
+A line up to `SQUEEZE` times as long is squeezed, as in training. A longer one is cut into pieces
+that need no squeezing, each in the middle of the widest gap within reach, so that no character
+is in two of them. docs/runtime.md has what either costs.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 BATCH = 32
 """Images read at once: more gain little and cost memory."""
-SQUEEZE = 1.5
+SQUEEZE = 1.25
 """Times the input's width that a line, scaled to its height, may have and be read whole."""
 SHORTEST = 0.5
-"""Of the longest piece: a cut is looked for from here on."""
+"""Of the input's width: a cut is looked for from here on."""
 MOST_PIECES = 64
 """A longer line's pieces are squeezed further: none may cost without end."""
 CALM = 0.1
@@ -60,10 +60,10 @@ def pieces(image: NDArray[np.uint8], size: Preprocessing) -> list[NDArray[np.uin
     if image.ndim != 3 or 0 in image.shape:
         return [image]  # `fit` says what is wrong with it
     height, width = image.shape[:2]
-    longest = max(1, int(SQUEEZE * size.width * height / size.height))
-    if width <= longest:
+    whole = size.width * height / size.height
+    if width <= max(1, SQUEEZE * whole):
         return [image]
-    longest = max(longest, math.ceil(width / (SHORTEST * MOST_PIECES)))
+    longest = max(1, int(whole), math.ceil(width / (SHORTEST * MOST_PIECES)))
     ink = column_ink(image)
     cuts = [0]
     while width - cuts[-1] > longest:
