@@ -1,0 +1,196 @@
+"""The nearest codes of a codebook. V vocabulary, K code length, N queries, k candidates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hcompress.search import backend, reference
+from hcompress.search.answers import Found, Ranked
+from hcompress.search.backend import NUMPY
+
+T = TypeVar("T", np.uint8, np.float32)
+
+WIDEST = 65528
+"""The longest code, in bits: a distance is kept in 16."""
+ALIGNMENT = 64
+"""Bytes: a cache line."""
+FEWEST = 64
+"""Queries a thread must have: fewer take less time than starting it."""
+NEGLIGIBLE = 1e-8
+"""What all the far codes may weigh together, against the nearest one's 1: float32 rounds it off."""
+
+
+class CodeIndex:
+    """A codebook, laid out once for searching; any number of threads may search it at once."""
+
+    def __init__(
+        self,
+        packed: NDArray[np.uint8],
+        readable_from: int = 0,
+        instruction_set: str | None = None,
+    ) -> None:
+        """packed [V, K/8]. Ids below ``readable_from`` (PAD, BOS) are never found.
+
+        ``instruction_set`` is one of `instruction_sets()`; None takes the fastest. Raises
+        ValueError.
+        """
+        codes = _matrix(packed, np.uint8, "codes", "[V, K/8]")
+        if not 1 <= codes.shape[1] * 8 <= WIDEST:
+            raise ValueError(f"codes have {codes.shape[1] * 8} bits: 8 to {WIDEST} are possible")
+        if not 0 <= readable_from < len(codes):
+            raise ValueError(f"readable_from {readable_from} leaves none of {len(codes)} codes")
+        self.instruction_set = backend.chosen(instruction_set)
+        self.code_length = codes.shape[1] * 8
+        self.readable_from = readable_from
+        self._width = codes.shape[1]
+        self._count = len(codes) - readable_from
+        self._weights: tuple[float, NDArray[np.float64], int] | None = None
+        readable = codes[readable_from:]
+        if self.instruction_set == NUMPY:
+            self._words = reference.as_words(readable)
+        else:
+            self._blocks = self._laid_out(readable)
+
+    def __len__(self) -> int:
+        """V, the unreadable ids included."""
+        return self._count + self.readable_from
+
+    def nearest(self, queries: NDArray[np.uint8], k: int = 1, threads: int = 1) -> Found:
+        """Packed queries [N, K/8] -> the nearest readable codes.
+
+        More ``threads`` help from some hundred queries on; the answer is the same. Raises
+        ValueError.
+        """
+        asked = self._checked(queries, k)
+        shape = (len(asked), k)
+        found = Found(np.empty(shape, np.int64), np.empty(shape, np.int32))
+
+        def search(rows: slice) -> None:
+            if self.instruction_set == NUMPY:
+                part = reference.nearest(self._words, reference.as_words(asked[rows]), k)
+                found.ids[rows], found.distances[rows] = part
+                return
+            assert backend.native is not None
+            backend.native.nearest(
+                self.instruction_set, self._blocks, self._count, self._width, asked[rows],
+                len(asked[rows]), k, found.ids[rows], found.distances[rows],
+            )  # fmt: skip
+
+        _in_threads(search, len(asked), threads)
+        return found._replace(ids=self._named(found.ids))
+
+    def rank(
+        self, queries: NDArray[np.uint8], k: int, temperature: float, threads: int = 1
+    ) -> Ranked:
+        """As `nearest`, with each candidate's probability: the recogniser's confidence.
+
+        The same bits for every instruction set, number of threads and batch; numpy's may
+        differ in the last one. Raises ValueError.
+        """
+        asked = self._checked(queries, k)
+        weights, window = self._weighing(temperature)
+        shape = (len(asked), k)
+        ranked = Ranked(
+            np.empty(shape, np.int64), np.empty(shape, np.int32), np.empty(shape, np.float32)
+        )
+
+        def search(rows: slice) -> None:
+            if self.instruction_set == NUMPY:
+                part = reference.rank(self._words, reference.as_words(asked[rows]), k, weights)
+                ranked.ids[rows], ranked.distances[rows] = part.ids, part.distances
+                ranked.probabilities[rows] = part.probabilities
+                return
+            assert backend.native is not None
+            backend.native.rank(
+                self.instruction_set, self._blocks, self._count, self._width, asked[rows],
+                len(asked[rows]), k, ranked.ids[rows], ranked.distances[rows],
+                ranked.probabilities[rows], weights, window,
+            )  # fmt: skip
+
+        _in_threads(search, len(asked), threads)
+        return ranked._replace(ids=self._named(ranked.ids))
+
+    def _laid_out(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        assert backend.native is not None
+        size = backend.native.layout_bytes(self.instruction_set, self._count, self._width)
+        room = np.empty(size + ALIGNMENT, np.uint8)
+        start = -room.ctypes.data % ALIGNMENT
+        blocks = room[start : start + size]
+        backend.native.lay_out(self.instruction_set, codes, self._count, self._width, blocks)
+        return blocks
+
+    def _checked(self, queries: NDArray[np.uint8], k: int) -> NDArray[np.uint8]:
+        asked = _matrix(queries, np.uint8, "queries", "[N, K/8]")
+        if asked.shape[1] != self._width:
+            raise ValueError(
+                f"queries have {asked.shape[1] * 8} bits, the codes {self.code_length}"
+            )
+        if not 1 <= k <= self._count:
+            raise ValueError(f"k is {k}: 1 to {self._count} candidates are possible")
+        return asked
+
+    def _named(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Places among the readable codes -> vocabulary ids; in place."""
+        if self.readable_from:
+            places += self.readable_from
+        return places
+
+    def _weighing(self, temperature: float) -> tuple[NDArray[np.float64], int]:
+        """exp(-x / temperature) of x = 0 ... K, and the x beyond which none of it matters."""
+        known = self._weights
+        if known is None or known[0] != temperature:
+            if not (math.isfinite(temperature) and temperature > 0):
+                raise ValueError(f"temperature is {temperature}: it must be above 0")
+            with np.errstate(under="ignore", over="ignore"):
+                weights = np.exp(-np.arange(self.code_length + 1) / temperature)
+            far = math.log(self._count / NEGLIGIBLE) * temperature
+            known = (temperature, weights, math.ceil(min(far, self.code_length)))
+            # One assignment: another thread sees the old table or the new, never half of each.
+            self._weights = known
+        return known[1:]
+
+
+def pack_signs(
+    bit_logits: NDArray[np.float32], instruction_set: str | None = None
+) -> NDArray[np.uint8]:
+    """Bit logits [N, K] -> packed codes [N, K/8]: 1 where a logit is >= 0. Raises ValueError."""
+    logits = _matrix(bit_logits, np.float32, "bit logits", "[N, K]")
+    if logits.shape[1] % 8:
+        raise ValueError(f"{logits.shape[1]} bit logits are no multiple of 8")
+    chosen = backend.chosen(instruction_set)
+    if chosen == NUMPY:
+        return reference.pack_signs(logits)
+    assert backend.native is not None
+    packed = np.empty((len(logits), logits.shape[1] // 8), np.uint8)
+    backend.native.pack_signs(chosen, logits, packed)
+    return packed
+
+
+def _matrix(array: NDArray[T], kind: type[T], name: str, axes: str) -> NDArray[T]:
+    """The array in one aligned piece, copied where it is not. Raises ValueError."""
+    if not isinstance(array, np.ndarray) or array.dtype != kind or array.ndim != 2:
+        given = type(array).__name__
+        if isinstance(array, np.ndarray):
+            given = f"{array.dtype} {list(array.shape)}"
+        raise ValueError(f"{name} must be {np.dtype(kind)} {axes}, not {given}")
+    return np.require(array, requirements=("C", "A"))
+
+
+def _in_threads(search: Callable[[slice], None], count: int, threads: int) -> None:
+    """Search all rows, cut into one piece a thread. Raises ValueError."""
+    if threads < 1:
+        raise ValueError(f"threads is {threads}: at least 1 is needed")
+    pieces = max(1, min(threads, count // FEWEST))
+    if pieces == 1:
+        search(slice(0, count))
+        return
+    cuts = [count * piece // pieces for piece in range(pieces + 1)]
+    with ThreadPoolExecutor(pieces) as pool:
+        list(pool.map(search, [slice(*cut) for cut in pairwise(cuts)]))
