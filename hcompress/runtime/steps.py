@@ -36,14 +36,14 @@ class Steps:
         codebook: NDArray[np.uint8] | None,
         threads: int = 1,
     ) -> None:
-        from hcompress.search import CodeIndex
-
         self._cut, self._config, self._threads = cut, config, threads
         self._encoder = Session(cut.encoder, threads)
         self._step = Session(cut.step, threads)
         self._taken = tuple(self._step.inputs)
         self._index = None
         if config.classifier is Classifier.HAMMING:
+            from hcompress.search import CodeIndex
+
             assert codebook is not None
             self._index = CodeIndex(codebook, readable_from=FIRST_READABLE)
 
@@ -106,8 +106,8 @@ class Steps:
         bits = answers[0]
         if bits.shape != (len(taken[cut.last]), self._config.code_length):
             raise InputRefused(f"the decoder step answers {bits.shape}: export it again")
-        best, chances = self._index.rank(pack_signs(bits), kept, self._config.temperature)
-        return best, chances, caches
+        ranked = self._index.rank(pack_signs(bits), kept, self._config.temperature, self._threads)
+        return ranked.ids, ranked.probabilities, caches
 
     @property
     def inputs(self) -> dict[str, tuple[str, list[int | str | None]]]:
