@@ -19,6 +19,7 @@ from hcompress.recogniser.config import RecogniserConfig
 from hcompress.recogniser.decoder import sinusoid
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.vocabulary import BOS, EOS
+from hcompress.runtime.split import BIT_LOGITS, STEP
 
 BOOL, FLOAT, INT64, UINT8 = (
     TensorProto.BOOL, TensorProto.FLOAT, TensorProto.INT64, TensorProto.UINT8
@@ -26,11 +27,6 @@ BOOL, FLOAT, INT64, UINT8 = (
 HEIGHT = "H"
 """The images' height is a name in the portable form, and can only be one number; see
 `heads.portable_codes`."""
-
-
-STEP, BIT_LOGITS = "growing-step", "step.bit_logits"
-"""The loop's body, and in it a Hamming classifier's bit logits: by these names the runtime
-knows that it can run the steps itself (`hcompress.runtime.split`)."""
 
 
 def portable(

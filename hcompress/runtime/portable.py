@@ -148,7 +148,7 @@ def _steps(layout: Layout, config: RecogniserConfig, threads: int) -> Steps | No
     cut = split(data)
     if cut is None or len(cut.caches) != 2 * config.depth:
         return None
-    return Steps(cut, config, _codebook(layout, data, config), threads)
+    return Steps(cut, config, _codebook(layout, data, config), threads, str(layout.path))
 
 
 def _codebook(layout: Layout, data: bytes, config: RecogniserConfig) -> NDArray[np.uint8] | None:

@@ -19,6 +19,7 @@ from hcompress.runtime.wire import Part, field, numeric, parts
 STEP = "growing-step"
 """The name of a loop's body whose caches grow; a file without it is run as it is."""
 BIT_LOGITS = "step.bit_logits"
+"""In there, a Hamming classifier's bit logits [N, K]. The exporter takes both names from here."""
 FLOAT = 1
 
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14

@@ -35,10 +35,12 @@ class Steps:
         config: RecogniserConfig,
         codebook: NDArray[np.uint8] | None,
         threads: int = 1,
+        where: str = "the exported graph",
     ) -> None:
-        self._cut, self._config, self._threads = cut, config, threads
-        self._encoder = Session(cut.encoder, threads)
-        self._step = Session(cut.step, threads)
+        """``where`` is what errors call the file."""
+        self._cut, self._config, self._threads, self._where = cut, config, threads, where
+        self._encoder = Session(cut.encoder, threads, where=where)
+        self._step = Session(cut.step, threads, where=where)
         self._taken = tuple(self._step.inputs)
         self._index = None
         if config.classifier is Classifier.HAMMING:
@@ -105,8 +107,11 @@ class Steps:
 
         bits = answers[0]
         if bits.shape != (len(taken[cut.last]), self._config.code_length):
-            raise InputRefused(f"the decoder step answers {bits.shape}: export it again")
-        ranked = self._index.rank(pack_signs(bits), kept, self._config.temperature, self._threads)
+            raise InputRefused(
+                f"{self._where}: a step answers {bits.shape} bit logits: export it again"
+            )
+        queries = pack_signs(bits.astype("float32", copy=False))
+        ranked = self._index.rank(queries, kept, self._config.temperature, self._threads)
         return ranked.ids, ranked.probabilities, caches
 
     @property

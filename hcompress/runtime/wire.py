@@ -47,6 +47,8 @@ def parts(message: memoryview) -> Iterator[Part]:
 
 
 def _varint(message: memoryview, place: int) -> tuple[int, int]:
+    if place < len(message) and message[place] < 0x80:
+        return message[place], place + 1  # nearly every tag and length
     value = shift = 0
     for offset, byte in enumerate(message[place : place + 10]):
         value |= (byte & 0x7F) << shift
