@@ -41,7 +41,8 @@ def exported(folder: Path, made: Checkpoint) -> Path:
 def test_steps_answer_as_the_loop_and_as_torch(name: str, tmp_path: Path) -> None:
     made = recogniser(CONFIGS[name])
     path = exported(tmp_path, made)
-    stepwise, loop = OnnxReader(path), OnnxReader(path, steps=False)
+    stepwise, loop = OnnxReader(path, steps=True), OnnxReader(path, steps=False)
+    assert OnnxReader(path).stepwise == (made.config.classifier is Classifier.HAMMING)
     assert (stepwise.stepwise, loop.stepwise) == (True, False)
     images = pictures(7, made.config)
     ids, chances = stepwise.decode(images)
@@ -58,7 +59,7 @@ def test_lines_that_have_ended_are_left_out_and_nobody_notices(
     name: str, seed: int, tmp_path: Path
 ) -> None:
     made = recogniser(replace(CONFIGS[name], max_steps=40), characters=3, seed=seed)
-    reader = OnnxReader(exported(tmp_path, made))
+    reader = OnnxReader(exported(tmp_path, made), steps=True)
     images = pictures(24, made.config)
     ids, chances = reader.decode(images)
     ends = (ids[:, :, 0] == EOS).argmax(1)
@@ -151,7 +152,7 @@ def test_a_softmax_model_needs_no_search(tmp_path: Path) -> None:
     path = exported(tmp_path, made)
     program = (
         "import sys, json, numpy, pathlib; from hcompress.runtime import OnnxReader;"
-        "r = OnnxReader(pathlib.Path(sys.argv[1])); assert r.stepwise;"
+        "r = OnnxReader(pathlib.Path(sys.argv[1]), steps=True); assert r.stepwise;"
         "r.read([numpy.zeros((20, 50, 3), 'uint8')]);"
         "print(json.dumps([m for m in ('torch', 'onnx', 'hcompress.search') if m in sys.modules]))"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hcompress.errors import InputRefused, UsageError
-from hcompress.recogniser.config import Preprocessing, RecogniserConfig
+from hcompress.recogniser.config import Classifier, Preprocessing, RecogniserConfig
 from hcompress.recogniser.metadata import ModelMetadata
 from hcompress.recogniser.vocabulary import FIRST_READABLE, Vocabulary
 from hcompress.runtime.checks import check_tensors
@@ -31,17 +31,17 @@ HEIGHT = "H"
 class OnnxReader:
     """The recogniser in an ONNX file, or in a folder that holds a `model.onnx`.
 
-    Reads step by step, with the native search beside the decoder where the classifier is a
-    Hamming one. Without ``steps``, or where the file is of an older export, the file's own loop
-    runs, as in any ONNX Runtime: the same readings, later. Any number of threads may share a
-    reader.
+    With ``steps`` it is read step by step, with the native search beside the decoder where the
+    classifier is a Hamming one. Without, or where the file is of an older export, the file's own
+    loop runs, as in any ONNX Runtime: the same readings. None takes the faster of the two, which
+    for a softmax classifier is the loop. Any number of threads may share a reader.
 
     Raises UsageError where there is none; InputRefused where the file is damaged, points
     outside its folder, has no hcompress metadata, or does not match it; NumericalError where
     a weight is NaN or infinite.
     """
 
-    def __init__(self, path: Path, threads: int = 1, *, steps: bool = True) -> None:
+    def __init__(self, path: Path, threads: int = 1, *, steps: bool | None = None) -> None:
         from hcompress import sizes
 
         file = path / ONNX_FILE if path.is_dir() else path
@@ -56,6 +56,8 @@ class OnnxReader:
             raise InputRefused(f"{file}: {error}") from None
         check_tensors(layout, self.config, len(self.vocabulary))
         self._file = file
+        if steps is None:
+            steps = self.config.classifier is Classifier.HAMMING
         self._decoder = (_steps(layout, self.config, threads) if steps else None) or Loop(
             file, threads, {HEIGHT: self.preprocessing.height}
         )
