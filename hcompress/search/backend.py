@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from types import ModuleType
 from typing import Final
 
@@ -19,6 +20,7 @@ except ImportError as error:
     native, missing = None, str(error)
 
 
+@functools.cache
 def instruction_sets() -> tuple[str, ...]:
     """What `CodeIndex` can be told to use, fastest first; the first is what it uses untold."""
     return (*(native.instruction_sets() if native else ()), NUMPY)

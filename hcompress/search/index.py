@@ -53,10 +53,16 @@ class CodeIndex:
         self._count = len(codes) - readable_from
         self._weights: tuple[float, NDArray[np.float64], int] | None = None
         readable = codes[readable_from:]
-        if self.instruction_set == NUMPY:
+        if backend.native is None or self.instruction_set == NUMPY:
             self._words = reference.as_words(readable)
-        else:
-            self._blocks = self._laid_out(readable)
+            return
+        size = backend.native.layout_bytes(self.instruction_set, self._count, self._width)
+        room = np.empty(size + ALIGNMENT, np.uint8)
+        start = -room.ctypes.data % ALIGNMENT
+        self._blocks = room[start : start + size]
+        backend.native.lay_out(
+            self.instruction_set, readable, self._count, self._width, self._blocks
+        )
 
     def __len__(self) -> int:
         """V, the unreadable ids included."""
@@ -69,22 +75,22 @@ class CodeIndex:
         ValueError.
         """
         asked = self._checked(queries, k)
-        shape = (len(asked), k)
-        found = Found(np.empty(shape, np.int64), np.empty(shape, np.int32))
+        count = len(asked)
+        ids, distances = np.empty((count, k), np.int64), np.empty((count, k), np.int32)
 
         def search(rows: slice) -> None:
-            if self.instruction_set == NUMPY:
-                part = reference.nearest(self._words, reference.as_words(asked[rows]), k)
-                found.ids[rows], found.distances[rows] = part
+            if backend.native is None or self.instruction_set == NUMPY:
+                found = reference.nearest(self._words, reference.as_words(asked[rows]), k)
+                ids[rows], distances[rows] = found.ids + self.readable_from, found.distances
                 return
-            assert backend.native is not None
+            mine = asked[rows]
             backend.native.nearest(
-                self.instruction_set, self._blocks, self._count, self._width, asked[rows],
-                len(asked[rows]), k, found.ids[rows], found.distances[rows],
+                self.instruction_set, self._blocks, self._count, self._width,
+                self.readable_from, mine, len(mine), k, ids[rows], distances[rows],
             )  # fmt: skip
 
-        _in_threads(search, len(asked), threads)
-        return found._replace(ids=self._named(found.ids))
+        _in_threads(search, count, threads)
+        return Found(ids, distances)
 
     def rank(
         self, queries: NDArray[np.uint8], k: int, temperature: float, threads: int = 1
@@ -96,35 +102,25 @@ class CodeIndex:
         """
         asked = self._checked(queries, k)
         weights, window = self._weighing(temperature)
-        shape = (len(asked), k)
-        ranked = Ranked(
-            np.empty(shape, np.int64), np.empty(shape, np.int32), np.empty(shape, np.float32)
-        )
+        count = len(asked)
+        ids, distances = np.empty((count, k), np.int64), np.empty((count, k), np.int32)
+        probabilities = np.empty((count, k), np.float32)
 
         def search(rows: slice) -> None:
-            if self.instruction_set == NUMPY:
-                part = reference.rank(self._words, reference.as_words(asked[rows]), k, weights)
-                ranked.ids[rows], ranked.distances[rows] = part.ids, part.distances
-                ranked.probabilities[rows] = part.probabilities
+            if backend.native is None or self.instruction_set == NUMPY:
+                ranked = reference.rank(self._words, reference.as_words(asked[rows]), k, weights)
+                ids[rows], distances[rows] = ranked.ids + self.readable_from, ranked.distances
+                probabilities[rows] = ranked.probabilities
                 return
-            assert backend.native is not None
+            mine = asked[rows]
             backend.native.rank(
-                self.instruction_set, self._blocks, self._count, self._width, asked[rows],
-                len(asked[rows]), k, ranked.ids[rows], ranked.distances[rows],
-                ranked.probabilities[rows], weights, window,
+                self.instruction_set, self._blocks, self._count, self._width,
+                self.readable_from, mine, len(mine), k, ids[rows], distances[rows],
+                probabilities[rows], weights, window,
             )  # fmt: skip
 
-        _in_threads(search, len(asked), threads)
-        return ranked._replace(ids=self._named(ranked.ids))
-
-    def _laid_out(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        assert backend.native is not None
-        size = backend.native.layout_bytes(self.instruction_set, self._count, self._width)
-        room = np.empty(size + ALIGNMENT, np.uint8)
-        start = -room.ctypes.data % ALIGNMENT
-        blocks = room[start : start + size]
-        backend.native.lay_out(self.instruction_set, codes, self._count, self._width, blocks)
-        return blocks
+        _in_threads(search, count, threads)
+        return Ranked(ids, distances, probabilities)
 
     def _checked(self, queries: NDArray[np.uint8], k: int) -> NDArray[np.uint8]:
         asked = _matrix(queries, np.uint8, "queries", "[N, K/8]")
@@ -135,12 +131,6 @@ class CodeIndex:
         if not 1 <= k <= self._count:
             raise ValueError(f"k is {k}: 1 to {self._count} candidates are possible")
         return asked
-
-    def _named(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Places among the readable codes -> vocabulary ids; in place."""
-        if self.readable_from:
-            places += self.readable_from
-        return places
 
     def _weighing(self, temperature: float) -> tuple[NDArray[np.float64], int]:
         """exp(-x / temperature) of x = 0 ... K, and the x beyond which none of it matters."""
@@ -165,9 +155,8 @@ def pack_signs(
     if logits.shape[1] % 8:
         raise ValueError(f"{logits.shape[1]} bit logits are no multiple of 8")
     chosen = backend.chosen(instruction_set)
-    if chosen == NUMPY:
+    if backend.native is None or chosen == NUMPY:
         return reference.pack_signs(logits)
-    assert backend.native is not None
     packed = np.empty((len(logits), logits.shape[1] // 8), np.uint8)
     backend.native.pack_signs(chosen, logits, packed)
     return packed
@@ -180,6 +169,9 @@ def _matrix(array: NDArray[T], kind: type[T], name: str, axes: str) -> NDArray[T
         if isinstance(array, np.ndarray):
             given = f"{array.dtype} {list(array.shape)}"
         raise ValueError(f"{name} must be {np.dtype(kind)} {axes}, not {given}")
+    flags = array.flags
+    if flags.c_contiguous and flags.aligned:
+        return array
     return np.require(array, requirements=("C", "A"))
 
 

@@ -93,7 +93,7 @@ static PyObject *write_layout(PyObject *self, PyObject *args)
 typedef struct {
     const char *name;
     Py_buffer blocks, queries, ids, distances, probabilities, weights;
-    Py_ssize_t count, width, asked, kept, window;
+    Py_ssize_t count, width, first_id, asked, kept, window;
 } Arguments;
 
 static int check_search(const Arguments *a, const InstructionSet *set)
@@ -121,7 +121,8 @@ static PyObject *run_search(Arguments *a)
     PyObject *answer = NULL;
     int status;
     if (check_search(a, set)) {
-        Codebook codebook = {set, a->blocks.buf, (size_t)a->count, (size_t)a->width};
+        Codebook codebook = {set, a->blocks.buf, (size_t)a->count, (size_t)a->width,
+                             a->first_id};
         Request request = {
             a->queries.buf, (size_t)a->asked, (size_t)a->kept, a->ids.buf, a->distances.buf,
             a->probabilities.buf, a->weights.buf,
@@ -145,8 +146,8 @@ static PyObject *find_nearest(PyObject *self, PyObject *args)
 {
     Arguments a = {0};
     (void)self;
-    if (!PyArg_ParseTuple(args, "sy*nny*nnw*w*", &a.name, &a.blocks, &a.count, &a.width,
-                          &a.queries, &a.asked, &a.kept, &a.ids, &a.distances))
+    if (!PyArg_ParseTuple(args, "sy*nnny*nnw*w*", &a.name, &a.blocks, &a.count, &a.width,
+                          &a.first_id, &a.queries, &a.asked, &a.kept, &a.ids, &a.distances))
         return NULL;
     return run_search(&a);
 }
@@ -155,8 +156,8 @@ static PyObject *find_ranked(PyObject *self, PyObject *args)
 {
     Arguments a = {0};
     (void)self;
-    if (!PyArg_ParseTuple(args, "sy*nny*nnw*w*w*y*n", &a.name, &a.blocks, &a.count, &a.width,
-                          &a.queries, &a.asked, &a.kept, &a.ids, &a.distances,
+    if (!PyArg_ParseTuple(args, "sy*nnny*nnw*w*w*y*n", &a.name, &a.blocks, &a.count, &a.width,
+                          &a.first_id, &a.queries, &a.asked, &a.kept, &a.ids, &a.distances,
                           &a.probabilities, &a.weights, &a.window))
         return NULL;
     return run_search(&a);
@@ -187,7 +188,7 @@ static PyMethodDef methods[] = {
     {"layout_bytes", count_layout_bytes, METH_VARARGS, "(set, count, width) -> int"},
     {"lay_out", write_layout, METH_VARARGS, "(set, codes, count, width, blocks)"},
     {"nearest", find_nearest, METH_VARARGS,
-     "(set, blocks, count, width, queries, asked, kept, ids, distances)"},
+     "(set, blocks, count, width, first_id, queries, asked, kept, ids, distances)"},
     {"rank", find_ranked, METH_VARARGS,
      "(... as nearest, probabilities, weights, window)"},
     {"pack_signs", pack, METH_VARARGS, "(set, logits, packed)"},

@@ -83,7 +83,7 @@ static unsigned lowest_bit(uint64_t bits)
 
 /* Rarely called: in random order the bound is crossed some kept * ln(V / kept) times in all. */
 static void insert_block(const InstructionSet *set, Ranking *ranking, size_t kept,
-                         const uint16_t *distances, size_t first_id)
+                         const uint16_t *distances, int64_t first_id)
 {
     uint64_t found[BLOCK / 64];
     set->below(distances, ranking->bound, found);
@@ -92,7 +92,7 @@ static void insert_block(const InstructionSet *set, Ranking *ranking, size_t kep
             size_t place = word * 64 + lowest_bit(found[word]);
             /* Those before it in the block may have lowered the bound. */
             if (distances[place] < ranking->bound)
-                insert(ranking, kept, distances[place], (int64_t)(first_id + place));
+                insert(ranking, kept, distances[place], first_id + (int64_t)place);
         }
 }
 
@@ -121,14 +121,14 @@ static void add_weights(Ranking *ranking, const Request *request, const uint16_t
 }
 
 /* All ids by distance, by counting how many there are of each. Stable: ties by id. */
-static void sort_row(const uint16_t *row, size_t count, size_t width, size_t kept,
-                     size_t *places, int64_t *ids, int32_t *distances)
+static void sort_row(const uint16_t *row, const Codebook *codebook, size_t kept, size_t *places,
+                     const Ranking *ranking)
 {
-    size_t before = 0, filled = 0;
-    memset(places, 0, (8 * width + 1) * sizeof *places);
+    size_t count = codebook->count, furthest = 8 * codebook->width, before = 0, filled = 0;
+    memset(places, 0, (furthest + 1) * sizeof *places);
     for (size_t id = 0; id < count; id++)
         places[row[id]]++;
-    for (size_t distance = 0; distance <= 8 * width; distance++) {
+    for (size_t distance = 0; distance <= furthest; distance++) {
         size_t equal = places[distance];
         places[distance] = before;
         before += equal;
@@ -137,8 +137,8 @@ static void sort_row(const uint16_t *row, size_t count, size_t width, size_t kep
         size_t place = places[row[id]]++;
         if (place >= kept)
             continue;
-        ids[place] = (int64_t)id;
-        distances[place] = row[id];
+        ranking->ids[place] = codebook->first_id + (int64_t)id;
+        ranking->distances[place] = row[id];
         filled++;
     }
 }
@@ -182,15 +182,16 @@ static void search_tile(const Codebook *codebook, const Request *request, Worksp
                 out[i] = NONE;
             unsigned lowest = set->lowest(out);
             if (lowest < rankings[q].bound)
-                insert_block(set, &rankings[q], kept, out, first);
+                insert_block(set, &rankings[q], kept, out,
+                             codebook->first_id + (int64_t)first);
             if (request->probabilities)
                 add_weights(&rankings[q], request, out, count, lowest);
         }
     }
     for (size_t q = 0; q < queries; q++) {
         if (space->sorting)
-            sort_row(space->distances + q * space->stride, codebook->count, width, kept,
-                     space->places, rankings[q].ids, rankings[q].distances);
+            sort_row(space->distances + q * space->stride, codebook, kept, space->places,
+                     &rankings[q]);
         if (request->probabilities)
             give_probabilities(&rankings[q], request,
                                request->probabilities + (start + q) * kept);

@@ -9,10 +9,11 @@ typedef struct {
     const InstructionSet *set;
     const uint8_t *blocks;
     size_t count, width;
+    int64_t first_id;        /* the first code's; the others' count up from it */
 } Codebook;
 
 /* What is asked, and where the answers go: `kept` for each of `count` queries, nearest first,
- * ties to the lowest id; ids count from 0. `probabilities` may be NULL. */
+ * ties to the lowest id. `probabilities` may be NULL. */
 typedef struct {
     const uint8_t *queries;
     size_t count, kept;
