@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from hcompress.recogniser.metadata import KEY
+from hcompress.recogniser.vocabulary import FIRST_READABLE
 
 OPSET = 20
 IR_VERSION = 9
@@ -160,6 +161,17 @@ class Graph:
             shared.converted[key] = self._root.call(function, name)
         return shared.converted[key]
 
+    def joined(self, *names: str) -> str:
+        """Float weights one below the other, as one: a product with all is faster than three.
+
+        Inside a function, so that no tool folds the copy into the file; a session does at load.
+        """
+        shared, key = self._shared, (" ".join(names), self.kind)
+        if key not in shared.converted:
+            parts = [self.weight(name) for name in names]
+            shared.converted[key] = self._root.call(f"Join{len(parts)}", *parts)
+        return shared.converted[key]
+
     def to(self, value: str, kind: int) -> str:
         return self.op("Cast", value, to=kind)
 
@@ -176,7 +188,8 @@ class Graph:
 
         What a function computes no tool folds, not even from constants alone: the file stays
         as small as it is. `Unpack` looks up packed codes [n, K/8] byte by byte in a table
-        [256, 8] -> [n, K]; `Count` gives 0, 1, ... below a number, as float32.
+        [256, 8] -> [n, K]; `Count` gives 0, 1, ... below a number, as float32; `Join3` puts three
+        tensors one below the other.
         """
         self._shared.functions.add(function)
         return self.op(function, *inputs, domain=DOMAIN)
@@ -237,12 +250,25 @@ def _count() -> tuple[list[str], list[onnx.NodeProto]]:
     ]
 
 
+def _readable() -> tuple[list[str], list[onnx.NodeProto]]:
+    bounds = {"b": FIRST_READABLE, "e": 2**31 - 1, "a": 0}
+    constants = [helper.make_node("Constant", [], [n], value_ints=[v]) for n, v in bounds.items()]
+    return ["x"], [*constants, helper.make_node("Slice", ["x", *bounds], ["y"])]
+
+
+def _join(count: int) -> tuple[list[str], list[onnx.NodeProto]]:
+    parts = list("abcdefgh"[:count])
+    return parts, [helper.make_node("Concat", parts, ["y"], axis=0)]
+
+
 def _cast(kind: int) -> tuple[list[str], list[onnx.NodeProto]]:
     return ["x"], [helper.make_node("Cast", ["x"], ["y"], to=kind)]
 
 
 _FUNCTIONS: Mapping[str, Callable[[], tuple[list[str], list[onnx.NodeProto]]]] = {
     "Count": _count,
+    "Join3": lambda: _join(3),
+    "Readable": _readable,
     "Narrow": lambda: _cast(TensorProto.FLOAT16),
     "Unpack": _unpack,
     "Widen": lambda: _cast(TensorProto.FLOAT),

@@ -39,7 +39,7 @@ class OnnxStage:
     )
 
     name: ClassVar[str] = "onnx"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "export to ONNX: one portable file, and a serving form"
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.ONNX
