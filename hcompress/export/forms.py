@@ -7,9 +7,12 @@ D = layers, U = layers whose weights exist, H = heads, L = memory positions, d =
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 from onnx import TensorProto
+from torch import Tensor
 
 from hcompress.export import heads
 from hcompress.export.backbones import backbone, grid_positions, normalise
@@ -23,21 +26,29 @@ from hcompress.recogniser.vocabulary import BOS
 BOOL, FLOAT, INT64, UINT8 = (
     TensorProto.BOOL, TensorProto.FLOAT, TensorProto.INT64, TensorProto.UINT8
 )  # fmt: skip
+Weights = Mapping[str, Tensor]
+"""As `Checkpoint.stored` gives them: int8 with scales, where they are that."""
 HEIGHT = "H"
 """The images' height is a name in the portable form, and can only be one number; see
 `heads.portable_codes`."""
 
 
 def portable(
-    model: Recogniser, metadata: str, *, store_half: bool, probe: bool = False
+    model: Recogniser,
+    metadata: str,
+    *,
+    store_half: bool,
+    weights: Weights | None = None,
+    probe: bool = False,
 ) -> onnx.ModelProto:
     """images uint8 [N, H, W, 3] -> ids int64 [N, T, k], probabilities float32 [N, T, k].
 
-    The same answers as `Recogniser.read`: greedy, T ends with the longest line. With ``probe``
-    a Hamming classifier's bit logits [N, T, K] come out too.
+    The same answers as `Recogniser.read`: greedy, T ends with the longest line. ``weights`` is
+    how they are stored, where that is not as ``model`` has them. With ``probe`` a Hamming
+    classifier's bit logits [N, T, K] come out too.
     """
     config, size = model.config, model.config.preprocessing
-    g = Graph(model.state_dict(), store_half=store_half)
+    g = Graph(model.state_dict() if weights is None else weights, store_half=store_half)
     memory = _memory(g, model, "images")
     cross = [cross_pair(g, config, memory, i) for i in range(config.stored_layers)]
     codes = heads.portable_codes(g, config, model.vocabulary, "images")
@@ -101,10 +112,18 @@ def _answer(
     return heads.after_end(g, last, ranked), written
 
 
-def encoder(model: Recogniser, metadata: str, *, store_half: bool, half: bool) -> onnx.ModelProto:
+def encoder(
+    model: Recogniser,
+    metadata: str,
+    *,
+    store_half: bool,
+    half: bool,
+    weights: Weights | None = None,
+) -> onnx.ModelProto:
     """images uint8 [N, H, W, 3] -> cross_keys [N, U, H, d/H, L], cross_values [N, U, H, L, d/H]."""
     config, size = model.config, model.config.preprocessing
-    g = Graph(model.state_dict(), store_half=store_half, half=half)
+    stored = model.state_dict() if weights is None else weights
+    g = Graph(stored, store_half=store_half, half=half)
     memory = _memory(g, model, "images")
     cross = [cross_pair(g, config, memory, i) for i in range(config.stored_layers)]
     _join(g, cross, "cross_keys", "cross_values")
@@ -113,7 +132,12 @@ def encoder(model: Recogniser, metadata: str, *, store_half: bool, half: bool) -
 
 
 def decoder_step(
-    model: Recogniser, metadata: str, *, store_half: bool, half: bool
+    model: Recogniser,
+    metadata: str,
+    *,
+    store_half: bool,
+    half: bool,
+    weights: Weights | None = None,
 ) -> onnx.ModelProto:
     """ids int64 [N], position int64 [], keys, values, cross_keys, cross_values
     -> candidates int64 [N, k], probabilities float32 [N, k], new_keys, new_values.
@@ -122,7 +146,8 @@ def decoder_step(
     first ids are BOS. A line whose id is EOS or PAD has ended and is answered PAD.
     """
     config = model.config
-    g = Graph(model.state_dict(), store_half=store_half, half=half)
+    stored = model.state_dict() if weights is None else weights
+    g = Graph(stored, store_half=store_half, half=half)
     caches = _split(g, "keys", "values", config.depth)
     cross = _split(g, "cross_keys", "cross_values", config.stored_layers)
     codes = heads.serving_codes(g, config, model.vocabulary)

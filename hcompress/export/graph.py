@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
+from hcompress.recogniser.int8 import SUFFIX
 from hcompress.recogniser.metadata import KEY
 
 OPSET = 20
@@ -45,8 +46,9 @@ class _Shared:
 class Graph:
     """A graph being written. Values are their names.
 
-    ``weights`` are a model's state by name. With ``store_half`` a float tensor is stored as
-    FP16 where that loses nothing, which is every tensor that a FP16 checkpoint holds as FP16.
+    ``weights`` are a model's state by name, as `Checkpoint.stored` gives it. With ``store_half``
+    a float tensor is stored as FP16 where that loses nothing, which is every tensor that a FP16
+    checkpoint holds as FP16.
     With ``half`` the network computes in FP16, but for the places that ask for float32.
     """
 
@@ -145,7 +147,7 @@ class Graph:
         return name
 
     def weight(self, name: str, kind: int | None = None) -> str:
-        """A float weight as ``kind``, or as the type the network computes in.
+        """A weight as ``kind``, or as the type the network computes in.
 
         The conversion is written once, outside any loop, and inside a function of the file:
         tools that fold constants leave functions alone, so the weight stays as small as it is.
@@ -156,9 +158,20 @@ class Graph:
             return name
         key = (name, wanted)
         if key not in shared.converted:
-            function = "Widen" if wanted == TensorProto.FLOAT else "Narrow"
-            shared.converted[key] = self._root.call(function, name)
+            shared.converted[key] = self._root._converted(name, wanted)
         return shared.converted[key]
+
+    def _converted(self, name: str, wanted: int) -> str:
+        given = name
+        if self.is_int8(name):
+            given = self.call("Dequantise", name, self.raw(name + SUFFIX))
+            if wanted == TensorProto.FLOAT:
+                return given
+        return self.call("Widen" if wanted == TensorProto.FLOAT else "Narrow", given)
+
+    def is_int8(self, name: str) -> bool:
+        """Whether a weight is stored as int8, with a scale a row."""
+        return name + SUFFIX in self._shared.weights
 
     def to(self, value: str, kind: int) -> str:
         return self.op("Cast", value, to=kind)
@@ -176,7 +189,8 @@ class Graph:
 
         What a function computes no tool folds, not even from constants alone: the file stays
         as small as it is. `Unpack` looks up packed codes [n, K/8] byte by byte in a table
-        [256, 8] -> [n, K]; `Count` gives 0, 1, ... below a number, as float32.
+        [256, 8] -> [n, K]; `Count` gives 0, 1, ... below a number, as float32; `Dequantise`
+        makes float32 of int8 [out, ...] and its scales [out].
         """
         self._shared.functions.add(function)
         return self.op(function, *inputs, domain=DOMAIN)
@@ -237,12 +251,20 @@ def _count() -> tuple[list[str], list[onnx.NodeProto]]:
     ]
 
 
+def _dequantise() -> tuple[list[str], list[onnx.NodeProto]]:
+    return ["x", "s"], [
+        helper.make_node("Cast", ["s"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("DequantizeLinear", ["x", "f"], ["y"], axis=0),
+    ]
+
+
 def _cast(kind: int) -> tuple[list[str], list[onnx.NodeProto]]:
     return ["x"], [helper.make_node("Cast", ["x"], ["y"], to=kind)]
 
 
 _FUNCTIONS: Mapping[str, Callable[[], tuple[list[str], list[onnx.NodeProto]]]] = {
     "Count": _count,
+    "Dequantise": _dequantise,
     "Narrow": lambda: _cast(TensorProto.FLOAT16),
     "Unpack": _unpack,
     "Widen": lambda: _cast(TensorProto.FLOAT),

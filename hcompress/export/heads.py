@@ -17,6 +17,7 @@ from onnx import TensorProto
 
 from hcompress.export.graph import Graph
 from hcompress.recogniser.config import Classifier, Embedding, RecogniserConfig
+from hcompress.recogniser.int8 import SUFFIX
 from hcompress.recogniser.vocabulary import EOS, FIRST_READABLE, PAD
 
 FLOAT, FLOAT16, INT8, INT32, UINT8 = (
@@ -61,7 +62,11 @@ def embed(g: Graph, config: RecogniserConfig, ids: str, codes: Codes | None) -> 
     """ids [N] -> float32 [N, d]."""
     if config.embedding is Embedding.LEARNED:
         # Rows first: only those asked for are converted.
-        return g.to(g.op("Gather", g.raw("embedding.weight"), ids), FLOAT)
+        rows = g.to(g.op("Gather", g.raw("embedding.weight"), ids), FLOAT)
+        if not g.is_int8("embedding.weight"):
+            return rows
+        scales = g.to(g.op("Gather", g.raw("embedding.weight" + SUFFIX), ids), FLOAT)
+        return g.op("Mul", rows, g.op("Unsqueeze", scales, g.ints(1)))
     assert codes is not None
     weight = g.weight("embedding.projection.weight")
     return g.widened(g.op("Gemm", codes.rows(g, ids), weight, transB=1))
