@@ -60,16 +60,11 @@ class _Exporter:
     def store_half(self) -> bool:
         return self.checkpoint.config.weights is not Weights.FP32
 
-    @property
-    def weights(self) -> dict[str, Tensor]:
-        return self.checkpoint.stored()
-
     def portable(self) -> tuple[bytes, dict[str, Any]]:
         model, size = self.checkpoint.model, self.checkpoint.config.preprocessing
-        graph = forms.portable(
-            model, self.metadata, store_half=self.store_half, weights=self.weights
-        )
-        written = self._simplified(graph, whole=True)
+        weights = self.checkpoint.stored()
+        graph = forms.portable(model, self.metadata, store_half=self.store_half, weights=weights)
+        written = self._simplified(graph, weights, whole=True)
         session = Session(written.data, self.threads, {HEIGHT: size.height})
         parity = self._parity(lambda images: _pair(session.run(_ENDS, {"images": images})))
         _require(parity, ONNX_FILE)
@@ -81,8 +76,9 @@ class _Exporter:
         model, size = self.checkpoint.model, self.checkpoint.config.preprocessing
         if model.config.classifier is not Classifier.HAMMING:
             return {}
+        weights = self.checkpoint.stored()
         probe = forms.portable(
-            model, self.metadata, store_half=self.store_half, weights=self.weights, probe=True
+            model, self.metadata, store_half=self.store_half, weights=weights, probe=True
         )
         session = Session(probe.SerializeToString(), self.threads, {HEIGHT: size.height})
         images = self.images[:PROBED]
@@ -90,20 +86,19 @@ class _Exporter:
         return bit_differences(model, images, ids[:, :, 0].astype(np.int64), bits.astype("f4"))
 
     def serving(self, half: bool) -> tuple[dict[str, bytes], dict[str, Any], Parity]:
-        model, weights = self.checkpoint.model, self.weights
-        files, report = {}, {}
+        model, files, report = self.checkpoint.model, {}, {}
+        weights = model.state_dict()
         for name, write in ((ENCODER_FILE, forms.encoder), (STEP_FILE, forms.decoder_step)):
-            graph = write(
-                model, self.metadata, store_half=self.store_half, half=half, weights=weights
-            )
-            written = self._simplified(graph, whole=False)
+            graph = write(model, self.metadata, store_half=self.store_half, half=half)
+            written = self._simplified(graph, weights, whole=False)
             files[name] = written.data
             report[name] = {"bytes": len(written.data)} | _simplification(written)
         shown = [_as_computed(files[name], half) for name in (ENCODER_FILE, STEP_FILE)]
         return files, report, self._parity(ServingPair(shown[0], shown[1], self.threads).decode)
 
-    def _simplified(self, graph: onnx.ModelProto, *, whole: bool) -> Simplified:
-        weights = self.weights
+    def _simplified(
+        self, graph: onnx.ModelProto, weights: dict[str, Tensor], *, whole: bool
+    ) -> Simplified:
         written = simplify(graph, frozenset(weights))
         final = onnx.load_from_string(written.data)
         check_stored_once(final, weights, store_half=self.store_half, whole=whole)

@@ -1,7 +1,8 @@
 """The files an export consists of.
 
 Portable: one file, images in, ids and probabilities out, for any ONNX Runtime. Serving: an
-encoder and a decoder step, for servers that batch and for TensorRT. T = steps, k = candidates,
+encoder and a decoder step, for servers that batch and for TensorRT, which takes no int8 weights
+in a decoder step: there they are what they stand for. T = steps, k = candidates,
 D = layers, U = layers whose weights exist, H = heads, L = memory positions, d = width.
 """
 
@@ -26,8 +27,6 @@ from hcompress.recogniser.vocabulary import BOS
 BOOL, FLOAT, INT64, UINT8 = (
     TensorProto.BOOL, TensorProto.FLOAT, TensorProto.INT64, TensorProto.UINT8
 )  # fmt: skip
-Weights = Mapping[str, Tensor]
-"""As `Checkpoint.stored` gives them: int8 with scales, where they are that."""
 HEIGHT = "H"
 """The images' height is a name in the portable form, and can only be one number; see
 `heads.portable_codes`."""
@@ -38,13 +37,13 @@ def portable(
     metadata: str,
     *,
     store_half: bool,
-    weights: Weights | None = None,
+    weights: Mapping[str, Tensor] | None = None,
     probe: bool = False,
 ) -> onnx.ModelProto:
     """images uint8 [N, H, W, 3] -> ids int64 [N, T, k], probabilities float32 [N, T, k].
 
-    The same answers as `Recogniser.read`: greedy, T ends with the longest line. ``weights`` is
-    how they are stored, where that is not as ``model`` has them. With ``probe`` a Hamming
+    The same answers as `Recogniser.read`: greedy, T ends with the longest line. ``weights``
+    are the model's as a file has them, where some are int8. With ``probe`` a Hamming
     classifier's bit logits [N, T, K] come out too.
     """
     config, size = model.config, model.config.preprocessing
@@ -112,18 +111,10 @@ def _answer(
     return heads.after_end(g, last, ranked), written
 
 
-def encoder(
-    model: Recogniser,
-    metadata: str,
-    *,
-    store_half: bool,
-    half: bool,
-    weights: Weights | None = None,
-) -> onnx.ModelProto:
+def encoder(model: Recogniser, metadata: str, *, store_half: bool, half: bool) -> onnx.ModelProto:
     """images uint8 [N, H, W, 3] -> cross_keys [N, U, H, d/H, L], cross_values [N, U, H, L, d/H]."""
     config, size = model.config, model.config.preprocessing
-    stored = model.state_dict() if weights is None else weights
-    g = Graph(stored, store_half=store_half, half=half)
+    g = Graph(model.state_dict(), store_half=store_half, half=half)
     memory = _memory(g, model, "images")
     cross = [cross_pair(g, config, memory, i) for i in range(config.stored_layers)]
     _join(g, cross, "cross_keys", "cross_values")
@@ -132,12 +123,7 @@ def encoder(
 
 
 def decoder_step(
-    model: Recogniser,
-    metadata: str,
-    *,
-    store_half: bool,
-    half: bool,
-    weights: Weights | None = None,
+    model: Recogniser, metadata: str, *, store_half: bool, half: bool
 ) -> onnx.ModelProto:
     """ids int64 [N], position int64 [], keys, values, cross_keys, cross_values
     -> candidates int64 [N, k], probabilities float32 [N, k], new_keys, new_values.
@@ -146,8 +132,7 @@ def decoder_step(
     first ids are BOS. A line whose id is EOS or PAD has ended and is answered PAD.
     """
     config = model.config
-    stored = model.state_dict() if weights is None else weights
-    g = Graph(stored, store_half=store_half, half=half)
+    g = Graph(model.state_dict(), store_half=store_half, half=half)
     caches = _split(g, "keys", "values", config.depth)
     cross = _split(g, "cross_keys", "cross_values", config.stored_layers)
     codes = heads.serving_codes(g, config, model.vocabulary)

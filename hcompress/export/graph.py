@@ -162,12 +162,9 @@ class Graph:
         return shared.converted[key]
 
     def _converted(self, name: str, wanted: int) -> str:
-        given = name
         if self.is_int8(name):
-            given = self.call("Dequantise", name, self.raw(name + SUFFIX))
-            if wanted == TensorProto.FLOAT:
-                return given
-        return self.call("Widen" if wanted == TensorProto.FLOAT else "Narrow", given)
+            return self.call("Scaled", name, self.weight(name + SUFFIX, wanted))
+        return self.call("Widen" if wanted == TensorProto.FLOAT else "Narrow", name)
 
     def is_int8(self, name: str) -> bool:
         """Whether a weight is stored as int8, with a scale a row."""
@@ -189,8 +186,8 @@ class Graph:
 
         What a function computes no tool folds, not even from constants alone: the file stays
         as small as it is. `Unpack` looks up packed codes [n, K/8] byte by byte in a table
-        [256, 8] -> [n, K]; `Count` gives 0, 1, ... below a number, as float32; `Dequantise`
-        makes float32 of int8 [out, ...] and its scales [out].
+        [256, 8] -> [n, K]; `Count` gives 0, 1, ... below a number, as float32; `Scaled`
+        multiplies int8 [out, ...] with scales [out].
         """
         self._shared.functions.add(function)
         return self.op(function, *inputs, domain=DOMAIN)
@@ -251,10 +248,14 @@ def _count() -> tuple[list[str], list[onnx.NodeProto]]:
     ]
 
 
-def _dequantise() -> tuple[list[str], list[onnx.NodeProto]]:
+def _scaled() -> tuple[list[str], list[onnx.NodeProto]]:
+    # No DequantizeLinear: onnxruntime does that at every image, and this once, when it loads.
+    # Turned round, the channels come last, where a vector is multiplied along.
     return ["x", "s"], [
-        helper.make_node("Cast", ["s"], ["f"], to=TensorProto.FLOAT),
-        helper.make_node("DequantizeLinear", ["x", "f"], ["y"], axis=0),
+        helper.make_node("CastLike", ["x", "s"], ["f"]),
+        helper.make_node("Transpose", ["f"], ["t"]),
+        helper.make_node("Mul", ["t", "s"], ["p"]),
+        helper.make_node("Transpose", ["p"], ["y"]),
     ]
 
 
@@ -264,8 +265,8 @@ def _cast(kind: int) -> tuple[list[str], list[onnx.NodeProto]]:
 
 _FUNCTIONS: Mapping[str, Callable[[], tuple[list[str], list[onnx.NodeProto]]]] = {
     "Count": _count,
-    "Dequantise": _dequantise,
     "Narrow": lambda: _cast(TensorProto.FLOAT16),
+    "Scaled": _scaled,
     "Unpack": _unpack,
     "Widen": lambda: _cast(TensorProto.FLOAT),
 }

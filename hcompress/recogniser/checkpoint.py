@@ -116,7 +116,10 @@ def _scales(shapes: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, 
 def _packed(scale: str, tensors: dict[str, Tensor]) -> Quantised:
     if not bool((tensors[scale] > 0).all()):
         raise InputRefused(f"tensor {scale} holds a scale that is not above zero")
-    return Quantised(tensors[scale.removesuffix(SUFFIX)], tensors[scale].float())
+    packed = Quantised(tensors[scale.removesuffix(SUFFIX)], tensors[scale].float())
+    if not bool(torch.isfinite(packed.floats()).all()):
+        raise NumericalError(f"tensor {scale} makes infinity of its weights")
+    return packed
 
 
 def _check_tensors(

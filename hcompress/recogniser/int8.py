@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 LEVELS: Final = 127
-"""The largest whole number used; -128 is left out, so that signs can be turned."""
+"""The largest whole number used: seven bits. -128 is left out, so that signs can be turned."""
+SCALE_BITS: Final = 4
+"""Significant bits of a scale: with a number's seven FP16's eleven, so that every weight is the
+same in FP16 and in float32. A finer scale would be up to an eighth smaller."""
 SMALLEST: Final = 2.0**-24
 """The least positive number FP16 holds."""
 MAX_ABS: Final[tuple[float, ...]] = (1.0,)
 """The one scale with which nothing is clipped."""
-SEARCHED: Final[tuple[float, ...]] = (1.0, *(1 - step / 128 for step in range(1, 65)))
+SEARCHED: Final[tuple[float, ...]] = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)
 """Shares of a channel's largest weight that may become its largest number."""
 SUFFIX: Final = ".scale"
 
@@ -25,10 +28,10 @@ class Quantised(NamedTuple):
     values: Tensor
     """int8 [out, ...]."""
     scale: Tensor
-    """float32 [out], positive, each one a number that FP16 holds."""
+    """float32 [out], positive."""
 
     def floats(self) -> Tensor:
-        """float32 [out, ...]; exact, being eight bits times eleven."""
+        """float32 [out, ...]: what the numbers stand for."""
         return self.values.float() * _per_channel(self.scale, self.values)
 
 
@@ -40,26 +43,25 @@ def quantised(
     The error is the squared difference, each input's weighted with ``importance`` [in]: its mean
     square, so that what counts is the output. Each of ``ratios`` of a channel's largest weight is
     tried as its largest number; ties go to the first. A weight that is not clipped moves by half
-    a scale at most. A scale may be infinite where a weight is beyond 127 times FP16's range.
+    a scale at most. What is not finite is not looked for.
     """
     weight = weight.float()
     largest = weight.abs().amax(1)
-    best = scale = fp16_above(largest * ratios[0] / LEVELS)
+    best = scale = scale_above(largest * ratios[0] / LEVELS)
     least = _error(weight, scale, importance)
     for ratio in ratios[1:]:
-        scale = fp16_above(largest * ratio / LEVELS)
+        scale = scale_above(largest * ratio / LEVELS)
         error = _error(weight, scale, importance)
         best = torch.where(error < least, scale, best)
         least = torch.minimum(error, least)
     return Quantised(_rounded(weight, best).to(torch.int8), best)
 
 
-def fp16_above(values: Tensor) -> Tensor:
-    """The nearest FP16 numbers that are not below, as float32; never zero."""
-    half = values.clamp(min=SMALLEST).half()
-    # The pattern of the next larger positive number is the next whole number.
-    above = (half.view(torch.int16) + 1).view(torch.float16)
-    return torch.where(half.float() < values, above, half).float()
+def scale_above(values: Tensor) -> Tensor:
+    """The nearest scales that are not below ``values``; never zero."""
+    _, exponent = torch.frexp(values)
+    step = torch.ldexp(torch.ones_like(values), exponent - SCALE_BITS).clamp(min=SMALLEST)
+    return ((values / step).ceil() * step).clamp(min=SMALLEST)
 
 
 def _rounded(weight: Tensor, scale: Tensor) -> Tensor:

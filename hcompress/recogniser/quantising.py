@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hcompress.errors import NumericalError, UsageError
+from hcompress.errors import UsageError
 from hcompress.recogniser.config import BatchNorm, Weights
 from hcompress.recogniser.halving import as_half
 from hcompress.recogniser.heads import LearnedEmbedding, SoftmaxClassifier
@@ -108,9 +108,8 @@ def with_int8_weights(
         importance = _importance(module, moments.get(name))
         rows = state[name].flatten(1)
         flat = quantised(rows, importance, ratios)
-        if not bool(torch.isfinite(flat.scale).all()):
-            raise NumericalError(f"tensor {name}: {float(rows.abs().max()):g} is beyond int8's")
-        errors[name] = _output_error(rows, flat.floats(), importance)
+        floats = as_half(name, flat.floats())
+        errors[name] = _output_error(rows, floats, importance)
         packed[name] = Quantised(flat.values.reshape(state[name].shape), flat.scale)
     changed = {
         name: packed[name].floats() if name in packed else as_half(name, value)
