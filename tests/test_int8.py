@@ -33,6 +33,7 @@ from hcompress.recogniser.halving import halved
 from hcompress.recogniser.int8 import LEVELS, MAX_ABS, Quantised, quantised
 from hcompress.recogniser.metadata import KEY
 from hcompress.recogniser.surgery import with_temperature
+from hcompress.runtime.portable import OnnxReader
 from hcompress.runtime.session import Session
 from hcompress.stages.base import Env, Provenance
 from hcompress.stages.int8 import Int8, Scale
@@ -300,6 +301,29 @@ def test_int8_is_what_the_portable_file_holds(tmp_path: Path) -> None:
         path = tmp_path / f"{name}.onnx"
         path.write_bytes(model.SerializeToString())
         assert sizes.breakdown(path).component("other").bytes < 3000
+
+
+def test_the_reader_takes_int8_and_refuses_scales_that_are_none(tmp_path: Path) -> None:
+    made, path = int8(LIGHT), tmp_path / "model.onnx"
+    images = pictures(3, made.config)
+    path.write_bytes(export(made, HERE, images).files["model.onnx"])
+    expected = decode_torch(made.model, images).ids[:, :, 0]
+    found = OnnxReader(path).decode(images)[0][:, :, 0]
+    np.testing.assert_array_equal(found, expected[:, : found.shape[1]])
+    good = path.read_bytes()
+    (piece,) = (p for p in sizes.layout(path).pieces if p.name == QUERY + ".scale")
+    cases = (
+        (0, InputRefused),
+        (-1, InputRefused),
+        (np.nan, NumericalError),
+        (np.inf, NumericalError),
+    )
+    for value, error in cases:
+        data = bytearray(good)
+        data[piece.offset : piece.offset + 2] = np.float16(value).tobytes()
+        path.write_bytes(data)
+        with pytest.raises(error, match=r"query\.weight\.scale"):
+            OnnxReader(path)
 
 
 def test_no_tool_folds_int8_weights_back() -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from hcompress.recogniser.int8 import SUFFIX
+from hcompress.recogniser.config import SCALE
 from hcompress.recogniser.metadata import KEY
 
 OPSET = 20
@@ -163,12 +163,12 @@ class Graph:
 
     def _converted(self, name: str, wanted: int) -> str:
         if self.is_int8(name):
-            return self.call("Scaled", name, self.weight(name + SUFFIX, wanted))
+            return self.call("Scaled", name, self.weight(name + SCALE, wanted))
         return self.call("Widen" if wanted == TensorProto.FLOAT else "Narrow", name)
 
     def is_int8(self, name: str) -> bool:
         """Whether a weight is stored as int8, with a scale a row."""
-        return name + SUFFIX in self._shared.weights
+        return name + SCALE in self._shared.weights
 
     def to(self, value: str, kind: int) -> str:
         return self.op("Cast", value, to=kind)

@@ -16,8 +16,7 @@ import numpy as np
 from onnx import TensorProto
 
 from hcompress.export.graph import Graph
-from hcompress.recogniser.config import Classifier, Embedding, RecogniserConfig
-from hcompress.recogniser.int8 import SUFFIX
+from hcompress.recogniser.config import SCALE, Classifier, Embedding, RecogniserConfig
 from hcompress.recogniser.vocabulary import EOS, FIRST_READABLE, PAD
 
 FLOAT, FLOAT16, INT8, INT32, UINT8 = (
@@ -65,7 +64,7 @@ def embed(g: Graph, config: RecogniserConfig, ids: str, codes: Codes | None) -> 
         rows = g.to(g.op("Gather", g.raw("embedding.weight"), ids), FLOAT)
         if not g.is_int8("embedding.weight"):
             return rows
-        scales = g.to(g.op("Gather", g.raw("embedding.weight" + SUFFIX), ids), FLOAT)
+        scales = g.to(g.op("Gather", g.raw("embedding.weight" + SCALE), ids), FLOAT)
         return g.op("Mul", rows, g.op("Unsqueeze", scales, g.ints(1)))
     assert codes is not None
     weight = g.weight("embedding.projection.weight")

@@ -17,8 +17,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from hcompress.errors import InputRefused, NumericalError, UsageError
-from hcompress.recogniser.config import RecogniserConfig, Weights
-from hcompress.recogniser.int8 import SUFFIX, Quantised, stored
+from hcompress.recogniser.config import SCALE, RecogniserConfig, Weights
+from hcompress.recogniser.int8 import Quantised, stored
 from hcompress.recogniser.metadata import KEY, ModelMetadata
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.vocabulary import Vocabulary
@@ -93,7 +93,7 @@ def _assemble(metadata: ModelMetadata, tensors: dict[str, Tensor]) -> Checkpoint
         shapes = Recogniser(config, size).state_dict()
     scales = _scales(shapes, tensors) if config.weights is Weights.INT8 else {}
     _check_tensors({**shapes, **scales}, tensors, STORED[config.weights])
-    packed = {name.removesuffix(SUFFIX): _packed(name, tensors) for name in scales}
+    packed = {name.removesuffix(SCALE): _packed(name, tensors) for name in scales}
     model = Recogniser(config, size)
     model.load_state_dict(
         {
@@ -107,7 +107,7 @@ def _assemble(metadata: ModelMetadata, tensors: dict[str, Tensor]) -> Checkpoint
 def _scales(shapes: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The scales there must be: [out] for each matrix that is int8."""
     return {
-        name + SUFFIX: shapes[name].new_empty(len(shapes[name]))
+        name + SCALE: shapes[name].new_empty(len(shapes[name]))
         for name, tensor in tensors.items()
         if tensor.dtype == torch.int8 and name in shapes and shapes[name].dim() > 1
     }
@@ -116,7 +116,7 @@ def _scales(shapes: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, 
 def _packed(scale: str, tensors: dict[str, Tensor]) -> Quantised:
     if not bool((tensors[scale] > 0).all()):
         raise InputRefused(f"tensor {scale} holds a scale that is not above zero")
-    packed = Quantised(tensors[scale.removesuffix(SUFFIX)], tensors[scale].float())
+    packed = Quantised(tensors[scale.removesuffix(SCALE)], tensors[scale].float())
     if not bool(torch.isfinite(packed.floats()).all()):
         raise NumericalError(f"tensor {scale} makes infinity of its weights")
     return packed
@@ -136,7 +136,7 @@ def _check_tensors(
                 f" ask for {list(expected.shape)}"
             )
         allowed = floats if expected.is_floating_point() else (expected.dtype,)
-        if name + SUFFIX in shapes:
+        if name + SCALE in shapes:
             allowed = (torch.int8,)
         if tensor.dtype not in allowed:
             raise InputRefused(f"tensor {name} is {tensor.dtype}, not {allowed[0]}")

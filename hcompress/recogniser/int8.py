@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
+from hcompress.recogniser.config import SCALE
+
 LEVELS: Final = 127
 """The largest whole number used: seven bits. -128 is left out, so that signs can be turned."""
 SCALE_BITS: Final = 4
@@ -19,7 +21,6 @@ MAX_ABS: Final[tuple[float, ...]] = (1.0,)
 """The one scale with which nothing is clipped."""
 SEARCHED: Final[tuple[float, ...]] = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)
 """Shares of a channel's largest weight that may become its largest number."""
-SUFFIX: Final = ".scale"
 
 
 class Quantised(NamedTuple):
@@ -90,6 +91,6 @@ def _stored(
     for name, tensor in floats.items():
         if name in packed:
             yield name, packed[name].values
-            yield name + SUFFIX, packed[name].scale
+            yield name + SCALE, packed[name].scale
         else:
             yield name, tensor
