@@ -1,15 +1,19 @@
 """The files an export consists of.
 
 Portable: one file, images in, ids and probabilities out, for any ONNX Runtime. Serving: an
-encoder and a decoder step, for servers that batch and for TensorRT. T = steps, k = candidates,
+encoder and a decoder step, for servers that batch and for TensorRT, which takes no int8 weights
+in a decoder step: there they are what they stand for. T = steps, k = candidates,
 D = layers, U = layers whose weights exist, H = heads, L = memory positions, d = width.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 from onnx import TensorProto
+from torch import Tensor
 
 from hcompress.export import heads
 from hcompress.export.backbones import backbone, grid_positions, normalise
@@ -30,15 +34,21 @@ HEIGHT = "H"
 
 
 def portable(
-    model: Recogniser, metadata: str, *, store_half: bool, probe: bool = False
+    model: Recogniser,
+    metadata: str,
+    *,
+    store_half: bool,
+    weights: Mapping[str, Tensor] | None = None,
+    probe: bool = False,
 ) -> onnx.ModelProto:
     """images uint8 [N, H, W, 3] -> ids int64 [N, T, k], probabilities float32 [N, T, k].
 
-    The same answers as `Recogniser.read`: greedy, T ends with the longest line. With ``probe``
-    a Hamming classifier's bit logits [N, T, K] come out too.
+    The same answers as `Recogniser.read`: greedy, T ends with the longest line. ``weights``
+    are the model's as a file has them, where some are int8. With ``probe`` a Hamming
+    classifier's bit logits [N, T, K] come out too.
     """
     config, size = model.config, model.config.preprocessing
-    g = Graph(model.state_dict(), store_half=store_half)
+    g = Graph(model.state_dict() if weights is None else weights, store_half=store_half)
     memory = _memory(g, model, "images")
     cross = [cross_pair(g, config, memory, i) for i in range(config.stored_layers)]
     codes = heads.portable_codes(g, config, model.vocabulary, "images")

@@ -16,7 +16,7 @@ import numpy as np
 from onnx import TensorProto
 
 from hcompress.export.graph import Graph
-from hcompress.recogniser.config import Classifier, Embedding, RecogniserConfig
+from hcompress.recogniser.config import SCALE, Classifier, Embedding, RecogniserConfig
 from hcompress.recogniser.vocabulary import EOS, FIRST_READABLE, PAD
 
 FLOAT, FLOAT16, INT8, INT32, UINT8 = (
@@ -61,7 +61,11 @@ def embed(g: Graph, config: RecogniserConfig, ids: str, position: str, codes: Co
     """ids [N] and the position's vector [d] -> float32 [N, d], the sum of both."""
     if config.embedding is Embedding.LEARNED:
         # Rows first: only those asked for are converted.
-        return g.op("Add", g.to(g.op("Gather", g.raw("embedding.weight"), ids), FLOAT), position)
+        rows = g.to(g.op("Gather", g.raw("embedding.weight"), ids), FLOAT)
+        if g.is_int8("embedding.weight"):
+            scales = g.to(g.op("Gather", g.raw("embedding.weight" + SCALE), ids), FLOAT)
+            rows = g.op("Mul", rows, g.op("Unsqueeze", scales, g.ints(1)))
+        return g.op("Add", rows, position)
     assert codes is not None
     weight = g.weight("embedding.projection.weight")
     if not g.half:

@@ -21,7 +21,7 @@ class ServingPrecision(StrEnum):
     """What the serving form computes in."""
 
     AUTO = "auto"
-    """FP16 where the checkpoint is FP16 and every text stays the same, else FP32."""
+    """FP16 where the checkpoint is FP16 or int8 and every text stays the same, else FP32."""
     FP16 = "fp16"
     FP32 = "fp32"
 
