@@ -71,10 +71,16 @@ def table2_steps(charset: Path, code_length: int) -> tuple[Step, ...]:
 
 
 def int8_steps(code_length: int) -> tuple[Step, ...]:
-    """What comes after Table 1: its last columns in int8, and again with shorter codes."""
+    """What comes after Table 1: its last columns in int8, and again with shorter codes.
+
+    Where the table's own codes are that short there is but one.
+    """
+    own = Step("int8", Int8(), "shared-layers", f"INT8, {code_length} bits")
+    if code_length == SHORT_CODES:
+        return (own,)
     short = MakeCodebook(method=Method.COLUMNS, code_length=SHORT_CODES)
     return (
-        Step("int8", Int8(), "shared-layers", f"INT8, {code_length} bits"),
+        own,
         Step("short-codebook", short, "mobilenetv2"),
         Step("short-head", ReplaceHead(), "short-codebook"),
         Step("short-slim", SlimDecoder(), "short-head"),
@@ -163,12 +169,15 @@ def build_tables(
     onnx = run_stage(OnnxStage(), made["half"], root / "onnx", options)
     table2 = _build(root, table2_steps(chosen, code_length), made, options, lambda _: None)
     weighed = _build(root, int8_steps(code_length), made, options, lambda _: None)
-    labels = {"int8": code_length, "int8-short": SHORT_CODES}
+    lengths = {"int8": code_length, "int8-short": SHORT_CODES}
+    labels = [label for label in lengths if label in made]
     int8 = tuple(
         Exported(
-            length, entry, run_stage(OnnxStage(), made[label], root / f"onnx-{label}", options).file
+            lengths[label],
+            entry,
+            run_stage(OnnxStage(), made[label], root / f"onnx-{label}", options).file,
         )
-        for (label, length), entry in zip(labels.items(), weighed, strict=True)
+        for label, entry in zip(labels, weighed, strict=True)
     )
     return Tables(_characters(made["half"]), columns, table2, onnx.file, int8)
 

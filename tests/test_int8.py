@@ -29,6 +29,7 @@ from hcompress.recogniser.metadata import KEY
 from hcompress.recogniser.surgery import with_temperature
 from hcompress.stages.base import Env, Provenance
 from hcompress.stages.int8 import Int8, Scale
+from hcompress.table1 import int8_steps
 from tests.tiny_recognisers import CONFIGS, LIGHT, SMALL, int8, pictures, recogniser
 
 HERE = Provenance("int8", "cd" * 32)
@@ -256,3 +257,11 @@ def test_hostile_files(name: str, tmp_path: Path) -> None:
     save_file(tensors, path, metadata={KEY: metadata[KEY]})
     with pytest.raises(error, match=message):
         load_checkpoint(path)
+
+
+def test_table1_lists_each_code_length_once() -> None:
+    assert [step.title for step in int8_steps(256) if step.title] == ["INT8, 256 bits"]
+    assert [step.title for step in int8_steps(512) if step.title] == [
+        "INT8, 512 bits",
+        "INT8, 256 bits",
+    ]

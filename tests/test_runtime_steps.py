@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,27 +20,30 @@ from hcompress.export import forms
 from hcompress.export.parity import decode_torch
 from hcompress.export.simplify import simplify
 from hcompress.recogniser.checkpoint import Checkpoint
-from hcompress.recogniser.config import Classifier, Weights
+from hcompress.recogniser.config import Classifier, RecogniserConfig, Weights
 from hcompress.recogniser.metadata import ModelMetadata
 from hcompress.recogniser.vocabulary import EOS, PAD
 from hcompress.runtime import OnnxReader, split
 from hcompress.runtime.wire import parts
 from hcompress.stages.base import Provenance
-from tests.tiny_recognisers import CONFIGS, LIGHT, pictures, recogniser
+from tests.tiny_recognisers import CONFIGS, LIGHT, int8, pictures, recogniser
 
 
 def exported(folder: Path, made: Checkpoint) -> Path:
     text = ModelMetadata(made.config, made.vocabulary, Provenance("onnx", None)).to_json()
-    half = made.config.weights is Weights.FP16
-    graph = forms.portable(made.model, text, store_half=half)
+    half, weights = made.config.weights is not Weights.FP32, made.stored()
+    graph = forms.portable(made.model, text, store_half=half, weights=weights)
     path = folder / "model.onnx"
-    path.write_bytes(simplify(graph, frozenset(made.model.state_dict())).data)
+    path.write_bytes(simplify(graph, frozenset(weights)).data)
     return path
 
 
+@pytest.mark.parametrize("make", [recogniser, int8])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_steps_answer_as_the_loop_and_as_torch(name: str, tmp_path: Path) -> None:
-    made = recogniser(CONFIGS[name])
+def test_steps_answer_as_the_loop_and_as_torch(
+    name: str, make: Callable[[RecogniserConfig], Checkpoint], tmp_path: Path
+) -> None:
+    made = make(CONFIGS[name])
     path = exported(tmp_path, made)
     stepwise, loop = OnnxReader(path, steps=True), OnnxReader(path, steps=False)
     assert OnnxReader(path).stepwise == (made.config.classifier is Classifier.HAMMING)
@@ -82,8 +86,11 @@ def test_threads_share_a_reader(tmp_path: Path) -> None:
         assert list(pool.map(reader.read, batches)) == expected
 
 
-def test_the_step_holds_no_ranking_and_the_encoder_no_decoder(tmp_path: Path) -> None:
-    made = recogniser(replace(LIGHT, code_length=512), characters=500)
+@pytest.mark.parametrize("make", [recogniser, int8])
+def test_the_step_holds_no_ranking_and_the_encoder_no_decoder(
+    make: Callable[[RecogniserConfig, int], Checkpoint], tmp_path: Path
+) -> None:
+    made = make(replace(LIGHT, code_length=512), 500)
     data = exported(tmp_path, made).read_bytes()
     cut = split.split(data)
     assert cut is not None
@@ -93,6 +100,8 @@ def test_the_step_holds_no_ranking_and_the_encoder_no_decoder(tmp_path: Path) ->
     assert step.graph.output[0].name == split.BIT_LOGITS
     held = {tensor.name for tensor in encoder.graph.initializer}
     assert not any(name.startswith("decoder.layers.0.self") for name in held)
+    kinds = {t.name: t.data_type for part in (encoder, step) for t in part.graph.initializer}
+    assert all(kinds[name] == onnx.TensorProto.INT8 for name in made.packed)
     assert len(cut.encoder) + len(cut.step) < len(data) + 20_000
 
 
@@ -146,17 +155,31 @@ def test_broken_messages_are_refused() -> None:
             list(parts(memoryview(data)))
 
 
-def test_a_softmax_model_needs_no_search(tmp_path: Path) -> None:
-    made = recogniser(CONFIGS["hamming-embedding"])
-    assert made.config.classifier is Classifier.SOFTMAX
-    path = exported(tmp_path, made)
+def imported_by_reading(path: Path, *modules: str) -> list[str]:
+    """Those of ``modules`` that a fresh process has loaded after its first line."""
     program = (
         "import sys, json, numpy, pathlib; from hcompress.runtime import OnnxReader;"
         "r = OnnxReader(pathlib.Path(sys.argv[1]), steps=True); assert r.stepwise;"
         "r.read([numpy.zeros((20, 50, 3), 'uint8')]);"
-        "print(json.dumps([m for m in ('torch', 'onnx', 'hcompress.search') if m in sys.modules]))"
+        "print(json.dumps([m for m in sys.argv[2:] if m in sys.modules]))"
     )
     out = subprocess.run(
-        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program, str(path), *modules],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert json.loads(out.stdout) == []
+    found: list[str] = json.loads(out.stdout)
+    return found
+
+
+def test_a_softmax_model_needs_no_search(tmp_path: Path) -> None:
+    made = recogniser(CONFIGS["hamming-embedding"])
+    assert made.config.classifier is Classifier.SOFTMAX
+    path = exported(tmp_path, made)
+    assert imported_by_reading(path, "torch", "onnx", "hcompress.search") == []
+
+
+def test_int8_needs_neither_torch_nor_onnx(tmp_path: Path) -> None:
+    path = exported(tmp_path, int8(LIGHT))
+    assert imported_by_reading(path, "torch", "onnx", "hcompress.search") == ["hcompress.search"]
