@@ -23,8 +23,8 @@ ALIGNMENT = 64
 """Bytes: a cache line."""
 FEWEST = 64
 """Queries a thread must have: fewer take less time than starting it."""
-NEGLIGIBLE = 1e-8
-"""What all the far codes may weigh together, against the nearest one's 1: float32 rounds it off."""
+NEGLIGIBLE = 1e-7
+"""What all far codes left out may weigh together, where the nearest weighs 1: float32's grain."""
 
 
 class CodeIndex:
