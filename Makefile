@@ -13,7 +13,7 @@ HCOMPRESS := $(BIN)/hcompress
 # -qq: errors only. --no-compile: Python compiles what is used at first import, which is far less.
 INSTALL := $(BIN)/python -m pip install -qq --progress-bar off --disable-pip-version-check \
 	--no-compile --prefer-binary $(PIP_FLAGS) -c constraints.txt
-REQUIREMENTS := pyproject.toml constraints.txt
+REQUIREMENTS := pyproject.toml constraints.txt $(wildcard hcompress/search/native/*.[ch])
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -70,7 +70,7 @@ setup-dev: $(VENV)/.dev ## Only set up what the tests need
 clean: ## Remove .venv and caches; leaves runs/ alone
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-# Stamps: set-up is done again only when the requirements change. One pip call each.
+# Stamps: set-up is done again only when the requirements, or the C code, change. One pip call each.
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "error: hcompress needs Python >= 3.11: make PYTHON=python3.11 ..." >&2; exit 1; }

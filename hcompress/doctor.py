@@ -50,6 +50,7 @@ def examine() -> dict[str, Any]:
             name: importlib.util.find_spec(name) is not None for name in ENGINE_MODULES
         },
         "fonts": fonts(),
+        "search": search(),
     }
 
 
@@ -110,6 +111,18 @@ def fonts() -> dict[str, int] | None:
     return {split.value: len(faces(split, "0")) for split in Split}
 
 
+def search() -> dict[str, Any] | None:
+    """Which nearest-code search is in use, and what else it could use; None without numpy."""
+    if version("numpy") is None:
+        return None
+    from hcompress.search import backend
+
+    return {
+        "in_use": backend.description(),
+        "instruction_sets": list(backend.instruction_sets()),
+    }
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
@@ -127,6 +140,7 @@ def summary_rows(found: dict[str, Any]) -> list[list[str]]:
         rows.append([f"extra {extra}", state])
     rows.append(["processor", f"{found['cpu']['model']}, {found['cpu']['cores']} cores"])
     rows.append(["instructions", " ".join(found["cpu"]["features"]) or "unknown"])
+    rows.append(["search", found["search"]["in_use"] if found["search"] else "none: needs numpy"])
     if found["memory_bytes"]:
         rows.append(["memory", f"{found['memory_bytes'] >> 20:,} MiB"])
     rows.append(["free disk", f"{found['disk_free_bytes'] >> 20:,} MiB"])

@@ -58,8 +58,8 @@ class Reader(Protocol):
         """What images have to be fitted to."""
         ...
 
-    def read(self, images: NDArray[np.uint8]) -> Sequence[Reading]:
-        """A reading for each of N x height x width x 3 (RGB)."""
+    def read(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> Sequence[Reading]:
+        """A reading for each RGB image, h x w x 3 of any size, or N x height x width x 3."""
         ...
 
 

@@ -25,6 +25,7 @@ from hcompress.stages.codebook import MakeCodebook
 from hcompress.stages.common import Shape
 from hcompress.stages.finetune import Finetune
 from hcompress.stages.half import Half
+from hcompress.stages.int8 import Int8
 from hcompress.stages.onnx import OnnxStage
 from hcompress.stages.replace_head import ReplaceHead
 from hcompress.stages.slim_decoder import SlimDecoder
@@ -141,6 +142,14 @@ def _(stage: Half, known: Forecast | None) -> Forecast | None:
         return None
     norm = BatchNorm.FOLDED if stage.fold_batch_norm else known.config.batch_norm
     config = dataclasses.replace(known.config, weights=Weights.FP16, batch_norm=norm)
+    return dataclasses.replace(known, config=config)
+
+
+@after.register
+def _(_stage: Int8, known: Forecast | None) -> Forecast | None:
+    if known is None:
+        return None
+    config = dataclasses.replace(known.config, weights=Weights.INT8, batch_norm=BatchNorm.FOLDED)
     return dataclasses.replace(known, config=config)
 
 

@@ -1,4 +1,4 @@
-"""The paper's Table 1, and Table 2's ResNet31 rows, as real files from the real stages.
+"""The paper's Table 1, Table 2's ResNet31 rows, and int8, as real files from the real stages.
 
 The recognisers are untrained: training changes what weights are, not what they weigh. The
 codes come from the softmax columns, which need no data.
@@ -20,12 +20,15 @@ from hcompress.stages.base import Stage
 from hcompress.stages.codebook import MakeCodebook, Method
 from hcompress.stages.half import Half
 from hcompress.stages.initialise import Initialise
+from hcompress.stages.int8 import Int8
 from hcompress.stages.onnx import OnnxStage
 from hcompress.stages.replace_head import ReplaceHead
 from hcompress.stages.slim_decoder import SlimDecoder
 from hcompress.stages.swap_backbone import SwapBackbone
 
 CHARSET: Final = "charsets/gbk21k.txt"
+SHORT_CODES: Final = 256
+"""Bits of the codes in the smallest int8 file; the other int8 file has those of the table."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,24 @@ def table2_steps(charset: Path, code_length: int) -> tuple[Step, ...]:
     )
 
 
+def int8_steps(code_length: int) -> tuple[Step, ...]:
+    """What comes after Table 1: its last columns in int8, and again with shorter codes.
+
+    Where the table's own codes are that short there is but one.
+    """
+    own = Step("int8", Int8(), "shared-layers", f"INT8, {code_length} bits")
+    if code_length == SHORT_CODES:
+        return (own,)
+    short = MakeCodebook(method=Method.COLUMNS, code_length=SHORT_CODES)
+    return (
+        own,
+        Step("short-codebook", short, "mobilenetv2"),
+        Step("short-head", ReplaceHead(), "short-codebook"),
+        Step("short-slim", SlimDecoder(), "short-head"),
+        Step("int8-short", Int8(), "short-slim", f"INT8, {SHORT_CODES} bits"),
+    )
+
+
 HC: Final = ReplaceHead(embedding=False)
 HE: Final = ReplaceHead(classifier=False)
 NO_FFN: Final = SlimDecoder(share_layers=False)
@@ -89,6 +110,22 @@ class Weighed:
 
 
 @dataclass(frozen=True)
+class Exported:
+    """An int8 checkpoint, and the one ONNX file made of it."""
+
+    code_length: int
+    weighed: Weighed
+    onnx: Path
+
+    def to_dict(self, root: Path) -> dict[str, Any]:
+        return {
+            "code_length": self.code_length,
+            **self.weighed.to_dict(root),
+            "onnx": _file(self.onnx, root),
+        }
+
+
+@dataclass(frozen=True)
 class Tables:
     """What was written."""
 
@@ -96,6 +133,7 @@ class Tables:
     columns: tuple[Weighed, ...]
     table2: tuple[Weighed, ...]
     onnx: Path
+    int8: tuple[Exported, ...]
 
     def to_dict(self, root: Path) -> dict[str, Any]:
         """The command's JSON; paths are relative to ``root``."""
@@ -103,12 +141,14 @@ class Tables:
             "characters": self.characters,
             "columns": [entry.to_dict(root) for entry in self.columns],
             "table2": [entry.to_dict(root) for entry in self.table2],
-            "onnx": {
-                "bytes": self.onnx.stat().st_size,
-                "mib": self.onnx.stat().st_size / 2**20,
-                "path": self.onnx.relative_to(root).as_posix(),
-            },
+            "onnx": _file(self.onnx, root),
+            "int8": [entry.to_dict(root) for entry in self.int8],
         }
+
+
+def _file(path: Path, root: Path) -> dict[str, Any]:
+    size = path.stat().st_size
+    return {"bytes": size, "mib": size / 2**20, "path": path.relative_to(root).as_posix()}
 
 
 def build_tables(
@@ -128,7 +168,18 @@ def build_tables(
     columns = _build(root, steps(chosen, code_length), made, options, show)
     onnx = run_stage(OnnxStage(), made["half"], root / "onnx", options)
     table2 = _build(root, table2_steps(chosen, code_length), made, options, lambda _: None)
-    return Tables(_characters(made["half"]), columns, table2, onnx.file)
+    weighed = _build(root, int8_steps(code_length), made, options, lambda _: None)
+    lengths = {"int8": code_length, "int8-short": SHORT_CODES}
+    labels = [label for label in lengths if label in made]
+    int8 = tuple(
+        Exported(
+            lengths[label],
+            entry,
+            run_stage(OnnxStage(), made[label], root / f"onnx-{label}", options).file,
+        )
+        for label, entry in zip(labels, weighed, strict=True)
+    )
+    return Tables(_characters(made["half"]), columns, table2, onnx.file, int8)
 
 
 def _build(

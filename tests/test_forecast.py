@@ -12,6 +12,7 @@ from hcompress.stages.base import Stage
 from hcompress.stages.codebook import MakeCodebook, Method
 from hcompress.stages.half import Half
 from hcompress.stages.initialise import Initialise
+from hcompress.stages.int8 import Int8
 from hcompress.stages.replace_head import ReplaceHead
 from hcompress.stages.slim_decoder import SlimDecoder
 from hcompress.stages.swap_backbone import SwapBackbone
@@ -30,6 +31,7 @@ def test_sizes_are_foreseen(tmp_path: Path) -> None:
         SlimDecoder(share_layers=False),
         SlimDecoder(remove_ffn=False),
         Half(),
+        Int8(),
     )
     source, known = None, None
     for number, stage in enumerate(chain):

@@ -203,6 +203,9 @@ def test_no_tool_folds_the_packed_codebook(tmp_path: Path) -> None:
         assert len(simple.SerializeToString()) < before + 30_000
     simple, _ = onnxsim.simplify(portable(made))
     assert_same(run(simple, images), decode_torch(made.model, images))
+    softmax = portable(recogniser(CONFIGS["softmax"], characters=2000))
+    simple, _ = onnxsim.simplify(softmax)
+    assert len(simple.SerializeToString()) < len(softmax.SerializeToString()) + 30_000
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.optimized_model_filepath = str(tmp_path / "saved.onnx")

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 PAPER = (305.8, 55.6, 36.7, 16.6, 10.6, 6.6, 3.9)
 COMPUTED = (305.6, 55.3, 36.6, 16.6)
 LIMIT = 3.90 * 2**20
+INT8_LIMITS = {512: 2.70 * 2**20, 256: 2.00 * 2**20}
 
 
 def hcompress(*arguments: str) -> str:
@@ -56,9 +57,10 @@ def test_it_has_the_papers_columns_in_its_order(table: dict[str, Any]) -> None:
 
 
 def test_bytes_are_the_files_and_add_up(table: dict[str, Any], root: Path) -> None:
-    for entry in (*table["columns"], *table["table2"], table["onnx"]):
+    exported = [entry["onnx"] for entry in table["int8"]]
+    for entry in (*table["columns"], *table["table2"], table["onnx"], *table["int8"], *exported):
         assert (root / entry["path"]).stat().st_size == entry["bytes"]
-    for entry in (*table["columns"], *table["table2"]):
+    for entry in (*table["columns"], *table["table2"], *table["int8"]):
         assert sum(c["bytes"] for c in entry["components"]) == entry["bytes"]
 
 
@@ -74,6 +76,14 @@ def test_sizes_are_the_papers(table: dict[str, Any]) -> None:
         assert row["mib"] == pytest.approx(row["paper_mib"], rel=0.002)
 
 
+def test_int8_fits(table: dict[str, Any]) -> None:
+    assert [entry["code_length"] for entry in table["int8"]] == list(INT8_LIMITS)
+    for entry in table["int8"]:
+        assert entry["techniques"][-1] == "INT8"
+        assert entry["bytes"] <= INT8_LIMITS[entry["code_length"]]
+        assert entry["onnx"]["bytes"] <= INT8_LIMITS[entry["code_length"]]
+
+
 def test_each_file_names_its_stage_and_its_parent(table: dict[str, Any], root: Path) -> None:
     keys = {open_artifact(p.parent).key for p in root.glob("*/manifest.json")}
     for entry in table["columns"][1:]:
@@ -87,7 +97,9 @@ def test_each_file_names_its_stage_and_its_parent(table: dict[str, Any], root: P
 def test_each_file_reads_an_image_alone(table: dict[str, Any], root: Path, tmp_path: Path) -> None:
     image = tmp_path / "image.png"
     Image.fromarray(noise(1)[0]).save(image)
-    for number, entry in enumerate((table["columns"][0], table["columns"][6], table["onnx"])):
+    columns, smallest = table["columns"], table["int8"][1]
+    chosen = (columns[0], columns[6], table["onnx"], smallest, smallest["onnx"])
+    for number, entry in enumerate(chosen):
         alone = tmp_path / f"{number}" / Path(entry["path"]).name
         alone.parent.mkdir()
         shutil.copy(root / entry["path"], alone)

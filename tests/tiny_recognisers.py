@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from hcompress.recogniser import quantising
 from hcompress.recogniser.checkpoint import Checkpoint
 from hcompress.recogniser.config import (
     Backbone,
@@ -77,6 +78,13 @@ def recogniser(
             for parameter in model.parameters():
                 parameter.copy_(parameter.half().float())
     return Checkpoint(model, vocabulary, Provenance("finetune", "ab" * 32))
+
+
+def int8(config: RecogniserConfig, characters: int = 30) -> Checkpoint:
+    """The same, as the int8 stage leaves it."""
+    made = recogniser(replace(config, weights=Weights.FP32), characters)
+    done = quantising.with_int8_weights(quantising.prepared(made.model), {})
+    return Checkpoint(done.model.eval(), made.vocabulary, made.provenance, done.packed)
 
 
 def _enliven(module: nn.Module, liveliness: float) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hcompress import __version__
-from hcompress.cli import model_commands, run_commands, tool_commands
+from hcompress.cli import model_commands, read_command, run_commands, tool_commands
 from hcompress.cli.stage_commands import add_stage
 from hcompress.cli.state import new_state
 from hcompress.console import Console
@@ -40,7 +40,12 @@ def build_app(stages: Mapping[str, type[Stage]]) -> typer.Typer:
     ) -> None:
         context.obj = new_state(stages)
 
-    for command in (*run_commands.COMMANDS, *model_commands.COMMANDS, *tool_commands.COMMANDS):
+    for command in (
+        *run_commands.COMMANDS,
+        *model_commands.COMMANDS,
+        *read_command.COMMANDS,
+        *tool_commands.COMMANDS,
+    ):
         app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
     for kind in stages.values():
         add_stage(app, kind)

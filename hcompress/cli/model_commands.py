@@ -1,8 +1,8 @@
-"""Commands that look at models: inspect, compare, read, eval."""
+"""Commands that look at models: inspect, compare, eval."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -10,14 +10,12 @@ import typer
 
 from hcompress.artifact import check_covered
 from hcompress.cli.state import Data, Images, Json, Model, State, state_of
-from hcompress.errors import UsageError
 
 if TYPE_CHECKING:
-    from hcompress.evaluation import Line, Reader
+    from hcompress.evaluation import Line
 
 MOST_LINES: Final = 20
 """Rows of differences shown to people; --json has them all."""
-READ_BATCH: Final = 16
 
 
 def inspect(context: typer.Context, model: Model, json_output: Json = False) -> None:
@@ -46,73 +44,6 @@ def inspect(context: typer.Context, model: Model, json_output: Json = False) -> 
     console.table(rows)
     if techniques:
         console.out("in force: " + ", ".join(techniques))
-
-
-def read(
-    context: typer.Context,
-    model: Model,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
-    json_output: Json = False,
-) -> None:
-    """Read images: text, confidence, candidates.
-
-    Confidence is between 0 and 1 and comparable between softmax and Hamming models: the
-    product over the decoding steps, EOS included, of a calibrated step probability.
-    """
-    from hcompress.evaluation import open_reader
-
-    console = state_of(context).console
-    absent = next((path for path in (model, *images) if not path.exists()), None)
-    if absent is not None:  # said before seconds go into loading a model
-        raise UsageError(f"{absent}: no such file or folder")
-    reader = open_reader(model)
-    for path, reading in _readings(reader, images):
-        confidence = round(float(reading.confidence), 6)
-        if json_output:
-            entry = {
-                "image": str(path),
-                "text": reading.text,
-                "confidence": confidence,
-                "candidates": _plain(reading.candidates),
-            }
-            console.json(entry, indent=None)
-        else:
-            console.out(f"{path}  {confidence:.3f}  {reading.text}")
-
-
-def _readings(reader: Reader, paths: Sequence[Path]) -> Iterator[tuple[Path, Any]]:
-    """In order, a few at a time: any number of images fits in memory."""
-    import numpy as np
-
-    from hcompress.data.images import read_image
-    from hcompress.data.preprocess import fit
-
-    size = reader.preprocessing
-    for start in range(0, len(paths), READ_BATCH):
-        part = paths[start : start + READ_BATCH]
-        fitted = [fit(read_image(path), size.height, size.width) for path in part]
-        yield from zip(part, reader.read(np.stack(fitted)), strict=True)
-
-
-def _plain(value: Any) -> Any:
-    """Dataclasses, tuples and numbers of any library as JSON holds them."""
-    import dataclasses
-
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in _fields(value)}
-    if hasattr(value, "_asdict"):
-        return {key: _plain(entry) for key, entry in value._asdict().items()}
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return round(float(value), 6) if isinstance(value, float) else value
-
-
-def _fields(value: Any) -> Any:
-    import dataclasses
-
-    return dataclasses.fields(value)
 
 
 def eval_(
@@ -267,4 +198,4 @@ def _show_reading(state: State, result: dict[str, Any]) -> None:
         console.table(rows)
 
 
-COMMANDS: Final = (inspect, compare, read, eval_)
+COMMANDS: Final = (inspect, compare, eval_)

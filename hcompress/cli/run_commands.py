@@ -129,7 +129,7 @@ def table1(
     """Write the paper's Table 1 as real, untrained files.
 
     All seven columns, Table 2's ResNet31 rows and the ONNX file, by the real stages, with the
-    paper's sizes beside them.
+    paper's sizes beside them; and what int8 makes of them.
     """
     from hcompress.lock import hold
     from hcompress.pipeline import Existing, StageOptions
@@ -151,10 +151,11 @@ def table1(
     if json_output:
         state.console.json(tables.to_dict(out))
         return
-    for weighed in (tables.columns, tables.table2):
+    for weighed in (tables.columns, tables.table2, [entry.weighed for entry in tables.int8]):
         state.console.table(table1_rows([entry.column for entry in weighed]))
         state.console.out("")
-    state.console.out(f"onnx: {tables.onnx} ({tables.onnx.stat().st_size:,} bytes)")
+    for path in (tables.onnx, *(entry.onnx for entry in tables.int8)):
+        state.console.out(f"onnx: {path} ({path.stat().st_size:,} bytes)")
 
 
 def recipes(context: typer.Context, json_output: Json = False) -> None:

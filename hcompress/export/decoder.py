@@ -1,9 +1,13 @@
 """One step of the decoder as ONNX nodes.
 
-N lines, d = width, H = heads, T = steps at most, L = memory positions. A step has one query a
-line, so that heads are split and joined by reshaping alone; keys lie as [N, H, d/H, T] and
-[N, H, d/H, L], ready to be multiplied. The vectors between the layers stay float32: they are
-sums of many, and small.
+N lines, d = width, H = heads, T = steps at most, t = steps so far, L = memory positions. A step
+has one query a line, so that heads are split and joined by reshaping alone; cross-attention's
+keys lie as [N, H, d/H, L], ready to be multiplied. The vectors between the layers stay float32:
+they are sums of many, and small.
+
+The caches are of two kinds. Fixed ones have room for all T steps and hide those to come:
+TensorRT wants shapes that do not change. Growing ones hold the steps so far and no more, and
+are the faster on a CPU: nothing is masked, and a step is appended, not chosen place by place.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ EPSILON = 1e-5
 
 
 class Pair(NamedTuple):
-    """Keys [N, H, d/H, S] and values [N, H, S, d/H]."""
+    """Keys [N, H, d/H, S] and values [N, H, S, d/H]; in a growing cache keys lie as values."""
 
     keys: str
     values: str
@@ -32,7 +36,7 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Here:
-    """What a step knows of its place."""
+    """What a step knows of its place in caches of a fixed length."""
 
     column: str
     """bool [1, T]: true at this step, as keys lie."""
@@ -40,8 +44,6 @@ class Here:
     """bool [T, 1]: the same, as values lie."""
     mask: str
     """float32 [T]: minus infinity at the steps to come."""
-    vector: str
-    """float32 [d]: the position's vector."""
 
 
 def cross_pair(g: Graph, config: RecogniserConfig, memory: str, layer: int) -> Pair:
@@ -62,20 +64,31 @@ def here(g: Graph, config: RecogniserConfig, position: str) -> Here:
     steps = g.constant(np.arange(config.max_steps, dtype=np.int64))
     at = g.op("Equal", steps, position)
     future = g.op("Greater", steps, position)
-    table = g.constant(sinusoid(config.max_steps, config.width).numpy(), "decoder.positions")
     return Here(
         column=g.op("Unsqueeze", at, g.ints(0)),
         row=g.op("Unsqueeze", at, g.ints(1)),
         mask=g.op("Where", future, g.number(float("-inf")), g.number(0.0)),
-        vector=g.op("Gather", table, position),
     )
 
 
+def position_vector(g: Graph, config: RecogniserConfig, position: str) -> str:
+    """position [] (int64) -> float32 [d]."""
+    table = g.constant(sinusoid(config.max_steps, config.width).numpy(), "decoder.positions")
+    return g.op("Gather", table, position)
+
+
 def step(
-    g: Graph, config: RecogniserConfig, x: str, at: Here, caches: list[Pair], cross: list[Pair]
+    g: Graph,
+    config: RecogniserConfig,
+    x: str,
+    at: Here | None,
+    caches: list[Pair],
+    cross: list[Pair],
 ) -> tuple[str, list[Pair]]:
-    """One greedy step: x [N, d] (float32) -> features h [N, d] (float32) and the D caches."""
-    x = g.op("Add", x, at.vector)
+    """One greedy step: x [N, d] (float32) -> features h [N, d] (float32) and the D caches.
+
+    ``at`` is None where the caches grow.
+    """
     written = []
     for index, cache in enumerate(caches):
         stored = index if config.stored_layers > 1 else 0
@@ -85,21 +98,26 @@ def step(
 
 
 def _layer(
-    g: Graph, config: RecogniserConfig, x: str, at: Here, cache: Pair, cross: Pair, name: str
+    g: Graph,
+    config: RecogniserConfig,
+    x: str,
+    at: Here | None,
+    cache: Pair,
+    cross: Pair,
+    name: str,
 ) -> tuple[str, Pair]:
     normal = g.narrowed(_norm(g, x, f"{name}.self_attention_norm"))
     attention = f"{name}.self_attention"
-    width = config.width // config.heads
-    key = _linear(g, normal, f"{attention}.key")
-    key = g.op("Reshape", key, g.ints(0, config.heads, width, 1))
-    value = _linear(g, normal, f"{attention}.value")
-    value = g.op("Reshape", value, g.ints(0, config.heads, 1, width))
-    cache = Pair(
-        g.op("Where", at.column, key, cache.keys), g.op("Where", at.row, value, cache.values)
-    )
-    x = _add(g, x, _attend(g, config, normal, cache, at.mask, attention))
+    if at is None:
+        mixed, cache = _growing(g, config, normal, cache, attention)
+    else:
+        mixed, cache = _fixed(g, config, normal, at, cache, attention)
+    x = _add(g, x, _linear(g, mixed, f"{attention}.output"))
     normal = g.narrowed(_norm(g, x, f"{name}.cross_attention_norm"))
-    x = _add(g, x, _attend(g, config, normal, cross, None, f"{name}.cross_attention"))
+    attention = f"{name}.cross_attention"
+    query = _heads(g, config, _linear(g, normal, f"{attention}.query"))
+    mixed = _attend(g, config, query, cross, None)
+    x = _add(g, x, _linear(g, mixed, f"{attention}.output"))
     if config.ffn:
         normal = g.narrowed(_norm(g, x, f"{name}.feed_forward_norm"))
         hidden = g.op("Relu", _linear(g, normal, f"{name}.feed_forward.expand"))
@@ -107,19 +125,51 @@ def _layer(
     return x, cache
 
 
-def _attend(
-    g: Graph, config: RecogniserConfig, x: str, pair: Pair, mask: str | None, name: str
-) -> str:
-    """[N, d] -> [N, d]; the softmax in float32."""
+def _fixed(
+    g: Graph, config: RecogniserConfig, x: str, at: Here, cache: Pair, name: str
+) -> tuple[str, Pair]:
+    """Self-attention over caches of T steps: [N, d] -> [N, d] before the output's product."""
     width = config.width // config.heads
-    query = g.op("Mul", _linear(g, x, f"{name}.query"), g.floats(width**-0.5))
-    query = g.op("Reshape", query, g.ints(0, config.heads, 1, width))
+    key = g.op("Reshape", _linear(g, x, f"{name}.key"), g.ints(0, config.heads, width, 1))
+    value = _heads(g, config, _linear(g, x, f"{name}.value"))
+    cache = Pair(
+        g.op("Where", at.column, key, cache.keys), g.op("Where", at.row, value, cache.values)
+    )
+    query = _heads(g, config, _linear(g, x, f"{name}.query"))
+    return _attend(g, config, query, cache, at.mask), cache
+
+
+def _growing(
+    g: Graph, config: RecogniserConfig, x: str, cache: Pair, name: str
+) -> tuple[str, Pair]:
+    """The same over caches of t steps: one product for query, key and value."""
+    parts = ("query", "key", "value")
+    weight, bias = (g.joined(*(f"{name}.{p}.{kind}" for p in parts)) for kind in ("weight", "bias"))
+    joined = g.op("Gemm", x, weight, bias, transB=1)
+    shape = g.ints(0, 3 * config.heads, 1, config.width // config.heads)
+    apart = g.op("Reshape", joined, shape)
+    query, key, value = g.ops("Split", apart, outputs=3, axis=1, num_outputs=3)
+    keys, values = (
+        g.op("Concat", old, new, axis=2) for old, new in zip(cache, (key, value), strict=True)
+    )
+    turned = g.op("Transpose", keys, perm=[0, 1, 3, 2])
+    return _attend(g, config, query, Pair(turned, values), None), Pair(keys, values)
+
+
+def _heads(g: Graph, config: RecogniserConfig, x: str) -> str:
+    """[N, d] -> [N, H, 1, d/H]."""
+    return g.op("Reshape", x, g.ints(0, config.heads, 1, config.width // config.heads))
+
+
+def _attend(g: Graph, config: RecogniserConfig, query: str, pair: Pair, mask: str | None) -> str:
+    """query [N, H, 1, d/H] -> [N, d]; the softmax in float32."""
+    # Right before the product: onnxruntime makes one of the two.
+    query = g.op("Mul", query, g.floats((config.width // config.heads) ** -0.5))
     scores = g.widened(g.op("MatMul", query, pair.keys))
     if mask is not None:
         scores = g.op("Add", scores, mask)
     weights = g.narrowed(g.op("Softmax", scores, axis=-1))
-    mixed = g.op("Reshape", g.op("MatMul", weights, pair.values), g.ints(0, config.width))
-    return _linear(g, mixed, f"{name}.output")
+    return g.op("Reshape", g.op("MatMul", weights, pair.values), g.ints(0, config.width))
 
 
 def _linear(g: Graph, x: str, name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hcompress.errors import NumericalError
 from hcompress.export import forms
@@ -57,12 +58,13 @@ class _Exporter:
 
     @property
     def store_half(self) -> bool:
-        return self.checkpoint.config.weights is Weights.FP16
+        return self.checkpoint.config.weights is not Weights.FP32
 
     def portable(self) -> tuple[bytes, dict[str, Any]]:
         model, size = self.checkpoint.model, self.checkpoint.config.preprocessing
-        graph = forms.portable(model, self.metadata, store_half=self.store_half)
-        written = self._simplified(graph, whole=True)
+        weights = self.checkpoint.stored()
+        graph = forms.portable(model, self.metadata, store_half=self.store_half, weights=weights)
+        written = self._simplified(graph, weights, whole=True)
         session = Session(written.data, self.threads, {HEIGHT: size.height})
         parity = self._parity(lambda images: _pair(session.run(_ENDS, {"images": images})))
         _require(parity, ONNX_FILE)
@@ -74,7 +76,10 @@ class _Exporter:
         model, size = self.checkpoint.model, self.checkpoint.config.preprocessing
         if model.config.classifier is not Classifier.HAMMING:
             return {}
-        probe = forms.portable(model, self.metadata, store_half=self.store_half, probe=True)
+        weights = self.checkpoint.stored()
+        probe = forms.portable(
+            model, self.metadata, store_half=self.store_half, weights=weights, probe=True
+        )
         session = Session(probe.SerializeToString(), self.threads, {HEIGHT: size.height})
         images = self.images[:PROBED]
         ids, bits = session.run(["ids", "bit_logits"], {"images": images})
@@ -82,16 +87,18 @@ class _Exporter:
 
     def serving(self, half: bool) -> tuple[dict[str, bytes], dict[str, Any], Parity]:
         model, files, report = self.checkpoint.model, {}, {}
+        weights = model.state_dict()
         for name, write in ((ENCODER_FILE, forms.encoder), (STEP_FILE, forms.decoder_step)):
             graph = write(model, self.metadata, store_half=self.store_half, half=half)
-            written = self._simplified(graph, whole=False)
+            written = self._simplified(graph, weights, whole=False)
             files[name] = written.data
             report[name] = {"bytes": len(written.data)} | _simplification(written)
         shown = [_as_computed(files[name], half) for name in (ENCODER_FILE, STEP_FILE)]
         return files, report, self._parity(ServingPair(shown[0], shown[1], self.threads).decode)
 
-    def _simplified(self, graph: onnx.ModelProto, *, whole: bool) -> Simplified:
-        weights = self.checkpoint.model.state_dict()
+    def _simplified(
+        self, graph: onnx.ModelProto, weights: dict[str, Tensor], *, whole: bool
+    ) -> Simplified:
         written = simplify(graph, frozenset(weights))
         final = onnx.load_from_string(written.data)
         check_stored_once(final, weights, store_half=self.store_half, whole=whole)

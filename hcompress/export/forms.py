@@ -1,24 +1,29 @@
 """The files an export consists of.
 
 Portable: one file, images in, ids and probabilities out, for any ONNX Runtime. Serving: an
-encoder and a decoder step, for servers that batch and for TensorRT. T = steps, k = candidates,
+encoder and a decoder step, for servers that batch and for TensorRT, which takes no int8 weights
+in a decoder step: there they are what they stand for. T = steps, k = candidates,
 D = layers, U = layers whose weights exist, H = heads, L = memory positions, d = width.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 from onnx import TensorProto
+from torch import Tensor
 
 from hcompress.export import heads
 from hcompress.export.backbones import backbone, grid_positions, normalise
-from hcompress.export.decoder import Pair, cross_pair, here, step
+from hcompress.export.decoder import Pair, cross_pair, here, position_vector, step
 from hcompress.export.graph import Graph, value
 from hcompress.recogniser.config import RecogniserConfig
 from hcompress.recogniser.decoder import sinusoid
 from hcompress.recogniser.model import Recogniser
-from hcompress.recogniser.vocabulary import BOS
+from hcompress.recogniser.vocabulary import BOS, EOS
+from hcompress.runtime.split import BIT_LOGITS, STEP
 
 BOOL, FLOAT, INT64, UINT8 = (
     TensorProto.BOOL, TensorProto.FLOAT, TensorProto.INT64, TensorProto.UINT8
@@ -29,23 +34,28 @@ HEIGHT = "H"
 
 
 def portable(
-    model: Recogniser, metadata: str, *, store_half: bool, probe: bool = False
+    model: Recogniser,
+    metadata: str,
+    *,
+    store_half: bool,
+    weights: Mapping[str, Tensor] | None = None,
+    probe: bool = False,
 ) -> onnx.ModelProto:
     """images uint8 [N, H, W, 3] -> ids int64 [N, T, k], probabilities float32 [N, T, k].
 
-    The same answers as `Recogniser.read`: greedy, T ends with the longest line. With ``probe``
-    a Hamming classifier's bit logits [N, T, K] come out too.
+    The same answers as `Recogniser.read`: greedy, T ends with the longest line. ``weights``
+    are the model's as a file has them, where some are int8. With ``probe`` a Hamming
+    classifier's bit logits [N, T, K] come out too.
     """
     config, size = model.config, model.config.preprocessing
-    g = Graph(model.state_dict(), store_half=store_half)
+    g = Graph(model.state_dict() if weights is None else weights, store_half=store_half)
     memory = _memory(g, model, "images")
     cross = [cross_pair(g, config, memory, i) for i in range(config.stored_layers)]
     codes = heads.portable_codes(g, config, model.vocabulary, "images")
     count = g.op("Shape", "images", start=0, end=1)
-    head = config.width // config.heads
-    keys = _filled(g, count, (config.heads, head, config.max_steps), 0, FLOAT)
-    values = _filled(g, count, (config.heads, config.max_steps, head), 0, FLOAT)
-    start = [_filled(g, count, (), BOS, INT64), *[keys, values] * config.depth]
+    nothing = _filled(g, count, (config.heads, 0, config.width // config.heads), 0, FLOAT)
+    start = [_filled(g, count, (), BOS, INT64), _filled(g, count, (1,), 1, BOOL)]
+    start += [nothing] * (2 * config.depth)
     body, names = _body(g, model, cross, codes, probe)
     limit, always = g.number(config.max_steps, INT64), g.number(True, BOOL)
     ended = g.ops("Loop", limit, always, *start, outputs=len(start) + len(names), body=body)
@@ -67,38 +77,32 @@ def _body(
     g: Graph, model: Recogniser, cross: list[Pair], codes: heads.Codes | None, probe: bool
 ) -> tuple[onnx.GraphProto, list[str]]:
     """One turn of the loop, and the names of what it stacks."""
-    inner = g.body()
-    turn, going, last = inner.name(), inner.name(), inner.name()
-    caches = [Pair(inner.name(), inner.name()) for _ in range(model.config.depth)]
-    ranked, written = _answer(inner, model, last, turn, caches, cross, codes)
-    newest = inner.op("Gather", ranked.ids, inner.number(0, INT64), axis=1)
-    goes_on = inner.to(heads.running(inner, newest), TensorProto.INT32)
-    goes_on = inner.to(inner.op("ReduceMax", goes_on, keepdims=0), BOOL)
-    scans = {"ids": (ranked.ids, INT64), "probabilities": (ranked.chances, FLOAT)}
+    inner, config = g.body(), model.config
+    turn, going, last, alive = inner.name(), inner.name(), inner.name(), inner.name()
+    caches = [Pair(inner.name(), inner.name()) for _ in range(config.depth)]
+    place = position_vector(inner, config, turn)
+    characters = heads.embed(inner, config, last, place, codes)
+    h, written = step(inner, config, characters, None, caches, cross)
+    ranked = heads.rank(inner, config, h, model.vocabulary, codes)
+    if ranked.bit_logits is not None:
+        inner.rename(ranked.bit_logits, BIT_LOGITS)
+    ids, chances = heads.unless_ended(inner, alive, ranked)
+    newest = inner.op("Gather", ids, inner.number(0, INT64), axis=1)
+    goes_on = inner.op(
+        "Greater", inner.op("Unsqueeze", newest, inner.ints(1)), inner.number(EOS, INT64)
+    )
+    any_goes_on = inner.op("ReduceMax", inner.to(goes_on, TensorProto.INT32), keepdims=0)
+    scans = {"ids": (ids, INT64), "probabilities": (chances, FLOAT)}
     if probe and ranked.bit_logits is not None:
-        scans["bit_logits"] = (ranked.bit_logits, FLOAT)
+        scans["bit_logits"] = (BIT_LOGITS, FLOAT)
     inputs = [value(turn, INT64, ()), value(going, BOOL, ()), value(last, INT64, None)]
+    inputs += [value(alive, BOOL, None)]
     inputs += [value(part, FLOAT, None) for pair in caches for part in pair]
-    outputs = [value(goes_on, BOOL, ()), value(newest, INT64, None)]
+    outputs = [value(inner.to(any_goes_on, BOOL), BOOL, ()), value(newest, INT64, None)]
+    outputs += [value(goes_on, BOOL, None)]
     outputs += [value(part, FLOAT, None) for pair in written for part in pair]
     outputs += [value(name, kind, None) for name, kind in scans.values()]
-    return onnx.helper.make_graph(inner.nodes, "step", inputs, outputs), list(scans)
-
-
-def _answer(
-    g: Graph,
-    model: Recogniser,
-    last: str,
-    position: str,
-    caches: list[Pair],
-    cross: list[Pair],
-    codes: heads.Codes | None,
-) -> tuple[heads.Ranked, list[Pair]]:
-    config = model.config
-    characters = heads.embed(g, config, last, codes)
-    h, written = step(g, config, characters, here(g, config, position), caches, cross)
-    ranked = heads.rank(g, config, h, model.vocabulary, codes)
-    return heads.after_end(g, last, ranked), written
+    return onnx.helper.make_graph(inner.nodes, STEP, inputs, outputs), list(scans)
 
 
 def encoder(model: Recogniser, metadata: str, *, store_half: bool, half: bool) -> onnx.ModelProto:
@@ -126,10 +130,14 @@ def decoder_step(
     caches = _split(g, "keys", "values", config.depth)
     cross = _split(g, "cross_keys", "cross_values", config.stored_layers)
     codes = heads.serving_codes(g, config, model.vocabulary)
-    ranked, written = _answer(g, model, "ids", "position", caches, cross, codes)
+    characters = heads.embed(g, config, "ids", position_vector(g, config, "position"), codes)
+    at = here(g, config, "position")
+    h, written = step(g, config, characters, at, caches, cross)
+    ranked = heads.rank(g, config, h, model.vocabulary, codes)
+    ids, chances = heads.unless_ended(g, heads.running(g, "ids"), ranked)
     _join(g, written, "new_keys", "new_values")
-    g.rename(ranked.ids, "candidates")
-    g.rename(ranked.chances, "probabilities")
+    g.rename(ids, "candidates")
+    g.rename(chances, "probabilities")
     head, length = config.width // config.heads, config.max_steps
     keys = ("N", config.depth, config.heads, head, length)
     values = ("N", config.depth, config.heads, length, head)

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
+from hcompress.recogniser.config import SCALE
 from hcompress.recogniser.metadata import KEY
+from hcompress.recogniser.vocabulary import FIRST_READABLE
 
 OPSET = 20
 IR_VERSION = 9
@@ -45,8 +47,9 @@ class _Shared:
 class Graph:
     """A graph being written. Values are their names.
 
-    ``weights`` are a model's state by name. With ``store_half`` a float tensor is stored as
-    FP16 where that loses nothing, which is every tensor that a FP16 checkpoint holds as FP16.
+    ``weights`` are a model's state by name, as `Checkpoint.stored` gives it. With ``store_half``
+    a float tensor is stored as FP16 where that loses nothing, which is every tensor that a FP16
+    checkpoint holds as FP16.
     With ``half`` the network computes in FP16, but for the places that ask for float32.
     """
 
@@ -145,7 +148,7 @@ class Graph:
         return name
 
     def weight(self, name: str, kind: int | None = None) -> str:
-        """A float weight as ``kind``, or as the type the network computes in.
+        """A weight as ``kind``, or as the type the network computes in.
 
         The conversion is written once, outside any loop, and inside a function of the file:
         tools that fold constants leave functions alone, so the weight stays as small as it is.
@@ -156,8 +159,27 @@ class Graph:
             return name
         key = (name, wanted)
         if key not in shared.converted:
-            function = "Widen" if wanted == TensorProto.FLOAT else "Narrow"
-            shared.converted[key] = self._root.call(function, name)
+            shared.converted[key] = self._root._converted(name, wanted)
+        return shared.converted[key]
+
+    def _converted(self, name: str, wanted: int) -> str:
+        if self.is_int8(name):
+            return self.call("Scaled", name, self.weight(name + SCALE, wanted))
+        return self.call("Widen" if wanted == TensorProto.FLOAT else "Narrow", name)
+
+    def is_int8(self, name: str) -> bool:
+        """Whether a weight is stored as int8, with a scale a row."""
+        return name + SCALE in self._shared.weights
+
+    def joined(self, *names: str) -> str:
+        """Float weights one below the other, as one: a product with all is faster than three.
+
+        Inside a function, so that no tool folds the copy into the file; a session does at load.
+        """
+        shared, key = self._shared, (" ".join(names), self.kind)
+        if key not in shared.converted:
+            parts = [self.weight(name) for name in names]
+            shared.converted[key] = self._root.call(f"Join{len(parts)}", *parts)
         return shared.converted[key]
 
     def to(self, value: str, kind: int) -> str:
@@ -176,7 +198,8 @@ class Graph:
 
         What a function computes no tool folds, not even from constants alone: the file stays
         as small as it is. `Unpack` looks up packed codes [n, K/8] byte by byte in a table
-        [256, 8] -> [n, K]; `Count` gives 0, 1, ... below a number, as float32.
+        [256, 8] -> [n, K]; `Count` gives 0, 1, ... below a number, as float32; `Join3` puts three
+        tensors one below the other; `Scaled` multiplies int8 [out, ...] with scales [out].
         """
         self._shared.functions.add(function)
         return self.op(function, *inputs, domain=DOMAIN)
@@ -237,13 +260,38 @@ def _count() -> tuple[list[str], list[onnx.NodeProto]]:
     ]
 
 
+def _readable() -> tuple[list[str], list[onnx.NodeProto]]:
+    bounds = {"b": FIRST_READABLE, "e": 2**31 - 1, "a": 0}
+    constants = [helper.make_node("Constant", [], [n], value_ints=[v]) for n, v in bounds.items()]
+    return ["x"], [*constants, helper.make_node("Slice", ["x", *bounds], ["y"])]
+
+
+def _join(count: int) -> tuple[list[str], list[onnx.NodeProto]]:
+    parts = list("abcdefgh"[:count])
+    return parts, [helper.make_node("Concat", parts, ["y"], axis=0)]
+
+
+def _scaled() -> tuple[list[str], list[onnx.NodeProto]]:
+    # No DequantizeLinear: onnxruntime does that at every image, and this once, when it loads.
+    # Turned round, the channels come last, where a vector is multiplied along.
+    return ["x", "s"], [
+        helper.make_node("CastLike", ["x", "s"], ["f"]),
+        helper.make_node("Transpose", ["f"], ["t"]),
+        helper.make_node("Mul", ["t", "s"], ["p"]),
+        helper.make_node("Transpose", ["p"], ["y"]),
+    ]
+
+
 def _cast(kind: int) -> tuple[list[str], list[onnx.NodeProto]]:
     return ["x"], [helper.make_node("Cast", ["x"], ["y"], to=kind)]
 
 
 _FUNCTIONS: Mapping[str, Callable[[], tuple[list[str], list[onnx.NodeProto]]]] = {
     "Count": _count,
+    "Join3": lambda: _join(3),
+    "Readable": _readable,
     "Narrow": lambda: _cast(TensorProto.FLOAT16),
+    "Scaled": _scaled,
     "Unpack": _unpack,
     "Widen": lambda: _cast(TensorProto.FLOAT),
 }

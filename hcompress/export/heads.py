@@ -16,7 +16,7 @@ import numpy as np
 from onnx import TensorProto
 
 from hcompress.export.graph import Graph
-from hcompress.recogniser.config import Classifier, Embedding, RecogniserConfig
+from hcompress.recogniser.config import SCALE, Classifier, Embedding, RecogniserConfig
 from hcompress.recogniser.vocabulary import EOS, FIRST_READABLE, PAD
 
 FLOAT, FLOAT16, INT8, INT32, UINT8 = (
@@ -47,9 +47,9 @@ class Codes:
 
     rows: Callable[[Graph, str], str]
     """ids [N] -> their signs [N, K], in the type the network computes in."""
-    nearest: Callable[[Graph, str], tuple[str, str]]
-    """bool [N, K], true where a bit is set -> places [N, k] of the nearest codes among the
-    readable ones (int64), and agreement with each of these [N, R] (float32)."""
+    nearest: Callable[[Graph, str], tuple[str | None, str]]
+    """bool [N, K], true where a bit is set -> what to rank by [N, R], None for agreement
+    itself, and agreement with each readable code [N, R] (float32)."""
 
 
 def kept_candidates(vocabulary: int) -> int:
@@ -57,14 +57,20 @@ def kept_candidates(vocabulary: int) -> int:
     return min(CANDIDATES, vocabulary - FIRST_READABLE)
 
 
-def embed(g: Graph, config: RecogniserConfig, ids: str, codes: Codes | None) -> str:
-    """ids [N] -> float32 [N, d]."""
+def embed(g: Graph, config: RecogniserConfig, ids: str, position: str, codes: Codes | None) -> str:
+    """ids [N] and the position's vector [d] -> float32 [N, d], the sum of both."""
     if config.embedding is Embedding.LEARNED:
         # Rows first: only those asked for are converted.
-        return g.to(g.op("Gather", g.raw("embedding.weight"), ids), FLOAT)
+        rows = g.to(g.op("Gather", g.raw("embedding.weight"), ids), FLOAT)
+        if g.is_int8("embedding.weight"):
+            scales = g.to(g.op("Gather", g.raw("embedding.weight" + SCALE), ids), FLOAT)
+            rows = g.op("Mul", rows, g.op("Unsqueeze", scales, g.ints(1)))
+        return g.op("Add", rows, position)
     assert codes is not None
     weight = g.weight("embedding.projection.weight")
-    return g.widened(g.op("Gemm", codes.rows(g, ids), weight, transB=1))
+    if not g.half:
+        return g.op("Gemm", codes.rows(g, ids), weight, position, transB=1)
+    return g.op("Add", g.widened(g.op("Gemm", codes.rows(g, ids), weight, transB=1)), position)
 
 
 def signs_table(g: Graph, kind: int) -> str:
@@ -82,16 +88,18 @@ def rank(
     The classifier's product is float32 in every form: it decides which character is read.
     """
     if config.classifier is Classifier.SOFTMAX:
-        logits = g.op("Gemm", h, g.weight("classifier.weight", FLOAT), transB=1)
-        readable = drop_unreadable(g, logits, axis=1)
-        places = top(g, readable, vocabulary)
-        return _ranked(g, places, g.op("Div", readable, g.number(config.temperature)), None)
+        # The readable ones' columns alone, and the temperature in the product: nothing is left
+        # to do for each of V scores but to rank them.
+        weight = g.call("Readable", g.weight("classifier.weight", FLOAT))
+        scaled = g.op("Gemm", h, weight, transB=1, alpha=1 / config.temperature)
+        return _ranked(g, top(g, scaled, vocabulary), scaled, None)
     assert codes is not None
     logits = g.op("Gemm", h, g.weight("classifier.projection.weight", FLOAT), transB=1)
     # Zero counts as +1, as in training: no zero sign exists.
-    places, agreement = codes.nearest(g, g.op("GreaterOrEqual", logits, g.number(0.0)))
-    scaled = g.op("Div", agreement, g.number(2 * config.temperature))
-    return _ranked(g, places, scaled, logits)
+    key, agreement = codes.nearest(g, g.op("GreaterOrEqual", logits, g.number(0.0)))
+    scaled = g.op("Mul", agreement, g.number(0.5 / config.temperature))
+    # Scaling whole numbers this small keeps their order, and equal ones equal.
+    return _ranked(g, top(g, key or scaled, vocabulary), scaled, logits)
 
 
 def portable_codes(
@@ -106,6 +114,7 @@ def portable_codes(
     if config.code_length is None:
         return None
     table = g.constant(SIGNS.astype(np.int8), "byte_signs")
+    floats = g.call("Widen", table)
     # Of one image: onnxruntime folds a shape only where every dimension is known.
     first = g.op("Gather", images, g.number(0, TensorProto.INT64), axis=0)
     height = g.op("Shape", first, start=0, end=1)
@@ -118,13 +127,13 @@ def portable_codes(
         codes = g.op("Transpose", drop_unreadable(g, signs, axis=0), perm=[1, 0])
 
     def rows(body: Graph, ids: str) -> str:
-        return body.to(body.call("Unpack", body.op("Gather", packed, ids), table), FLOAT)
+        return body.call("Unpack", body.op("Gather", packed, ids), floats)
 
-    def nearest(body: Graph, ones: str) -> tuple[str, str]:
+    def nearest(body: Graph, ones: str) -> tuple[None, str]:
         # 2 and 0 around a zero point of 1: uint8 times int8 is the product CPUs are fast at.
         shifted = body.op("Where", ones, body.number(2, UINT8), body.number(0, UINT8))
         agreement = body.op("MatMulInteger", shifted, codes, body.number(1, UINT8))
-        return top(body, agreement, vocabulary), body.to(agreement, FLOAT)
+        return None, body.to(agreement, FLOAT)
 
     return Codes(rows, nearest)
 
@@ -145,18 +154,18 @@ def serving_codes(g: Graph, config: RecogniserConfig, vocabulary: int) -> Codes 
         row = body.op("Gather", signs, ids)
         return row if kind == body.kind else body.to(row, body.kind)
 
-    def nearest(body: Graph, ones: str) -> tuple[str, str]:
+    def nearest(body: Graph, ones: str) -> tuple[str | None, str]:
         codes = body.op("Transpose", drop_unreadable(body, signs, axis=0), perm=[1, 0])
         query = body.op("Where", ones, body.number(1, kind), body.number(-1, kind))
         agreement = body.op("MatMul", query, codes)
         if kind != FLOAT:
             agreement = body.to(agreement, FLOAT)
         if (2 * length + 1) * readable > EXACT_FLOAT:
-            return top(body, agreement, vocabulary), agreement
+            return None, agreement
         # One whole number that orders by agreement, then by id.
         scaled = body.op("Mul", agreement, body.number(readable))
         key = body.op("Sub", scaled, body.call("Count", body.number(readable)))
-        return top(body, key, vocabulary), agreement
+        return key, agreement
 
     return Codes(rows, nearest)
 
@@ -179,19 +188,20 @@ def _ranked(g: Graph, places: str, scaled: str, logits: str | None) -> Ranked:
     return Ranked(ids, chances, logits)
 
 
-def after_end(g: Graph, last: str, ranked: Ranked) -> Ranked:
-    """A line that has ended answers PAD with certainty. last [N]: the id read before."""
-    ended = g.op("Unsqueeze", g.op("Not", running(g, last)), g.ints(1))
-    ids = g.op("Where", ended, g.number(PAD, TensorProto.INT64), ranked.ids)
-    chances = g.op("Where", ended, g.number(1.0), ranked.chances)
-    return Ranked(ids, chances, ranked.bit_logits)
+def unless_ended(g: Graph, alive: str, ranked: Ranked) -> tuple[str, str]:
+    """The best ids and chances; a line that has ended answers PAD with certainty.
+
+    alive bool [N, 1]: whether the line goes on.
+    """
+    ids = g.op("Where", alive, ranked.ids, g.number(PAD, TensorProto.INT64))
+    return ids, g.op("Where", alive, ranked.chances, g.number(1.0))
 
 
 def running(g: Graph, last: str) -> str:
-    """bool [N]: whether a line whose last id is this goes on (BOS or a character)."""
+    """bool [N, 1]: whether a line whose last id is this goes on (BOS or a character)."""
     over = g.op(
         "Or",
         g.op("Equal", last, g.number(EOS, TensorProto.INT64)),
         g.op("Equal", last, g.number(PAD, TensorProto.INT64)),
     )
-    return g.op("Not", over)
+    return g.op("Unsqueeze", g.op("Not", over), g.ints(1))

@@ -1,12 +1,14 @@
 """Recognisers on disk: one safetensors file that holds all a reader needs.
 
-Weights may be stored as FP16; in memory they are float32, which is what the CPU computes in.
+Weights may be stored as FP16, or as int8 with a scale a channel; in memory they are float32,
+which is what the CPU computes in.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -15,14 +17,20 @@ from safetensors.torch import save
 from torch import Tensor
 
 from hcompress.errors import InputRefused, NumericalError, UsageError
-from hcompress.recogniser.config import RecogniserConfig
+from hcompress.recogniser.config import SCALE, RecogniserConfig, Weights
+from hcompress.recogniser.int8 import Quantised, stored
 from hcompress.recogniser.metadata import KEY, ModelMetadata
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.vocabulary import Vocabulary
 from hcompress.stages.base import Provenance
 
 MODEL_FILE = "model.safetensors"
-STORED = {"fp32": (torch.float32,), "fp16": (torch.float16, torch.float32)}
+STORED = {
+    Weights.FP32: (torch.float32,),
+    Weights.FP16: (torch.float16, torch.float32),
+    Weights.INT8: (torch.float16, torch.float32),
+}
+"""Types of floats; an int8 weight is no float, but its scale is."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +40,16 @@ class Checkpoint:
     model: Recogniser
     vocabulary: Vocabulary
     provenance: Provenance
+    packed: Mapping[str, Quantised] = field(default_factory=dict)
+    """The int8 weights the model's were made of, by name."""
 
     @property
     def config(self) -> RecogniserConfig:
         return self.model.config
+
+    def stored(self) -> dict[str, Tensor]:
+        """The model's weights as a file has them: int8 ones with their scales."""
+        return stored(self.model.state_dict(), self.packed)
 
 
 def model_file(source: Path) -> Path:
@@ -75,20 +89,43 @@ def load_checkpoint(source: Path) -> Checkpoint:
 
 def _assemble(metadata: ModelMetadata, tensors: dict[str, Tensor]) -> Checkpoint:
     config, size = metadata.config, len(metadata.vocabulary)
-    if config.weights not in STORED:
-        raise InputRefused(f"weights stored as {config.weights} can't be loaded by this version")
     with torch.device("meta"):
         shapes = Recogniser(config, size).state_dict()
-    _check_tensors(shapes, tensors, STORED[config.weights])
+    scales = _scales(shapes, tensors) if config.weights is Weights.INT8 else {}
+    _check_tensors({**shapes, **scales}, tensors, STORED[config.weights])
+    packed = {name.removesuffix(SCALE): _packed(name, tensors) for name in scales}
     model = Recogniser(config, size)
-    model.load_state_dict({k: v.to(shapes[k].dtype) for k, v in tensors.items()})
-    return Checkpoint(model.eval(), metadata.vocabulary, metadata.provenance)
+    model.load_state_dict(
+        {
+            name: packed[name].floats() if name in packed else tensors[name].to(expected.dtype)
+            for name, expected in shapes.items()
+        }
+    )
+    return Checkpoint(model.eval(), metadata.vocabulary, metadata.provenance, packed)
+
+
+def _scales(shapes: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The scales there must be: [out] for each matrix that is int8."""
+    return {
+        name + SCALE: shapes[name].new_empty(len(shapes[name]))
+        for name, tensor in tensors.items()
+        if tensor.dtype == torch.int8 and name in shapes and shapes[name].dim() > 1
+    }
+
+
+def _packed(scale: str, tensors: dict[str, Tensor]) -> Quantised:
+    if not bool((tensors[scale] > 0).all()):
+        raise InputRefused(f"tensor {scale} holds a scale that is not above zero")
+    packed = Quantised(tensors[scale.removesuffix(SCALE)], tensors[scale].float())
+    if not bool(torch.isfinite(packed.floats()).all()):
+        raise NumericalError(f"tensor {scale} makes infinity of its weights")
+    return packed
 
 
 def _check_tensors(
     shapes: dict[str, Tensor], tensors: dict[str, Tensor], floats: tuple[torch.dtype, ...]
 ) -> None:
-    for name in shapes.keys() ^ tensors.keys():
+    for name in sorted(shapes.keys() ^ tensors.keys()):
         what = "missing" if name in shapes else "unexpected"
         raise InputRefused(f"tensor {name} is {what}")
     for name, tensor in tensors.items():
@@ -99,6 +136,8 @@ def _check_tensors(
                 f" ask for {list(expected.shape)}"
             )
         allowed = floats if expected.is_floating_point() else (expected.dtype,)
+        if name + SCALE in shapes:
+            allowed = (torch.int8,)
         if tensor.dtype not in allowed:
             raise InputRefused(f"tensor {name} is {tensor.dtype}, not {allowed[0]}")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
@@ -111,21 +150,28 @@ def save_checkpoint(
     vocabulary: Vocabulary,
     provenance: Provenance,
     half_except: frozenset[str] | None = None,
+    packed: Mapping[str, Quantised] | None = None,
 ) -> None:
     """Write a recogniser; the same model gives the same bytes.
 
     ``half_except``: store every float as FP16 but the named tensors; None stores float32.
+    ``packed``: store these weights as int8, and every other float as FP16.
     Raises NumericalError naming a tensor that is not finite (after rounding to FP16 too).
     """
+    if packed is not None:
+        half_except = frozenset()
     tensors: dict[str, Tensor] = {}
-    for name, value in model.state_dict().items():
+    for name, value in stored(model.state_dict(), packed or {}).items():
         tensor = value.detach().cpu().contiguous()
         if half_except is not None and tensor.is_floating_point() and name not in half_except:
             tensor = tensor.half()
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise NumericalError(f"{path.name}: tensor {name} holds NaN or infinity")
         tensors[name] = tensor
-    metadata = ModelMetadata(model.config, vocabulary, provenance)
+    config = model.config
+    if packed is None and config.weights is Weights.INT8:  # changed since, and floats again
+        config = replace(config, weights=Weights.FP32 if half_except is None else Weights.FP16)
+    metadata = ModelMetadata(config, vocabulary, provenance)
     write_bytes(path, save(tensors, metadata={KEY: metadata.to_json()}))
 
 

@@ -25,6 +25,8 @@ carry: depth costs time where layers are shared, and steps cost a mask of their 
 INPUT_LIMITS = {"height": (8, 256), "width": (4, 2048), "mean": (-10.0, 10.0), "std": (1e-3, 10.0)}
 CODE_LIMITS = (8, 4096)
 """Bits of a code."""
+SCALE = ".scale"
+"""What an int8 weight's name is followed by in the name of its scales."""
 
 
 class Backbone(StrEnum):

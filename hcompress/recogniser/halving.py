@@ -32,7 +32,7 @@ def halved(
             raise UsageError(f"keep: no tensor's name starts with {prefix!r}")
     islands = frozenset(name for name in state if name.startswith(keep)) if keep else frozenset()
     rounded = {
-        name: _rounded(name, value)
+        name: as_half(name, value)
         for name, value in state.items()
         if value.is_floating_point() and name not in islands
     }
@@ -50,7 +50,8 @@ def halved(
     return new, islands, report
 
 
-def _rounded(name: str, value: Tensor) -> Tensor:
+def as_half(name: str, value: Tensor) -> Tensor:
+    """float32 that FP16 holds. Raises NumericalError where a value is beyond its range."""
     half = value.half().float()
     if not bool(torch.isfinite(half).all()):
         raise NumericalError(f"tensor {name}: {float(value.abs().max()):g} is beyond FP16's range")

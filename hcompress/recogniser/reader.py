@@ -10,13 +10,12 @@ import torch
 
 from hcompress.recogniser.checkpoint import Checkpoint, load_checkpoint
 from hcompress.recogniser.config import Preprocessing
-from hcompress.runtime.reading import Reading, fit_all, readings
+from hcompress.runtime.lines import read_lines
+from hcompress.runtime.reading import Reading
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-BATCH = 32
 
 
 class TorchReader:
@@ -32,11 +31,7 @@ class TorchReader:
 
     def read(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[Reading]:
         """A reading for each RGB image, h x w x 3 of any size, or [N, H, W, 3]."""
-        found: list[Reading] = []
-        for start in range(0, len(images), BATCH):
-            fitted = fit_all(images[start : start + BATCH], self.preprocessing)
-            found += readings(*self.decode(fitted), self.checkpoint.vocabulary)
-        return found
+        return list(read_lines(images, self.preprocessing, self.decode, self.checkpoint.vocabulary))
 
     def decode(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """uint8 [N, H, W, 3] -> ids and probabilities [N, T, k], as `OnnxReader.decode`."""

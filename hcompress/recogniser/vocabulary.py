@@ -97,6 +97,8 @@ def _check(characters: tuple[str, ...]) -> None:
         raise InputRefused("charset: empty")
     if len(characters) > MAX_CHARACTERS:
         raise InputRefused(f"charset: {len(characters)} characters; Unicode has fewer")
+    if _plainly_fine(characters):
+        return
     seen: dict[str, tuple[int, str]] = {}
     for place, character in enumerate(characters):
         if len(character) != 1:
@@ -114,6 +116,22 @@ def _check(characters: tuple[str, ...]) -> None:
                 f" {character!r} (U+{ord(character):04X}, place {place})"
             )
         seen[normal] = (place, character)
+
+
+def _plainly_fine(characters: tuple[str, ...]) -> bool:
+    """Found out for all at once, which takes a tenth of the time: what is NFC as a whole is so
+    in every part, and different characters that are NFC are not equal after it."""
+    text = "".join(characters)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return (
+        all(len(character) == 1 for character in characters)
+        and "\ufeff" not in text
+        and len(set(characters)) == len(characters)
+        and unicodedata.is_normalized("NFC", text)
+    )
 
 
 def read_charset(path: Path) -> Vocabulary:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hcompress.errors import InputRefused, NumericalError
-from hcompress.recogniser.config import Classifier, Embedding, RecogniserConfig
+from hcompress.recogniser.config import SCALE, Classifier, Embedding, RecogniserConfig, Weights
 
 if TYPE_CHECKING:
     from hcompress.sizes import Layout, Piece
@@ -16,7 +16,8 @@ CHUNK = 1 << 22
 
 def check_tensors(layout: Layout, config: RecogniserConfig, vocabulary: int) -> None:
     """Raises InputRefused where a tensor that grows with the vocabulary or the code length has
-    another size than metadata asks for, NumericalError where a weight is not finite."""
+    another size than metadata asks for or a scale is not above zero, NumericalError where a
+    weight is not finite."""
     pieces: dict[str, Piece] = {piece.name: piece for piece in layout.pieces}
     for name, elements in _expected(config, vocabulary).items():
         piece = pieces.get(name)
@@ -28,8 +29,11 @@ def check_tensors(layout: Layout, config: RecogniserConfig, vocabulary: int) -> 
                 f" charset ask for {elements}: export it again"
             )
     for piece in layout.pieces:
-        if piece.name.startswith(("backbone.", "decoder.", "embedding.", "classifier.")):
-            _check_finite(piece, layout.path)
+        if not piece.name.startswith(("backbone.", "decoder.", "embedding.", "classifier.")):
+            continue
+        scaled = config.weights is Weights.INT8 and piece.name + SCALE in pieces
+        if not (scaled and piece.bytes == piece.params):  # of int8 every byte is a number
+            _check_floats(piece, layout.path)
 
 
 def _expected(config: RecogniserConfig, vocabulary: int) -> dict[str, int]:
@@ -51,7 +55,7 @@ def _expected(config: RecogniserConfig, vocabulary: int) -> dict[str, int]:
     return expected
 
 
-def _check_finite(piece: Piece, path: Path) -> None:
+def _check_floats(piece: Piece, path: Path) -> None:
     """Read through a float tensor, a few MiB at a time."""
     import numpy as np
 
@@ -67,5 +71,8 @@ def _check_finite(piece: Piece, path: Path) -> None:
             if not block:
                 raise InputRefused(f"{path}: ends inside of tensor {piece.name}")
             left -= len(block)
-            if not bool(np.isfinite(np.frombuffer(block, kind)).all()):
+            values = np.frombuffer(block, kind)
+            if not bool(np.isfinite(values).all()):
                 raise NumericalError(f"{path}: tensor {piece.name} holds NaN or infinity")
+            if piece.name.endswith(SCALE) and not bool((values > 0).all()):
+                raise InputRefused(f"{path}: tensor {piece.name}: a scale is not above zero")

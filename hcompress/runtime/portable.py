@@ -1,26 +1,29 @@
-"""Reads images with the single-file form of an exported recogniser."""
+"""Reads images with the single file of an exported recogniser."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hcompress.errors import InputRefused, UsageError
-from hcompress.recogniser.config import Preprocessing, RecogniserConfig
+from hcompress.recogniser.config import Classifier, Preprocessing, RecogniserConfig
 from hcompress.recogniser.metadata import ModelMetadata
 from hcompress.recogniser.vocabulary import FIRST_READABLE, Vocabulary
 from hcompress.runtime.checks import check_tensors
-from hcompress.runtime.reading import Reading, fit_all, readings
+from hcompress.runtime.lines import read_lines
+from hcompress.runtime.reading import Reading
 from hcompress.runtime.session import Session
+from hcompress.runtime.split import split
+from hcompress.runtime.steps import Steps
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from hcompress.sizes import Layout
+
 ONNX_FILE = "model.onnx"
-BATCH = 32
-"""Images read at once: more gain little and cost memory."""
 CANDIDATES = 5
 HEIGHT = "H"
 
@@ -28,12 +31,17 @@ HEIGHT = "H"
 class OnnxReader:
     """The recogniser in an ONNX file, or in a folder that holds a `model.onnx`.
 
+    With ``steps`` it is read step by step, with the native search beside the decoder where the
+    classifier is a Hamming one. Without, or where the file is of an older export, the file's own
+    loop runs, as in any ONNX Runtime: the same readings. None takes the faster of the two, which
+    for a softmax classifier is the loop. Any number of threads may share a reader.
+
     Raises UsageError where there is none; InputRefused where the file is damaged, points
     outside its folder, has no hcompress metadata, or does not match it; NumericalError where
     a weight is NaN or infinite.
     """
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
+    def __init__(self, path: Path, threads: int = 1, *, steps: bool | None = None) -> None:
         from hcompress import sizes
 
         file = path / ONNX_FILE if path.is_dir() else path
@@ -48,7 +56,11 @@ class OnnxReader:
             raise InputRefused(f"{file}: {error}") from None
         check_tensors(layout, self.config, len(self.vocabulary))
         self._file = file
-        self._session = Session(file, threads, {HEIGHT: self.preprocessing.height})
+        if steps is None:
+            steps = self.config.classifier is Classifier.HAMMING
+        self._decoder = (_steps(layout, self.config, threads) if steps else None) or Loop(
+            file, threads, {HEIGHT: self.preprocessing.height}
+        )
         self._check_ends()
 
     @property
@@ -64,21 +76,25 @@ class OnnxReader:
     def vocabulary(self) -> Vocabulary:
         return self.metadata.vocabulary
 
+    @property
+    def stepwise(self) -> bool:
+        """Whether the steps are run from here; False where the file's own loop is."""
+        return isinstance(self._decoder, Steps)
+
     def read(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[Reading]:
-        """A reading for each RGB image, h x w x 3 of any size, or [N, H, W, 3]."""
-        found: list[Reading] = []
-        for start in range(0, len(images), BATCH):
-            fitted = fit_all(images[start : start + BATCH], self.preprocessing)
-            found += readings(*self.decode(fitted), self.vocabulary)
-        return found
+        """A reading for each RGB image, h x w x 3 of any size, or [N, H, W, 3].
+
+        A line too long for the input is read in pieces: see `hcompress.runtime.lines`.
+        """
+        return list(read_lines(images, self.preprocessing, self.decode, self.vocabulary))
 
     def decode(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """uint8 [N, H, W, 3] -> ids [N, T, k], best first, and probabilities [N, T, k].
 
         T is the longest line's steps. After a line's EOS its ids are PAD, with probability 1.
         """
-        ids, probabilities = self._session.run(["ids", "probabilities"], {"images": images})
         kept = self._kept
+        ids, probabilities = self._decoder.decode(images, kept)
         good = ids.ndim == 3 and ids.shape[::2] == (len(images), kept)
         if not good or ids.shape != probabilities.shape:
             raise self._refused(f"answers {ids.shape} and {probabilities.shape}")
@@ -92,20 +108,57 @@ class OnnxReader:
 
     def _check_ends(self) -> None:
         """Inputs and outputs are those that the metadata promises."""
-        size, kept = self.preprocessing, self._kept
-        wanted_in: dict[str, Any] = {
-            "images": ("tensor(uint8)", ["N", size.height, size.width, size.channels])
+        size = self.preprocessing
+        wanted_in = {"images": ("tensor(uint8)", [size.height, size.width, size.channels])}
+        found = {
+            name: (kind, [size.height if side == HEIGHT else side for side in shape[1:]])
+            for name, (kind, shape) in self._decoder.inputs.items()
         }
-        wanted_out = {
-            "ids": ("tensor(int64)", ["N", "T", kept]),
-            "probabilities": ("tensor(float)", ["N", "T", kept]),
-        }
-        for what, wanted, found in (
-            ("input", wanted_in, self._session.inputs),
-            ("output", wanted_out, self._session.outputs),
-        ):
-            if found != wanted:
-                raise self._refused(f"its {what}s are {found}, not {wanted}")
+        if found != wanted_in:
+            raise self._refused(f"its inputs are {found}, not {wanted_in}")
+        if self._decoder.outputs != ("ids", "probabilities"):
+            raise self._refused(f"its outputs are {', '.join(self._decoder.outputs)}")
 
     def _refused(self, what: str) -> InputRefused:
         return InputRefused(f"{self._file}: {what}: export it again")
+
+
+class Loop:
+    """The file as it is, in one onnxruntime session."""
+
+    def __init__(self, file: Path, threads: int, dimensions: Mapping[str, int]) -> None:
+        self._session = Session(file, threads, dimensions)
+
+    @property
+    def inputs(self) -> dict[str, tuple[str, list[int | str | None]]]:
+        return self._session.inputs
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return tuple(self._session.outputs)
+
+    def decode(self, images: NDArray[np.uint8], _kept: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        ids, probabilities = self._session.run(["ids", "probabilities"], {"images": images})
+        return ids, probabilities
+
+
+def _steps(layout: Layout, config: RecogniserConfig, threads: int) -> Steps | None:
+    """None where the file's loop can't be run from outside."""
+    if any(piece.file != layout.path for piece in layout.pieces):
+        return None  # what a model in memory points to is looked for in no folder
+    data = layout.path.read_bytes()
+    cut = split(data)
+    if cut is None or len(cut.caches) != 2 * config.depth:
+        return None
+    return Steps(cut, config, _codebook(layout, data, config), threads, str(layout.path))
+
+
+def _codebook(layout: Layout, data: bytes, config: RecogniserConfig) -> NDArray[np.uint8] | None:
+    """uint8 [V, K/8], where there is one."""
+    import numpy as np
+
+    piece = next((piece for piece in layout.pieces if piece.name == "codebook"), None)
+    if piece is None or config.code_length is None:
+        return None
+    packed = np.frombuffer(data, np.uint8, piece.bytes, piece.offset)
+    return packed.reshape(-1, config.code_length // 8)

@@ -18,13 +18,17 @@ class Session:
     """One ONNX graph on the CPU. Raises InputRefused where it can't be loaded or run."""
 
     def __init__(
-        self, model: Path | bytes, threads: int = 1, dimensions: Mapping[str, int] | None = None
+        self,
+        model: Path | bytes,
+        threads: int = 1,
+        dimensions: Mapping[str, int] | None = None,
+        where: str = "the exported graph",
     ) -> None:
         """``dimensions`` tells the session what named dimensions will be: it can do more before
-        the first image then."""
+        the first image then. ``where`` is what errors call a model in memory."""
         import onnxruntime
 
-        self._where = str(model) if isinstance(model, Path) else "the exported graph"
+        self._where = str(model) if isinstance(model, Path) else where
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -11,6 +11,7 @@ from hcompress.stages.engine import EngineStage
 from hcompress.stages.finetune import Finetune
 from hcompress.stages.half import Half
 from hcompress.stages.initialise import Initialise
+from hcompress.stages.int8 import Int8
 from hcompress.stages.onnx import OnnxStage
 from hcompress.stages.replace_head import ReplaceHead
 from hcompress.stages.slim_decoder import SlimDecoder
@@ -26,6 +27,7 @@ _IN_ORDER: tuple[type[Stage], ...] = (
     SlimDecoder,
     Finetune,
     Half,
+    Int8,
     OnnxStage,
     EngineStage,
 )

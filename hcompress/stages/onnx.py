@@ -21,7 +21,7 @@ class ServingPrecision(StrEnum):
     """What the serving form computes in."""
 
     AUTO = "auto"
-    """FP16 where the checkpoint is FP16 and every text stays the same, else FP32."""
+    """FP16 where the checkpoint is FP16 or int8 and every text stays the same, else FP32."""
     FP16 = "fp16"
     FP32 = "fp32"
 
@@ -39,7 +39,7 @@ class OnnxStage:
     )
 
     name: ClassVar[str] = "onnx"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "export to ONNX: one portable file, and a serving form"
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.ONNX

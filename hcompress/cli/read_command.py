@@ -1,0 +1,116 @@
+"""`hcompress read`: images and folders of images, streamed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from hcompress.cli.state import Json, Model, state_of
+from hcompress.errors import UsageError
+from hcompress.progress import NoProgress
+
+if TYPE_CHECKING:
+    from hcompress.console import Console
+    from hcompress.evaluation import Reader
+    from hcompress.stages.base import Progress
+
+READ_BATCH: Final = 16
+SUFFIXES: Final = frozenset(
+    (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
+)
+"""What is taken for an image in a folder; a file named by itself may have any."""
+
+
+def read(
+    context: typer.Context,
+    model: Model,
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.")
+    ],
+    json_output: Json = False,
+) -> None:
+    """Read images: text, confidence, candidates.
+
+    Folders are read with all folders below them, in the order of names. Lines longer than the
+    model's input are cut at gaps and read in pieces.
+
+    Confidence is between 0 and 1 and comparable between softmax and Hamming models: the
+    product over the decoding steps, EOS included, of a calibrated step probability.
+    """
+    from hcompress.evaluation import open_reader
+
+    console = state_of(context).console
+    absent = next((path for path in (model, *images) if not path.exists()), None)
+    if absent is not None:  # said before seconds go into loading a model
+        raise UsageError(f"{absent}: no such file or folder")
+    empty = next(
+        (p for p in images if p.is_dir() and not any(True for _ in image_files([p]))), None
+    )
+    if empty is not None:
+        raise UsageError(f"{empty}: no images in this folder: give files or another folder")
+    reader = open_reader(model)
+    progress = _progress(console)
+    progress.start("read", sum(1 for _ in image_files(images)))
+    for path, reading in _readings(reader, image_files(images), progress):
+        confidence = round(float(reading.confidence), 6)
+        if json_output:
+            entry = {
+                "image": str(path),
+                "text": reading.text,
+                "confidence": confidence,
+                "candidates": _plain(reading.candidates),
+            }
+            console.json(entry, indent=None)
+        else:
+            console.out(f"{path}  {confidence:.3f}  {reading.text}")
+    progress.finish()
+
+
+def image_files(paths: Sequence[Path]) -> Iterator[Path]:
+    """Files as they are; of a folder, its images and those of the folders below, by name."""
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        for folder, below, names in os.walk(path):
+            below.sort()
+            yield from (
+                Path(folder, name)
+                for name in sorted(names)
+                if Path(name).suffix.lower() in SUFFIXES
+            )
+
+
+def _progress(console: Console) -> Progress:
+    """None where the readings themselves show on the terminal how far it is."""
+    return NoProgress() if sys.stdout.isatty() else console.progress()
+
+
+def _readings(
+    reader: Reader, paths: Iterable[Path], progress: Progress
+) -> Iterator[tuple[Path, Any]]:
+    """In order, a few at a time: any number of images fits in memory."""
+    from hcompress.data.images import read_image
+
+    left = iter(paths)
+    while part := list(islice(left, READ_BATCH)):
+        yield from zip(part, reader.read([read_image(path) for path in part]), strict=True)
+        progress.advance(len(part))
+
+
+def _plain(value: Any) -> Any:
+    """Lists, dicts and numbers as JSON holds them, six digits after the point."""
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return round(float(value), 6) if isinstance(value, float) else value
+
+
+COMMANDS: Final = (read,)

@@ -1,0 +1,204 @@
+"""An exported file's loop taken apart: an encoder to run once, a step to run per character.
+
+The single file holds the whole greedy loop. Run from outside, a step can stop at the bit logits
+and leave the nearest code to the native search; lines that have ended can be left out of the
+next one. onnxruntime prunes nothing at run time, so that two graphs are cut from the file's
+bytes as it is loaded: in front of the loop what hangs on the images, in the loop's body what
+the answer hangs on. Nothing here needs the `onnx` package, which takes longer to import than a
+model to load. Field numbers are those of onnx.proto, which never reuses one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from hcompress.runtime.wire import Part, field, numeric, parts
+
+STEP = "growing-step"
+"""The name of a loop's body whose caches grow; a file without it is run as it is."""
+BIT_LOGITS = "step.bit_logits"
+"""In there, a Hamming classifier's bit logits [N, K]. The exporter takes both names from here."""
+FLOAT = 1
+
+_MODEL_GRAPH, _MODEL_METADATA = 7, 14
+_NODE, _NAME, _INITIALISER, _INPUT, _OUTPUT = 1, 2, 5, 11, 12
+_TENSOR_NAME = 8
+_IN, _OUT, _OP, _ATTRIBUTE = 1, 2, 4, 5
+_ATTRIBUTE_GRAPH = 6
+_OUTPUTS_BEFORE_CACHES = 3
+"""Whether the loop goes on, the last ids, the lines alive."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Two models, and the names of what goes in and out of them.
+
+    Caches are [N, H, t, d/H] with t growing by one a step, keys and values in turn. ``answers``
+    are the bit logits [N, K], or candidates and probabilities [N, k].
+    """
+
+    encoder: bytes
+    step: bytes
+    outputs: tuple[str, ...]
+    """The whole file's."""
+    images: str
+    crossed: tuple[str, ...]
+    """What the encoder gives and every step takes."""
+    turn: str
+    last: str
+    alive: str
+    caches: tuple[str, ...]
+    written: tuple[str, ...]
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Node:
+    whole: memoryview
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    bodies: tuple[memoryview, ...]
+
+
+@dataclass(frozen=True)
+class _Graph:
+    name: str
+    nodes: tuple[_Node, ...]
+    initialisers: dict[str, memoryview]
+    inputs: dict[str, memoryview]
+    outputs: dict[str, memoryview]
+
+
+def split(data: bytes) -> Split | None:
+    """The two graphs; None where the file has no loop that this can take apart.
+
+    Raises InputRefused where the file is broken.
+    """
+    fields = list(parts(memoryview(data)))
+    main = _graph(next(f.payload for f in fields if f.number == _MODEL_GRAPH))
+    loops = [node for node in main.nodes if node.kind == "Loop"]
+    if len(loops) != 1 or len(loops[0].bodies) != 1 or len(main.inputs) != 1:
+        return None
+    body = _graph(loops[0].bodies[0])
+    if body.name != STEP or any(node.bodies for node in body.nodes):
+        return None
+    # Turn, whether it goes on, last ids, lines alive, caches; out: the same without the turn,
+    # then candidates and probabilities.
+    if len(body.inputs) < 4 or len(body.outputs) < len(body.inputs) + 1:
+        return None
+    rest = [f.whole for f in fields if f.number not in (_MODEL_GRAPH, _MODEL_METADATA)]
+    return _cut(main, body, rest)
+
+
+def _cut(main: _Graph, body: _Graph, rest: Sequence[memoryview]) -> Split:
+    hanging = _hanging(main.nodes, main.inputs)
+    ahead = [node for node in main.nodes if not hanging.intersection(node.outputs)]
+    turn, _, last, alive, *caches = body.inputs
+    after = list(body.outputs)[_OUTPUTS_BEFORE_CACHES:]
+    written, candidates = after[: len(caches)], after[len(caches) :][:2]
+    made = {name for node in body.nodes for name in node.outputs}
+    answers = [BIT_LOGITS] if BIT_LOGITS in made else candidates
+    within = _needed([*ahead, *body.nodes], [*answers, *written])
+    taken = dict.fromkeys(name for node in within for name in node.inputs)
+    crossed = tuple(name for name in taken if name in hanging)
+    inputs = {name: _float(name) for name in crossed} | body.inputs
+    outputs = {name: _float(name) for name in (*answers, *written)} | body.outputs
+    return Split(
+        encoder=_model(
+            rest, _needed(main.nodes, crossed), main.initialisers,
+            main.inputs.values(), map(_float, crossed),
+        ),
+        step=_model(
+            rest, within, main.initialisers,
+            (inputs[name] for name in taken if name in inputs),
+            (outputs[name] for name in (*answers, *written)),
+        ),
+        outputs=tuple(main.outputs), images=next(iter(main.inputs)), crossed=crossed,
+        turn=turn, last=last, alive=alive, caches=tuple(caches), written=tuple(written),
+        answers=tuple(answers),
+    )  # fmt: skip
+
+
+def _hanging(nodes: Iterable[_Node], inputs: Iterable[str]) -> set[str]:
+    """Values that are not the same for all images."""
+    hanging = set(inputs)
+    for node in nodes:
+        if hanging.intersection(node.inputs):
+            hanging.update(node.outputs)
+    return hanging
+
+
+def _needed(nodes: Sequence[_Node], wanted: Iterable[str]) -> list[_Node]:
+    """Those of ``nodes``, in their order, that ``wanted`` hangs on."""
+    missing, needed = set(wanted), []
+    for node in reversed(nodes):
+        if missing.intersection(node.outputs):
+            missing.update(node.inputs)
+            needed.append(node)
+    return needed[::-1]
+
+
+def _graph(message: memoryview) -> _Graph:
+    name, nodes = "", []
+    tensors: dict[str, memoryview] = {}
+    inputs: dict[str, memoryview] = {}
+    outputs: dict[str, memoryview] = {}
+    for part in parts(message):
+        if part.number == _NODE:
+            nodes.append(_node(part))
+        elif part.number == _NAME:
+            name = part.text()
+        elif part.number == _INITIALISER:
+            tensors[_named(part.payload, _TENSOR_NAME)] = part.payload
+        elif part.number == _INPUT:
+            inputs[_named(part.payload, 1)] = part.payload
+        elif part.number == _OUTPUT:
+            outputs[_named(part.payload, 1)] = part.payload
+    return _Graph(name, tuple(nodes), tensors, inputs, outputs)
+
+
+def _node(whole: Part) -> _Node:
+    found = list(parts(whole.payload))
+    texts = {number: [f.text() for f in found if f.number == number] for number in (_IN, _OUT, _OP)}
+    bodies = [
+        inner.payload
+        for f in found if f.number == _ATTRIBUTE
+        for inner in parts(f.payload) if inner.number == _ATTRIBUTE_GRAPH
+    ]  # fmt: skip
+    kind = "".join(texts[_OP])
+    return _Node(whole.payload, kind, tuple(texts[_IN]), tuple(texts[_OUT]), tuple(bodies))
+
+
+def _named(message: memoryview, number: int) -> str:
+    return next((f.text() for f in parts(message) if f.number == number), "")
+
+
+def _float(name: str) -> bytes:
+    """A ValueInfoProto: float32 of any shape."""
+    kind = b"".join(field(1, numeric(1, FLOAT)))
+    return b"".join(chain(field(1, name), field(2, kind)))
+
+
+def _model(
+    rest: Sequence[memoryview],
+    nodes: Sequence[_Node],
+    initialisers: dict[str, memoryview],
+    inputs: Iterable[bytes | memoryview],
+    outputs: Iterable[bytes | memoryview],
+) -> bytes:
+    """A ModelProto of these nodes and the initialisers they take."""
+    taken = {name for node in nodes for name in node.inputs}
+    weights = (data for name, data in initialisers.items() if name in taken)
+    graph = b"".join(
+        chain(
+            *(field(_NODE, node.whole) for node in nodes),
+            field(_NAME, "part"),
+            *(field(_INITIALISER, data) for data in weights),
+            *(field(_INPUT, info) for info in inputs),
+            *(field(_OUTPUT, info) for info in outputs),
+        )
+    )
+    return b"".join(chain(rest, field(_MODEL_GRAPH, graph)))

@@ -1,0 +1,185 @@
+"""Steps run from outside of the file's loop: the same answers, from its own bytes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from hcompress.errors import InputRefused
+from hcompress.export import forms
+from hcompress.export.parity import decode_torch
+from hcompress.export.simplify import simplify
+from hcompress.recogniser.checkpoint import Checkpoint
+from hcompress.recogniser.config import Classifier, RecogniserConfig, Weights
+from hcompress.recogniser.metadata import ModelMetadata
+from hcompress.recogniser.vocabulary import EOS, PAD
+from hcompress.runtime import OnnxReader, split
+from hcompress.runtime.wire import parts
+from hcompress.stages.base import Provenance
+from tests.tiny_recognisers import CONFIGS, LIGHT, int8, pictures, recogniser
+
+
+def exported(folder: Path, made: Checkpoint) -> Path:
+    text = ModelMetadata(made.config, made.vocabulary, Provenance("onnx", None)).to_json()
+    half, weights = made.config.weights is not Weights.FP32, made.stored()
+    graph = forms.portable(made.model, text, store_half=half, weights=weights)
+    path = folder / "model.onnx"
+    path.write_bytes(simplify(graph, frozenset(weights)).data)
+    return path
+
+
+@pytest.mark.parametrize("make", [recogniser, int8])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_steps_answer_as_the_loop_and_as_torch(
+    name: str, make: Callable[[RecogniserConfig], Checkpoint], tmp_path: Path
+) -> None:
+    made = make(CONFIGS[name])
+    path = exported(tmp_path, made)
+    stepwise, loop = OnnxReader(path, steps=True), OnnxReader(path, steps=False)
+    assert OnnxReader(path).stepwise == (made.config.classifier is Classifier.HAMMING)
+    assert (stepwise.stepwise, loop.stepwise) == (True, False)
+    images = pictures(7, made.config)
+    ids, chances = stepwise.decode(images)
+    expected = decode_torch(made.model, images)
+    np.testing.assert_array_equal(ids, expected.ids[:, : ids.shape[1]])
+    np.testing.assert_allclose(chances, expected.probabilities[:, : ids.shape[1]], atol=1e-4)
+    whole_ids, whole_chances = loop.decode(images)
+    np.testing.assert_array_equal(ids, whole_ids)
+    np.testing.assert_allclose(chances, whole_chances, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "seed"), [("light", 0), ("softmax", 2)])
+def test_lines_that_have_ended_are_left_out_and_nobody_notices(
+    name: str, seed: int, tmp_path: Path
+) -> None:
+    made = recogniser(replace(CONFIGS[name], max_steps=40), characters=3, seed=seed)
+    reader = OnnxReader(exported(tmp_path, made), steps=True)
+    images = pictures(24, made.config)
+    ids, chances = reader.decode(images)
+    ends = (ids[:, :, 0] == EOS).argmax(1)
+    assert len(set(ends.tolist())) > 3, "lines of several lengths"
+    for line, image in enumerate(images):
+        alone_ids, alone_chances = reader.decode(image[None])
+        steps = alone_ids.shape[1]
+        np.testing.assert_array_equal(ids[line, :steps], alone_ids[0])
+        np.testing.assert_allclose(chances[line, :steps], alone_chances[0], atol=1e-4)
+        assert (ids[line, steps:] == PAD).all()
+        assert (chances[line, steps:] == 1).all()
+
+
+def test_threads_share_a_reader(tmp_path: Path) -> None:
+    made = recogniser(LIGHT)
+    reader = OnnxReader(exported(tmp_path, made))
+    batches = [pictures(1 + n % 4, LIGHT, seed=n) for n in range(24)]
+    expected = [reader.read(batch) for batch in batches]
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(reader.read, batches)) == expected
+
+
+@pytest.mark.parametrize("make", [recogniser, int8])
+def test_the_step_holds_no_ranking_and_the_encoder_no_decoder(
+    make: Callable[[RecogniserConfig, int], Checkpoint], tmp_path: Path
+) -> None:
+    made = make(replace(LIGHT, code_length=512), 500)
+    data = exported(tmp_path, made).read_bytes()
+    cut = split.split(data)
+    assert cut is not None
+    encoder, step = (onnx.load_from_string(part) for part in (cut.encoder, cut.step))
+    assert not {"TopK", "Softmax", "MatMulInteger"} & {n.op_type for n in encoder.graph.node}
+    assert not {"TopK", "MatMulInteger", "Loop"} & {n.op_type for n in step.graph.node}
+    assert step.graph.output[0].name == split.BIT_LOGITS
+    held = {tensor.name for tensor in encoder.graph.initializer}
+    assert not any(name.startswith("decoder.layers.0.self") for name in held)
+    kinds = {t.name: t.data_type for part in (encoder, step) for t in part.graph.initializer}
+    assert all(kinds[name] == onnx.TensorProto.INT8 for name in made.packed)
+    assert len(cut.encoder) + len(cut.step) < len(data) + 20_000
+
+
+def test_a_file_of_an_older_export_is_read_by_its_own_loop(tmp_path: Path) -> None:
+    made = recogniser(LIGHT)
+    path = exported(tmp_path, made)
+    images = pictures(3, LIGHT)
+    expected = OnnxReader(path).read(images)
+    model = onnx.load(path)
+    loop = next(node for node in model.graph.node if node.op_type == "Loop")
+    next(a.g for a in loop.attribute if a.name == "body").name = "step"
+    path.write_bytes(model.SerializeToString())
+    reader = OnnxReader(path)
+    assert not reader.stepwise
+    assert [r.text for r in reader.read(images)] == [r.text for r in expected]
+
+
+def test_a_step_with_other_bits_is_refused(tmp_path: Path) -> None:
+    made = recogniser(LIGHT)
+    path = exported(tmp_path, made)
+    model = onnx.load(path)
+    loop = next(node for node in model.graph.node if node.op_type == "Loop")
+    body = next(a.g for a in loop.attribute if a.name == "body")
+    for node in body.node:
+        if split.BIT_LOGITS in node.output:
+            node.output[0] = "true_bits"
+    halved = onnx.helper.make_node("Slice", ["true_bits", "from", "to", "axis"], [split.BIT_LOGITS])
+    place = next(n for n, node in enumerate(body.node) if split.BIT_LOGITS in node.input)
+    body.node.insert(place, halved)
+    for name, value in (("from", 0), ("to", 8), ("axis", 1)):
+        model.graph.initializer.append(numpy_helper.from_array(np.array([value]), name))
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputRefused, match="export it again"):
+        OnnxReader(path).read(pictures(1, LIGHT))
+
+
+def test_the_documented_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = Path(__file__).parent.parent / "docs" / "runtime.md"
+    program = page.read_text("utf-8").split("```python\n")[1].split("```")[0]
+    exported(tmp_path, recogniser(LIGHT))
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, str(page), "exec"), {})
+    assert len(capsys.readouterr().out.splitlines()) >= 2
+
+
+def test_broken_messages_are_refused() -> None:
+    for data in (b"\x0a\x05ab", b"\x0b", b"\xff" * 11, b"\x0d\x00"):
+        with pytest.raises(InputRefused, match="broken protobuf"):
+            list(parts(memoryview(data)))
+
+
+def imported_by_reading(path: Path, *modules: str) -> list[str]:
+    """Those of ``modules`` that a fresh process has loaded after its first line."""
+    program = (
+        "import sys, json, numpy, pathlib; from hcompress.runtime import OnnxReader;"
+        "r = OnnxReader(pathlib.Path(sys.argv[1]), steps=True); assert r.stepwise;"
+        "r.read([numpy.zeros((20, 50, 3), 'uint8')]);"
+        "print(json.dumps([m for m in sys.argv[2:] if m in sys.modules]))"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", program, str(path), *modules],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: list[str] = json.loads(out.stdout)
+    return found
+
+
+def test_a_softmax_model_needs_no_search(tmp_path: Path) -> None:
+    made = recogniser(CONFIGS["hamming-embedding"])
+    assert made.config.classifier is Classifier.SOFTMAX
+    path = exported(tmp_path, made)
+    assert imported_by_reading(path, "torch", "onnx", "hcompress.search") == []
+
+
+def test_int8_needs_neither_torch_nor_onnx(tmp_path: Path) -> None:
+    path = exported(tmp_path, int8(LIGHT))
+    assert imported_by_reading(path, "torch", "onnx", "hcompress.search") == ["hcompress.search"]
