@@ -50,3 +50,10 @@ def discard(partial: Path) -> None:
     if partial.exists():
         (partial / "key").unlink(missing_ok=True)
         shutil.rmtree(partial)
+
+
+def discard_idle(partial: Path) -> None:
+    """After an error of ours: keep what can be gone on from, and nothing else."""
+    scratch = partial / "scratch"
+    if not (scratch.is_dir() and any(scratch.iterdir())):
+        discard(partial)

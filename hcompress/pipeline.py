@@ -18,7 +18,7 @@ from hcompress import artifact as artifacts
 from hcompress import parameters
 from hcompress import partial as partials
 from hcompress.artifact import MODEL_FILES, Artifact
-from hcompress.errors import EnvironmentFailed, InputRefused, UsageError
+from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, UsageError
 from hcompress.keys import Digester, Ticket, data_digest, make_ticket, parent_key
 from hcompress.manifest import Manifest, Parent, StageRecord
 from hcompress.progress import NoProgress
@@ -198,7 +198,11 @@ class _Work:
     def run_and_publish(self) -> None:
         started = time.monotonic()
         out = self.partial / "out"
-        figures = self._run(out)
+        try:
+            figures = self._run(out)
+        except HcompressError:
+            partials.discard_idle(self.partial)
+            raise
         manifest = self._manifest(out, figures, time.monotonic() - started)
         artifacts.publish(out, self.folder, manifest)
         partials.discard(self.partial)

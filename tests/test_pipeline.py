@@ -287,6 +287,15 @@ def test_snapshots_are_used_by_their_own_key_only(tmp_path: Path, steps: int, re
     assert whole.digest == made.digest
 
 
+def test_a_stage_that_fails_leaves_nothing_it_could_not_go_on_from(
+    tmp_path: Path, teacher: Artifact
+) -> None:
+    with pytest.raises(NumericalError):
+        run_stage(FakeSlim(fail=True), teacher, tmp_path / "out", StageOptions())
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out.partial").exists()
+
+
 def test_a_stage_is_told_its_surroundings(tmp_path: Path, teacher: Artifact) -> None:
     seen: list[Env] = []
 
