@@ -1,0 +1,65 @@
+"""Whole images: encoder, every decoder step and the head, a new image each time.
+
+N images, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hcompress.bench.timing import Effort, figures, interleave
+from hcompress.recogniser.config import Preprocessing
+from hcompress.runtime import OnnxReader
+
+Images = NDArray[np.uint8]
+NAMES: Final = ("softmax", "hamming", "portable")
+
+
+def image_rows(
+    softmax: Path, hamming: Path, batches: tuple[int, ...], effort: Effort
+) -> list[dict[str, Any]]:
+    """An entry a batch size: milliseconds a batch.
+
+    ``softmax`` and ``portable`` run the file's own loop, as any ONNX Runtime does; ``hamming``
+    runs steps with the native search beside them. All through `OnnxReader`, with one thread.
+    """
+    readers = {
+        "softmax": OnnxReader(softmax, threads=1),
+        "hamming": OnnxReader(hamming, threads=1),
+        "portable": OnnxReader(hamming, threads=1, steps=False),
+    }
+    size = readers["hamming"].preprocessing
+    steps = [_steps(reader, size) for reader in readers.values()]
+    return [
+        {
+            "batch": batch,
+            "steps": min(steps),
+            **figures(
+                interleave(
+                    {name: reader.read for name, reader in readers.items()},
+                    fresh_images(batch, size),
+                    effort,
+                ),
+                NAMES, "ms", 1e3, against="softmax",
+            ),
+        }
+        for batch in batches
+    ]  # fmt: skip
+
+
+def fresh_images(count: int, size: Preprocessing, seed: int = 1) -> Callable[[], Images]:
+    """New noise [N, H, W, 3] at every call: what is in an image changes no time."""
+    random = np.random.default_rng(seed)
+    shape = (count, size.height, size.width, size.channels)
+    return lambda: random.integers(0, 256, shape, np.uint8)
+
+
+def _steps(reader: OnnxReader, size: Preprocessing) -> int:
+    """Decoding steps a line takes."""
+    ids, _ = reader.decode(fresh_images(1, size)())
+    return int(ids.shape[1])
