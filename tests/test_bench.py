@@ -17,6 +17,7 @@ from hcompress.recogniser.config import RecogniserConfig
 from hcompress.recogniser.vocabulary import EOS
 from hcompress.runtime import OnnxReader
 
+BITS = 256
 TINY = timing.Effort(0.0, 2, 2)
 SHAPE = RecogniserConfig(backbone_width=0.1, width=16, ffn_width=16, heads=2, depth=2, max_steps=6)
 CHARACTERS = tuple(map(chr, range(0x4E00, 0x4E00 + 60)))
@@ -25,7 +26,7 @@ CHARACTERS = tuple(map(chr, range(0x4E00, 0x4E00 + 60)))
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> models.Exports:
     folder = tmp_path_factory.mktemp("models")
-    return models.build(folder, CHARACTERS, SHAPE, NoProgress(), code_length=64)
+    return models.build(folder, CHARACTERS, SHAPE, NoProgress(), code_length=BITS)
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def charset(tmp_path: Path) -> Path:
 def plan(charset: Path) -> run.Plan:
     return run.Plan(
         effort=TINY, counts=(1, 3), widths=(16,), searched=(1, 4), batches=(1, 2),
-        characters=(20, 90), loads=1, code_length=64, charset=charset, shape=SHAPE,
+        characters=(20, 90), loads=1, code_length=BITS, charset=charset, shape=SHAPE,
     )  # fmt: skip
 
 
@@ -163,13 +164,13 @@ def test_the_softmax_is_the_hamming_models_teacher(built: models.Exports) -> Non
 
 def test_bytes_worked_out_are_those_of_a_real_file(built: models.Exports, tmp_path: Path) -> None:
     few = growth.charset_of(25, CHARACTERS)
-    real = models.build(tmp_path, few, SHAPE, NoProgress(), code_length=64)
+    real = models.build(tmp_path, few, SHAPE, NoProgress(), code_length=BITS)
     for name in ("softmax", "hamming"):
         weight = growth.weight_of(getattr(built, name), CHARACTERS)
         size = getattr(real, name).stat().st_size
         # Nothing but the lengths that tensors and texts are written with may differ.
         assert abs(weight.bytes(few) - size) < 40
-    assert models.row_bytes(built.hamming, len(CHARACTERS) + 3) == 64 / 8
+    assert models.row_bytes(built.hamming, len(CHARACTERS) + 3) == BITS / 8
     assert models.row_bytes(built.softmax, len(CHARACTERS) + 3) == 2 * 2 * 16
 
 
