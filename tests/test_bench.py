@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,15 +86,15 @@ def test_rounds_stop_at_the_most() -> None:
 def test_figures_are_medians_minima_and_ratios_of_pairs() -> None:
     times = {"softmax": [4.0, 9.0, 8.0], "native": [2.0, 3.0, 1.0]}
     names = ("softmax", "native", "portable")
-    assert timing.figures(times, names, "us", 10.0, against="softmax") == {
+    pairs = (("softmax", "native"), ("softmax", "portable"))
+    assert timing.figures(times, names, "us", 10.0, pairs) == {
         "softmax_us": 80.0,
         "native_us": 20.0,
         "portable_us": None,
         "minima": {"softmax": 40.0, "native": 10.0},
-        "ratios": {"native": pytest.approx(1 / 3, rel=1e-3)},  # of 1/2, 1/3, 1/8
+        "ratios": {"softmax/native": 3.0},  # of 2, 3, 8
         "rounds": 3,
     }
-    assert timing.ratio(times["softmax"], times["native"]) == 3.0  # of 2, 3, 8
 
 
 def test_the_three_heads_answer_alike() -> None:
@@ -110,7 +111,7 @@ def test_head_rows() -> None:
     rows = heads.head_rows(heads.Shape(100, 16, 64), (1, 4), TINY)
     assert [(row["n"], row["d"]) for row in rows] == [(1, 16), (4, 16)]
     assert all(row[f"{name}_us"] > 0 for row in rows for name in heads.NAMES)
-    assert set(rows[0]["ratios"]) == {"native", "portable"}
+    assert set(rows[0]["ratios"]) == {"softmax/native", "softmax/portable"}
 
 
 def test_queries_are_fresh_codes_with_bits_flipped() -> None:
@@ -130,6 +131,14 @@ def test_without_faiss_its_figure_is_null(monkeypatch: pytest.MonkeyPatch) -> No
     assert row["native_us"] > 0
     assert any(line.startswith("faiss") for line in run.left_out())
     assert "–" in show.search_rows([row])[1]
+
+
+def test_a_peer_that_cannot_be_imported_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("faiss", "rapidocr"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert not search.has_faiss()
+    assert not image.has_rapidocr()
+    assert {line.split(":")[0] for line in run.left_out()} >= {"faiss", "RapidOCR"}
 
 
 def test_without_the_extension_there_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,6 +218,7 @@ def test_the_command_takes_a_model_and_writes_a_figure(
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(run, "QUICK_PLAN", plan(charset))
     monkeypatch.setattr(search, "has_faiss", lambda: False)
+    monkeypatch.setattr(image, "has_rapidocr", lambda: False)
     out = tmp_path / "out"
     code = main(["bench", str(built.hamming), "--quick", "--json", "--out", str(out)])
     said = capsys.readouterr()
@@ -217,6 +227,8 @@ def test_the_command_takes_a_model_and_writes_a_figure(
     assert "faiss" in said.err
     assert result["model"] == str(built.hamming)
     assert result["search"][0]["faiss_us"] is None
+    assert result["image"][0]["rapidocr_ms"] is None
+    assert len(result["left_out"]) >= 2
     assert json.loads((out / "bench.json").read_text(encoding="utf-8")) == result
     assert (out / "growth.svg").read_text(encoding="utf-8").startswith("<?xml")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from hcompress.bench.heads import FORMS, NAMES, Shape, fresh_features
+from hcompress.bench.heads import FORMS, NAMES, PAIRS, Shape, fresh_features
 from hcompress.bench.models import row_bytes
 from hcompress.bench.timing import Effort, figures, interleave
 from hcompress.recogniser.vocabulary import SPECIALS, pack_charset
@@ -65,7 +65,7 @@ def growth_row(
     characters = charset_of(count, known)
     return {
         "characters": count,
-        **figures(times, NAMES, "us", 1e6, against="softmax"),
+        **figures(times, NAMES, "us", 1e6, PAIRS),
         "softmax_bytes": softmax.bytes(characters),
         "hamming_bytes": hamming.bytes(characters),
     }

@@ -22,6 +22,7 @@ Answers = tuple[NDArray[Any], NDArray[Any]]
 Answer = Callable[[Features], Answers]
 
 NAMES: Final = ("softmax", "native", "portable")
+PAIRS: Final = (("softmax", "native"), ("softmax", "portable"))
 HEIGHT: Final = 48
 """What the portable head is told of its images when it is loaded: see `portable_codes`."""
 TEMPERATURE: Final = 1 / 32
@@ -109,7 +110,7 @@ def head_rows(shape: Shape, counts: tuple[int, ...], effort: Effort) -> list[dic
             "d": shape.width,
             **figures(
                 interleave(contenders, fresh_features(count, shape.width), effort),
-                NAMES, "us", 1e6 / count, against="softmax",
+                NAMES, "us", 1e6 / count, PAIRS,
             ),
         }
         for count in counts

@@ -17,7 +17,9 @@ from hcompress.recogniser.config import Preprocessing
 from hcompress.runtime import OnnxReader
 
 Images = NDArray[np.uint8]
-NAMES: Final = ("softmax", "hamming", "portable")
+Read = Callable[[Images], object]
+NAMES: Final = ("softmax", "hamming", "portable", "rapidocr")
+PAIRS: Final = (("softmax", "hamming"), ("softmax", "portable"), ("rapidocr", "hamming"))
 
 
 def image_rows(
@@ -27,6 +29,7 @@ def image_rows(
 
     ``softmax`` and ``portable`` run the file's own loop, as any ONNX Runtime does; ``hamming``
     runs steps with the native search beside them. All through `OnnxReader`, with one thread.
+    Where RapidOCR is, its recogniser reads the same images; of batches of one, as it takes them.
     """
     readers = {
         "softmax": OnnxReader(softmax, threads=1),
@@ -34,22 +37,35 @@ def image_rows(
         "portable": OnnxReader(hamming, threads=1, steps=False),
     }
     size = readers["hamming"].preprocessing
-    steps = [_steps(reader, size) for reader in readers.values()]
-    return [
-        {
-            "batch": batch,
-            "steps": min(steps),
-            **figures(
-                interleave(
-                    {name: reader.read for name, reader in readers.items()},
-                    fresh_images(batch, size),
-                    effort,
-                ),
-                NAMES, "ms", 1e3, against="softmax",
-            ),
-        }
-        for batch in batches
-    ]  # fmt: skip
+    steps = min(_steps(reader, size) for reader in readers.values())
+    peer = rapidocr() if has_rapidocr() else None
+    rows = []
+    for batch in batches:
+        contenders: dict[str, Read] = {name: reader.read for name, reader in readers.items()}
+        if peer is not None and batch == 1:
+            contenders["rapidocr"] = peer
+        times = interleave(contenders, fresh_images(batch, size), effort)
+        row = {"batch": batch, "steps": steps, **figures(times, NAMES, "ms", 1e3, PAIRS)}
+        rows.append(row)
+    return rows
+
+
+def has_rapidocr() -> bool:
+    """Whether it, and all that it needs, can be imported."""
+    try:
+        from rapidocr import RapidOCR
+    except ImportError:
+        return False
+    return callable(RapidOCR)
+
+
+def rapidocr() -> Read:
+    """Its recogniser alone, with the model it comes with, on one thread."""
+    from rapidocr import RapidOCR
+
+    one = {f"EngineConfig.onnxruntime.{kind}_op_num_threads": 1 for kind in ("intra", "inter")}
+    engine = RapidOCR(params={**one, "Global.log_level": "critical"})
+    return lambda images: engine(images[0], use_det=False, use_cls=False, use_rec=True)
 
 
 def fresh_images(count: int, size: Preprocessing, seed: int = 1) -> Callable[[], Images]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hcompress.recogniser.config import RecogniserConfig
     from hcompress.stages.base import Progress
 
-VERSIONS: Final = ("numpy", "onnxruntime", "onnx", "onnxsim", "torch", "faiss-cpu")
+VERSIONS: Final = ("numpy", "onnxruntime", "onnx", "onnxsim", "torch", "faiss-cpu", "rapidocr")
 ONE_THREAD: Final = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
 )  # fmt: skip
@@ -120,12 +120,15 @@ def versions() -> dict[str, str | None]:
 
 def left_out() -> list[str]:
     """What was not measured, and why."""
+    from hcompress.bench.image import has_rapidocr
     from hcompress.bench.search import has_faiss
     from hcompress.search import backend
 
     missing = []
     if not has_faiss():
-        missing.append("faiss: not installed: pip install 'hcompress[bench]'")
+        missing.append("faiss: cannot be imported: pip install 'hcompress[bench]'")
+    if not has_rapidocr():
+        missing.append("RapidOCR: cannot be imported: pip install 'hcompress[bench]'")
     if backend.native is None:
         missing.append(f"the limits: no native extension, numpy searches ({backend.missing})")
     return missing

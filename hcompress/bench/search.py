@@ -5,7 +5,6 @@ n queries, V codes, K = code length.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,12 +16,19 @@ from hcompress.search import CodeIndex
 from hcompress.search.backend import NUMPY
 
 Codes = NDArray[np.uint8]
+NAMES: Final = ("native", "faiss", "limit", "reading", "arithmetic")
+PAIRS: Final = (("faiss", "native"), ("native", "limit"))
 FLIPPED: Final = 0.1
 """Of a query's bits: what a code's own reading gets wrong."""
 
 
 def has_faiss() -> bool:
-    return importlib.util.find_spec("faiss") is not None
+    """Whether it, and all that it needs, can be imported."""
+    try:
+        from faiss import IndexBinaryFlat
+    except ImportError:
+        return False
+    return callable(IndexBinaryFlat)
 
 
 def search_row(codes: Codes, count: int, effort: Effort) -> dict[str, Any]:
@@ -44,8 +50,7 @@ def search_row(codes: Codes, count: int, effort: Effort) -> dict[str, Any]:
         times["arithmetic"] = [seconds * count / pair for seconds in times["arithmetic"]]
         # The one whose fastest round is slower, whole: rounds stay pairs.
         times["limit"] = max(times["reading"], times["arithmetic"], key=min)
-    names = ("native", "faiss", "limit", "reading", "arithmetic")
-    return {"n": count, **figures(times, names, "us", 1e6 / count, against="native")}
+    return {"n": count, **figures(times, NAMES, "us", 1e6 / count, PAIRS)}
 
 
 def faiss_search(codes: Codes) -> Callable[[Codes], object]:

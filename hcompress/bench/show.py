@@ -27,24 +27,26 @@ def head_rows(entries: Sequence[Mapping[str, Any]]) -> Rows:
 
 
 def search_rows(entries: Sequence[Mapping[str, Any]]) -> Rows:
-    rows = [["n", "native", "faiss", "the limit"]]
-    for entry in entries:
-        ratios = entry["ratios"]
-        cells = [
-            _with(number(entry[f"{name}_us"]), ratios.get(name)) for name in ("faiss", "limit")
+    rows = [["n", "native", "faiss", "the limit", "faiss / native", "native / limit"]]
+    return rows + [
+        [
+            str(entry["n"]),
+            *(number(entry[f"{name}_us"]) for name in ("native", "faiss", "limit")),
+            *(number(entry["ratios"].get(pair)) for pair in ("faiss/native", "native/limit")),
         ]
-        rows.append([str(entry["n"]), number(entry["native_us"]), *cells])
-    return rows
+        for entry in entries
+    ]
 
 
 def image_rows(entries: Sequence[Mapping[str, Any]]) -> Rows:
-    rows = [["batch", "steps", "softmax", "Hamming, native", "Hamming, plain"]]
+    rows = [["batch", "steps", "softmax", "Hamming, native", "Hamming, plain", "RapidOCR"]]
     return rows + [
         [
             str(entry["batch"]),
             str(entry["steps"]),
             number(entry["softmax_ms"]),
             *_faster(entry, "ms", "hamming", "portable"),
+            number(entry["rapidocr_ms"]),
         ]
         for entry in entries
     ]
@@ -79,15 +81,10 @@ def growth_rows(entries: Sequence[Mapping[str, Any]]) -> Rows:
 
 def _faster(entry: Mapping[str, Any], unit: str, *names: str) -> list[str]:
     """Figures with how many times faster than the softmax they are."""
-    ratios = entry["ratios"]
     return [
-        _with(number(entry[f"{name}_{unit}"]), 1 / ratios[name] if name in ratios else None)
+        f"{number(entry[f'{name}_{unit}'])} ({entry['ratios'][f'softmax/{name}']:.2f}x)"
         for name in names
     ]
-
-
-def _with(text: str, times: float | None) -> str:
-    return text if times is None else f"{text} ({times:.2f}x)"
 
 
 def number(value: float | None) -> str:

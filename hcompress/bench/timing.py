@@ -65,24 +65,28 @@ def ratio(slower: Sequence[float], faster: Sequence[float]) -> float:
 
 
 def figures(
-    times: Times, names: Sequence[str], unit: str, scale: float, against: str
+    times: Times,
+    names: Sequence[str],
+    unit: str,
+    scale: float,
+    pairs: Sequence[tuple[str, str]],
 ) -> dict[str, Any]:
-    """Medians as ``NAME_UNIT``; minima; how many times longer than ``against`` each took.
+    """Medians as ``NAME_UNIT``; minima; the ratios of ``pairs``, each a slower and a faster one.
 
-    ``scale`` turns a round's seconds into the unit. A name without times gives None.
+    ``scale`` turns a round's seconds into the unit. A name without times gives None, and a pair
+    with it nothing.
     """
     shown: dict[str, Any] = {}
     for name in names:
         found = times.get(name)
         shown[f"{name}_{unit}"] = _number(statistics.median(found) * scale) if found else None
-    base = times.get(against)
     return {
         **shown,
         "minima": {name: _number(min(found) * scale) for name, found in times.items()},
         "ratios": {
-            name: _number(ratio(found, base))
-            for name, found in times.items()
-            if base and name != against
+            f"{slower}/{faster}": _number(ratio(times[slower], times[faster]))
+            for slower, faster in pairs
+            if slower in times and faster in times
         },
         "rounds": min((len(found) for found in times.values()), default=0),
     }
