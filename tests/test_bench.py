@@ -240,6 +240,12 @@ def test_a_softmax_model_is_refused(
     assert "its classifier is a softmax" in capsys.readouterr().err
 
 
+def test_out_must_be_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    assert main(["bench", "--out", str(tmp_path / "file")]) == 2
+    assert "not a folder" in capsys.readouterr().err
+
+
 def test_a_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", str(tmp_path / "none.onnx")]) == 2
     (tmp_path / "model.safetensors").write_bytes(b"")

@@ -36,10 +36,13 @@ def bench(
     """
     from hcompress.bench import run
     from hcompress.bench.show import tables
+    from hcompress.errors import UsageError
 
     run.one_thread()
     console = state_of(context).console
     if out is not None:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"{out}: not a folder: choose another --out")
         out.mkdir(parents=True, exist_ok=True)
     plan = run.QUICK_PLAN if quick else run.Plan()
     result = run.run_bench(plan, console.progress(), model)
