@@ -21,6 +21,7 @@ REQUIRED: Final = (
 EXTRAS: Final = {
     "synth": ("mplfonts", "matplotlib"),
     "report": ("matplotlib",),
+    "bench": ("faiss-cpu", "rapidocr"),
     "tensorrt": ("tensorrt-rtx",),
     "dev": ("pytest", "hypothesis", "mypy", "ruff"),
 }

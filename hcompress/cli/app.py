@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hcompress import __version__
-from hcompress.cli import model_commands, read_command, run_commands, tool_commands
+from hcompress.cli import bench_command, model_commands, read_command, run_commands, tool_commands
 from hcompress.cli.stage_commands import add_stage
 from hcompress.cli.state import new_state
 from hcompress.console import Console
@@ -44,6 +44,7 @@ def build_app(stages: Mapping[str, type[Stage]]) -> typer.Typer:
         *run_commands.COMMANDS,
         *model_commands.COMMANDS,
         *read_command.COMMANDS,
+        *bench_command.COMMANDS,
         *tool_commands.COMMANDS,
     ):
         app.command(command.__name__.rstrip("_").replace("_", "-"))(command)

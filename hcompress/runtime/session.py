@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,15 +63,20 @@ class Session:
 
 @contextmanager
 def _refusing(where: str) -> Iterator[None]:
-    """onnxruntime's errors, which have no base of their own, as ours, on one line."""
+    """onnxruntime's errors as ours, on one line."""
+    try:
+        yield
+    except _errors() as error:
+        line = " ".join(str(error).split())[:300]
+        raise InputRefused(f"{where}: onnxruntime refuses it: {line}") from None
+
+
+@functools.cache
+def _errors() -> tuple[type[Exception], ...]:
+    """They have no base of their own. Looked for once: it takes as long as a small graph."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    kinds = tuple(
+    return tuple(
         kind for kind in vars(state).values()
         if isinstance(kind, type) and issubclass(kind, Exception)
     )  # fmt: skip
-    try:
-        yield
-    except kinds as error:
-        line = " ".join(str(error).split())[:300]
-        raise InputRefused(f"{where}: onnxruntime refuses it: {line}") from None

@@ -1,0 +1,153 @@
+"""The models that are timed: a softmax recogniser and its Hamming one, untrained, exported alike.
+
+What weights are changes no time, as long as every line takes the same steps: `endless` sees to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from hcompress.recogniser.config import SCALE, Classifier
+from hcompress.recogniser.vocabulary import EOS
+
+if TYPE_CHECKING:
+    from hcompress.artifact import Artifact
+    from hcompress.recogniser.config import RecogniserConfig
+    from hcompress.stages.base import Progress, Stage
+
+CODE_LENGTH: Final = 512
+GROWING: Final = frozenset(("classifier.weight", "embedding.weight", "codebook"))
+"""Tensors with a row a character."""
+
+
+@dataclass(frozen=True)
+class Exports:
+    """Two ONNX files of one recogniser."""
+
+    softmax: Path
+    hamming: Path
+
+
+def build(
+    root: Path,
+    characters: Sequence[str],
+    like: RecogniserConfig,
+    progress: Progress,
+    code_length: int = CODE_LENGTH,
+) -> Exports:
+    """Both files under ``root``, through the real stages; ``like`` gives the softmax's shape."""
+    from hcompress.stages.codebook import MakeCodebook, Method
+    from hcompress.stages.half import Half
+    from hcompress.stages.replace_head import ReplaceHead
+    from hcompress.stages.slim_decoder import SlimDecoder
+
+    teacher = _teacher(root, characters, like, progress)
+    chain: tuple[Stage, ...] = (
+        MakeCodebook(method=Method.COLUMNS, code_length=code_length),
+        ReplaceHead(),
+        SlimDecoder(),
+        Half(),
+    )
+    hamming = teacher
+    for stage in chain:
+        hamming = _run(stage, hamming, root / stage.name, progress)
+    return Exports(
+        _exported(_run(Half(), teacher, root / "half-softmax", progress), root / "softmax.onnx"),
+        _exported(hamming, root / "hamming.onnx"),
+    )
+
+
+def softmax_twin(
+    root: Path, characters: Sequence[str], like: RecogniserConfig, progress: Progress
+) -> Path:
+    """The exported softmax recogniser that a model of ``like``'s shape would come from."""
+    from hcompress.stages.half import Half
+
+    teacher = _teacher(root, characters, like, progress)
+    return _exported(_run(Half(), teacher, root / "half-softmax", progress), root / "softmax.onnx")
+
+
+def _teacher(
+    root: Path, characters: Sequence[str], like: RecogniserConfig, progress: Progress
+) -> Artifact:
+    from hcompress.stages.initialise import Initialise
+
+    charset = root / "charset.txt"
+    charset.write_text("".join(characters), encoding="utf-8")
+    stage = Initialise(
+        charset=charset,
+        family=like.backbone,
+        backbone_width=like.backbone_width,
+        width=like.width,
+        ffn_width=like.ffn_width,
+        heads=like.heads,
+        depth=like.depth,
+        max_steps=like.max_steps,
+    )
+    return _run(stage, None, root / "initialise", progress)
+
+
+def _run(stage: Stage, source: Artifact | None, folder: Path, progress: Progress) -> Artifact:
+    from hcompress.pipeline import StageOptions, run_stage
+
+    progress.say(f"building: {stage.name}")
+    return run_stage(stage, source, folder, StageOptions(threads=1))
+
+
+def _exported(artifact: Artifact, file: Path) -> Path:
+    """The portable form, as the `onnx` stage writes it; nothing is compared with torch."""
+    from hcompress.export import forms
+    from hcompress.export.simplify import simplify
+    from hcompress.recogniser.checkpoint import load_checkpoint
+    from hcompress.recogniser.metadata import ModelMetadata
+    from hcompress.stages.base import Provenance
+
+    found = load_checkpoint(artifact.file)
+    metadata = ModelMetadata(found.config, found.vocabulary, Provenance("onnx", None)).to_json()
+    weights = found.stored()
+    graph = forms.portable(found.model, metadata, store_half=True, weights=weights)
+    file.write_bytes(simplify(graph, frozenset(weights)).data)
+    return file
+
+
+def endless(model: Path, out: Path) -> Path:
+    """A copy of an exported model whose EOS is not read: every line takes all steps.
+
+    A softmax's column becomes zeros. A code becomes the one farthest from the codebook's middle.
+    """
+    import numpy as np
+
+    from hcompress import sizes
+    from hcompress.recogniser.metadata import ModelMetadata
+
+    layout = sizes.layout(model)
+    config = ModelMetadata.from_json(layout.metadata or "").config
+    data = bytearray(model.read_bytes())
+    hamming = config.classifier is Classifier.HAMMING
+    wanted = "codebook" if hamming else "classifier.weight"
+    piece = next(piece for piece in layout.pieces if piece.name == wanted)
+    table = np.frombuffer(data, np.uint8, piece.bytes, piece.offset)
+    width = (config.code_length or 0) // 8
+    if not hamming:
+        rows = piece.params // config.width
+        width = piece.bytes // rows
+    table = table.reshape(-1, width)
+    if hamming:
+        often = np.unpackbits(table, axis=1, bitorder="little").mean(axis=0) > 0.5
+        table[EOS] = np.packbits(~often, bitorder="little")
+    else:
+        table[EOS] = 0
+    out.write_bytes(data)
+    return out
+
+
+def row_bytes(model: Path, vocabulary: int) -> float:
+    """What one more character adds to a file, its place in the charset left out."""
+    from hcompress import sizes
+
+    names = GROWING | {name + SCALE for name in GROWING}
+    pieces = sizes.layout(model).pieces
+    return sum(piece.bytes for piece in pieces if piece.name in names) / vocabulary

@@ -1,0 +1,77 @@
+"""`hcompress bench`: how fast the Hamming head is here, beside the softmax it replaces."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from hcompress.cli.state import Json, state_of
+
+if TYPE_CHECKING:
+    from hcompress.console import Console
+
+
+def bench(
+    context: typer.Context,
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[MODEL]", help="An exported Hamming model: its images, loading and bytes."
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds: rough figures.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A folder for bench.json and growth.svg.")
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Measure speed and memory against softmax, on one thread.
+
+    The head alone, the search alone (against faiss, where it is installed), whole images, loading,
+    and what more characters cost. Builds untrained models to measure; with MODEL, images and
+    loading are that one's, and the softmax it is compared with has its shape.
+    """
+    from hcompress.bench import run
+    from hcompress.bench.show import tables
+    from hcompress.errors import UsageError
+
+    run.one_thread()
+    console = state_of(context).console
+    if out is not None:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"{out}: not a folder: choose another --out")
+        out.mkdir(parents=True, exist_ok=True)
+    plan = run.QUICK_PLAN if quick else run.Plan()
+    result = run.run_bench(plan, console.progress(), model)
+    if out is not None:
+        write(result, out, console)
+    for line in result["left_out"]:
+        console.say(f"left out: {line}")
+    if json_output:
+        console.json(result)
+        return
+    machine = result["machine"]
+    console.out(f"{machine['cpu']}, {machine['instruction_set']}, one thread, {machine['clock']}")
+    for title, rows in tables(result):
+        console.out(f"\n{title}")
+        console.table(rows)
+
+
+def write(result: dict[str, Any], out: Path, console: Console) -> None:
+    """bench.json and, where matplotlib is, growth.svg."""
+    from hcompress.bench import run
+
+    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+    (out / "bench.json").write_text(text, encoding="utf-8")
+    if not run.has_figure():
+        console.say("left out: the figure: pip install 'hcompress[report]'")
+        return
+    from hcompress.bench.figure import write_growth
+
+    write_growth(result["growth"], out / "growth.svg")
+
+
+COMMANDS: Final = (bench,)
