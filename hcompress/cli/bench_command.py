@@ -13,6 +13,9 @@ from hcompress.cli.state import Json, state_of
 if TYPE_CHECKING:
     from hcompress.console import Console
 
+RESULT: Final = "bench.json"
+FIGURE: Final = "growth.svg"
+
 
 def bench(
     context: typer.Context,
@@ -43,6 +46,9 @@ def bench(
     if out is not None:
         if out.exists() and not out.is_dir():
             raise UsageError(f"{out}: not a folder: choose another --out")
+        taken = next((out / name for name in (RESULT, FIGURE) if (out / name).exists()), None)
+        if taken is not None:  # said before minutes of measuring
+            raise UsageError(f"{taken}: exists: choose another --out, or remove it")
         out.mkdir(parents=True, exist_ok=True)
     plan = run.QUICK_PLAN if quick else run.Plan()
     result = run.run_bench(plan, console.progress(), model)
@@ -65,13 +71,13 @@ def write(result: dict[str, Any], out: Path, console: Console) -> None:
     from hcompress.bench import run
 
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
-    (out / "bench.json").write_text(text, encoding="utf-8")
+    (out / RESULT).write_text(text, encoding="utf-8")
     if not run.has_figure():
         console.say("left out: the figure: pip install 'hcompress[report]'")
         return
     from hcompress.bench.figure import write_growth
 
-    write_growth(result["growth"], out / "growth.svg")
+    write_growth(result["growth"], out / FIGURE)
 
 
 COMMANDS: Final = (bench,)

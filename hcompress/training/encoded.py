@@ -130,7 +130,7 @@ def encode_lines(
 
     trainer.eval()
     student = trainer.student
-    if student.config.batch_norm is BatchNorm.LIVE:  # a third of the backbone's time
+    if student.config.batch_norm is BatchNorm.LIVE:  # the same sums with fewer passes
         student = with_folded_batch_norm(student).to(trainer.device)
     lines: list[EncodedLine] = []
     chosen = range(min(count, len(source)))
