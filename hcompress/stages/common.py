@@ -63,6 +63,14 @@ class LineTraining:
     batch: Annotated[int, Param("lines a step, over all processes", 1)] = 64
     learning_rate: Annotated[float, Param("peak rate", 0)] = 1e-3
     matrix_rate: MatrixRate = 0.0
+    slim_routes: Annotated[
+        float,
+        Param(
+            "weight of a second reading of every batch in which layers stand in for one another and"
+            " feed-forward networks are left out: so trained, a decoder loses less by slim-decoder",
+            0,
+        ),
+    ] = 0.0
     smoothing: Annotated[float, Param("label smoothing, for a softmax classifier", 0, 0.5)] = 0.02
     validate_every: Annotated[int, Param("steps between validations; 0 for none", 0)] = 250
     validation_images: Annotated[int, Param("validation lines read each time", 1)] = 256

@@ -13,6 +13,7 @@ from hcompress.data.preprocess import pad_right
 from hcompress.data.render.degrade import photograph
 from hcompress.data.render.draw import BODY, HEIGHT, ROOM, View, ink, see
 from hcompress.data.render.fonts import Face, coverage, faces, font_digest
+from hcompress.data.render.letterforms import bent
 from hcompress.data.render.spec import Mode, TextSpec
 from hcompress.data.render.text import Alphabet, line
 from hcompress.data.source import Sample
@@ -74,7 +75,7 @@ class RenderedSource:
     def _line(self, rng: np.random.Generator, face: Face, alphabet: Alphabet) -> Sample:
         spec = self.spec
         text = line(rng, alphabet, (spec.min_length, spec.max_length), spec.words)
-        canvas, pens = ink(face, text, float(rng.uniform(-0.8, 4.0)))
+        canvas, pens = self._ink(rng, face, text)
         left, right = _inked_columns(canvas, pens)
         margins = rng.uniform((1, -1, 1, -1), (9, 7, 9, 7))
         crop = (left - margins[0], ROOM - margins[1], right + margins[2], ROOM + BODY + margins[3])
@@ -89,7 +90,7 @@ class RenderedSource:
         character = alphabet.characters[int(rng.integers(len(alphabet.characters)))]
         text = alphabet.draw(rng, 2)
         text = text[0] + character + text[1]
-        canvas, pens = ink(face, text, float(rng.uniform(-0.8, 4.0)))
+        canvas, pens = self._ink(rng, face, text)
         margins = rng.uniform(-1, 7, 2)
         height = BODY + margins[0] + margins[1]
         # Long lines are squeezed: the window on them takes in more of the neighbours.
@@ -99,6 +100,13 @@ class RenderedSource:
         view = View.draw(rng, self.spec.degradation.geometry, width)
         image = self._photograph(rng, see(canvas, crop, (HEIGHT, HEIGHT), view), 16.0)
         return Sample(image, character)
+
+    def _ink(
+        self, rng: np.random.Generator, face: Face, text: str
+    ) -> tuple[NDArray[np.uint8], list[float]]:
+        canvas, pens = ink(face, text, float(rng.uniform(-0.8, 4.0)))
+        strength = self.spec.degradation.letterforms
+        return bent(rng, canvas, pens, strength) if strength else (canvas, pens)
 
     def _photograph(
         self, rng: np.random.Generator, seen: Image.Image, pitch: float
