@@ -75,7 +75,7 @@ class _Graph:
 def split(data: bytes) -> Split | None:
     """The two graphs; None where the file has no loop that this can take apart.
 
-    Raises InputRefused where the file is broken.
+    Raises InputRefused where it is broken, without its name: bytes have none.
     """
     fields = list(parts(memoryview(data)))
     main = _graph(next(f.payload for f in fields if f.number == _MODEL_GRAPH))

@@ -21,7 +21,11 @@ class Part(NamedTuple):
     whole: memoryview
 
     def text(self) -> str:
-        return str(self.payload, "utf-8")
+        """The payload as UTF-8 text. Raises InputRefused where it is none."""
+        try:
+            return str(self.payload, "utf-8")
+        except UnicodeDecodeError:
+            raise InputRefused("broken protobuf: a name is not UTF-8") from None
 
 
 def parts(message: memoryview) -> Iterator[Part]:
