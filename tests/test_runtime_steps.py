@@ -24,7 +24,6 @@ from hcompress.recogniser.config import Classifier, RecogniserConfig, Weights
 from hcompress.recogniser.metadata import ModelMetadata
 from hcompress.recogniser.vocabulary import EOS, PAD
 from hcompress.runtime import OnnxReader, split
-from hcompress.runtime.wire import parts
 from hcompress.stages.base import Provenance
 from tests.tiny_recognisers import CONFIGS, LIGHT, int8, pictures, recogniser
 
@@ -91,8 +90,9 @@ def test_the_step_holds_no_ranking_and_the_encoder_no_decoder(
     make: Callable[[RecogniserConfig, int], Checkpoint], tmp_path: Path
 ) -> None:
     made = make(replace(LIGHT, code_length=512), 500)
-    data = exported(tmp_path, made).read_bytes()
-    cut = split.split(data)
+    path = exported(tmp_path, made)
+    data = path.read_bytes()
+    cut = split.split(data, path)
     assert cut is not None
     encoder, step = (onnx.load_from_string(part) for part in (cut.encoder, cut.step))
     assert not {"TopK", "Softmax", "MatMulInteger"} & {n.op_type for n in encoder.graph.node}
@@ -151,8 +151,31 @@ def test_the_documented_example_runs(
 
 def test_broken_messages_are_refused() -> None:
     for data in (b"\x0a\x05ab", b"\x0b", b"\xff" * 11, b"\x0d\x00"):
-        with pytest.raises(InputRefused, match="broken protobuf"):
-            list(parts(memoryview(data)))
+        with pytest.raises(InputRefused, match=r"odd\.onnx: broken protobuf"):
+            split.split(data, Path("odd.onnx"))
+
+
+@pytest.mark.parametrize("steps", [True, False])
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        (b"step.bit_logits", b"step.bit_log\xffts"),  # made and taken
+        (b"Conv", b"Con\xff"),  # a kind of node
+        (b"images", b"imag\xe9s"),  # the input
+        (b"probabilities", b"probabilit\xffes"),  # an output
+    ],
+)
+def test_names_that_are_not_utf8_are_refused_on_one_line(
+    name: bytes, broken: bytes, steps: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = exported(tmp_path, recogniser(LIGHT))
+    assert name in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(name, broken))
+    with pytest.raises(InputRefused) as raised:
+        OnnxReader(path, steps=steps).read(pictures(1, LIGHT))
+    assert str(raised.value).startswith(f"{path}: ")
+    assert "\n" not in str(raised.value)
+    assert capfd.readouterr() == ("", "")
 
 
 def imported_by_reading(path: Path, *modules: str) -> list[str]:

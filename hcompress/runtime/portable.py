@@ -147,10 +147,7 @@ def _steps(layout: Layout, config: RecogniserConfig, threads: int) -> Steps | No
     if any(piece.file != layout.path for piece in layout.pieces):
         return None  # what a model in memory points to is looked for in no folder
     data = layout.path.read_bytes()
-    try:
-        cut = split(data)
-    except InputRefused as error:
-        raise InputRefused(f"{layout.path}: {error}") from None
+    cut = split(data, layout.path)
     if cut is None or len(cut.caches) != 2 * config.depth:
         return None
     return Steps(cut, config, _codebook(layout, data, config), threads, str(layout.path))
