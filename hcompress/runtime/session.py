@@ -63,6 +63,8 @@ class Session:
     ) -> list[NDArray[np.generic]]:
         with _refusing(self._where):
             results: list[NDArray[np.generic]] = self._session.run(outputs, dict(inputs))
+        if not all(hasattr(result, "dtype") for result in results):
+            raise InputRefused(f"{self._where}: an answer is no tensor: export it again")
         return results
 
 
