@@ -96,7 +96,7 @@ def load_recipe(path: Path, stages: Mapping[str, type[Stage]]) -> Recipe:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path}: cannot read the recipe: {error.strerror}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, too many digits
         raise UsageError(f"{path}: not TOML: {error}") from None
     return parse_recipe(raw, stages, str(path), path.parent)
 
