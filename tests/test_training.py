@@ -21,7 +21,7 @@ from hcompress.errors import InputRefused, NumericalError
 from hcompress.progress import NoProgress
 from hcompress.recogniser.decoder import Route
 from hcompress.recogniser.model import Recogniser
-from hcompress.recogniser.surgery import with_shared_layers, without_ffn
+from hcompress.recogniser.surgery import with_folded_batch_norm, with_shared_layers, without_ffn
 from hcompress.recogniser.vocabulary import BOS, EOS, PAD, UnknownCharacter
 from hcompress.stages.sharing import SharedFrom
 from hcompress.training.device import launch
@@ -43,6 +43,8 @@ from hcompress.training.temperature import fitted_temperature
 from tests.models import CHARACTERS, HAMMING, SLIM, SOFTMAX, noise, recogniser
 
 REFUSE = UnknownCharacter.REFUSE
+WIDE = replace(SOFTMAX, width=64)
+"""Wider than what the backbone's last convolution takes."""
 
 
 @pytest.fixture(autouse=True)
@@ -205,8 +207,31 @@ def teacher_and_student() -> tuple[Recogniser, Recogniser]:
     return teacher, student
 
 
-def test_encoded_lines_have_the_loss_of_their_images() -> None:
-    teacher, student = teacher_and_student()
+def test_keys_and_values_of_a_narrow_memory_are_those_of_the_memory() -> None:
+    model = with_folded_batch_norm(recogniser(WIDE).eval())
+    images = torch.from_numpy(noise(3))
+    narrow = model.encode_narrow(images)
+    assert narrow is not None
+    assert narrow.rows.shape[-1] < model.config.width
+    memory = model.encode(images)
+    torch.testing.assert_close(narrow.memory(), memory, rtol=1e-4, atol=1e-5)
+    for mine, theirs in zip(model.decoder.cross(narrow), model.decoder.cross(memory), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_no_narrow_memory_where_nothing_is_saved() -> None:
+    images = torch.from_numpy(noise(1))
+    assert recogniser(WIDE).encode_narrow(images) is None  # normalisation is still live
+    narrow = with_folded_batch_norm(recogniser(replace(WIDE, width=16)).eval())
+    assert narrow.encode_narrow(images) is None
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_encoded_lines_have_the_loss_of_their_images(wide: bool) -> None:
+    config = WIDE if wide else SOFTMAX
+    teacher = recogniser(config)
+    student = recogniser(replace(SLIM, width=config.width, backbone_width=config.backbone_width))
+    student.backbone.load_state_dict(teacher.backbone.state_dict())
     trainer, _ = encoded_task(student, teacher, 1)
     lines = encode_lines(trainer, MemorySource(), 4, 0, 0, NoProgress())
     found = lines.loss(trainer, lines.lines)

@@ -10,12 +10,31 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from hcompress.recogniser.config import RecogniserConfig
 from hcompress.recogniser.meta import shapes_only
+
+
+class Narrow(NamedTuple):
+    """Memory before a linear map with fewer inputs: rows @ weight^T + offset, c < d.
+
+    Keys and values are linear in it too, and cheaper from here: c/d of the products.
+    """
+
+    rows: Tensor
+    """[N, L, c]."""
+    weight: Tensor
+    """[d, c]."""
+    offset: Tensor
+    """[L, d]."""
+
+    def memory(self) -> Tensor:
+        """[N, L, d]."""
+        return self.rows @ self.weight.T + self.offset
 
 
 class Attention(nn.Module):
@@ -37,6 +56,14 @@ class Attention(nn.Module):
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[N, T, d] -> keys and values, each [N, H, T, d/H]."""
         return self.split(self.key(x)), self.split(self.value(x))
+
+    def keys_values_of(self, memory: Narrow) -> tuple[Tensor, Tensor]:
+        """`keys_values` of ``memory.memory()``, which is never computed."""
+        pair = []
+        for linear in (self.key, self.value):
+            offset = linear(memory.offset)
+            pair.append(self.split(memory.rows @ (linear.weight @ memory.weight).T + offset))
+        return pair[0], pair[1]
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         """x [N, T, d] attends to keys, values [N, H, S, d/H]; mask [T, S] or [1, S] is added."""
@@ -165,9 +192,12 @@ class Decoder(nn.Module):
         """What each of the D layers puts out, [N, T, d]; the last one's, normalised, is h."""
         return self.run(characters, self.cross(memory))
 
-    def cross(self, memory: Tensor) -> list[Cross]:
+    def cross(self, memory: Tensor | Narrow) -> list[Cross]:
         """memory [N, L, d] -> what cross-attention needs of it, for each of the U layers."""
-        return [self.layer(i).cross_attention.keys_values(memory) for i in range(len(self.layers))]
+        attentions = [self.layer(i).cross_attention for i in range(len(self.layers))]
+        if isinstance(memory, Narrow):
+            return [attention.keys_values_of(memory) for attention in attentions]
+        return [attention.keys_values(memory) for attention in attentions]
 
     def run(
         self, characters: Tensor, cross: list[Cross], route: Route | None = None

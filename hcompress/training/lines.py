@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hcompress.errors import InputRefused
 from hcompress.recogniser.config import Classifier
-from hcompress.recogniser.decoder import Route
+from hcompress.recogniser.decoder import Narrow, Route
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.vocabulary import BOS, EOS, PAD, UnknownCharacter, Vocabulary
 from hcompress.training.loop import Loss
@@ -87,7 +87,7 @@ def targets_of(
 class Encoded(NamedTuple):
     """What a frozen backbone and a teacher make of lines."""
 
-    memory: Tensor
+    memory: Tensor | Narrow
     """[N, L, d]."""
     wanted: Tensor | None
     """The states of the teacher's layers [S, N, T, d], its features h last; None where nothing
@@ -150,10 +150,9 @@ class LineTrainer(nn.Module):
             assert images is not None
             with torch.set_grad_enabled(not self.frozen_backbone):
                 memory = student.encode(images)
-            wanted = self.wanted(images, memory, inputs)
-        else:
-            memory, wanted = encoded
-        characters, cross = student.embed(inputs, signs), student.decoder.cross(memory)
+            encoded = Encoded(memory, self.wanted(images, memory, inputs))
+        wanted = encoded.wanted
+        characters, cross = student.embed(inputs, signs), student.decoder.cross(encoded.memory)
         *states, features = student.decoder.run(characters, cross)
         logits = student.classifier(features)
         loss = self._loss(logits, targets, signs)
