@@ -19,6 +19,7 @@ from hcompress.data.batches import Batch
 from hcompress.data.source import Sample
 from hcompress.errors import InputRefused, NumericalError
 from hcompress.progress import NoProgress
+from hcompress.recogniser.config import RecogniserConfig
 from hcompress.recogniser.decoder import Route
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.surgery import with_folded_batch_norm, with_shared_layers, without_ffn
@@ -207,16 +208,23 @@ def teacher_and_student() -> tuple[Recogniser, Recogniser]:
     return teacher, student
 
 
-def test_keys_and_values_of_a_narrow_memory_are_those_of_the_memory() -> None:
-    model = with_folded_batch_norm(recogniser(WIDE).eval())
-    images = torch.from_numpy(noise(3))
+@pytest.mark.parametrize("config", [WIDE, replace(SLIM, width=64)])
+def test_a_narrow_memory_gives_the_states_of_the_memory(config: RecogniserConfig) -> None:
+    model = with_folded_batch_norm(recogniser(config).eval())
+    images, ids = torch.from_numpy(noise(3)), torch.tensor([[BOS, 4, 5, 9]] * 3)
     narrow = model.encode_narrow(images)
     assert narrow is not None
     assert narrow.rows.shape[-1] < model.config.width
     memory = model.encode(images)
     torch.testing.assert_close(narrow.memory(), memory, rtol=1e-4, atol=1e-5)
-    for mine, theirs in zip(model.decoder.cross(narrow), model.decoder.cross(memory), strict=True):
+    signs = model.code_signs()
+    found, expected = model.states(narrow, ids, signs), model.states(memory, ids, signs)
+    for mine, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
+    weights = list(model.decoder.parameters())
+    wanted = torch.autograd.grad(expected[-1].square().sum(), weights)
+    for mine, theirs in zip(torch.autograd.grad(found[-1].square().sum(), weights), wanted):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-3)
 
 
 def test_no_narrow_memory_where_nothing_is_saved() -> None:

@@ -20,10 +20,7 @@ from hcompress.recogniser.meta import shapes_only
 
 
 class Narrow(NamedTuple):
-    """Memory before a linear map with fewer inputs: rows @ weight^T + offset, c < d.
-
-    Keys and values are linear in it too, and cheaper from here: c/d of the products.
-    """
+    """Memory before a linear map with fewer inputs: rows @ weight^T + offset, c < d."""
 
     rows: Tensor
     """[N, L, c]."""
@@ -35,6 +32,29 @@ class Narrow(NamedTuple):
     def memory(self) -> Tensor:
         """[N, L, d]."""
         return self.rows @ self.weight.T + self.offset
+
+
+class NarrowCross(NamedTuple):
+    """What cross-attention needs of a `Narrow` memory: keys are rows @ key^T + key_offset.
+
+    Queries are taken to the rows instead of the rows to keys, and what attention gathers from
+    the rows to values afterwards: T steps have far fewer products to make than L positions.
+    """
+
+    rows: Tensor
+    """[N, L, c]."""
+    key: Tensor
+    """[H, d/H, c]."""
+    value: Tensor
+    """[H, d/H, c]."""
+    key_offset: Tensor
+    """[H, L, d/H]."""
+    value_offset: Tensor
+    """[H, L, d/H]."""
+
+
+Cross = tuple[Tensor, Tensor] | NarrowCross
+"""A layer's cross-attention keys and values, each [N, H, L, d/H], or what stands for them."""
 
 
 class Attention(nn.Module):
@@ -57,13 +77,32 @@ class Attention(nn.Module):
         """[N, T, d] -> keys and values, each [N, H, T, d/H]."""
         return self.split(self.key(x)), self.split(self.value(x))
 
-    def keys_values_of(self, memory: Narrow) -> tuple[Tensor, Tensor]:
-        """`keys_values` of ``memory.memory()``, which is never computed."""
-        pair = []
+    def narrow_cross(self, memory: Narrow) -> NarrowCross:
+        """`keys_values` of ``memory.memory()``, neither of which is computed."""
+        heads, places = self.heads, len(memory.offset)
+        maps, offsets = [], []
         for linear in (self.key, self.value):
-            offset = linear(memory.offset)
-            pair.append(self.split(memory.rows @ (linear.weight @ memory.weight).T + offset))
-        return pair[0], pair[1]
+            maps.append((linear.weight @ memory.weight).reshape(heads, -1, memory.rows.shape[-1]))
+            offsets.append(linear(memory.offset).reshape(places, heads, -1).transpose(0, 1))
+        return NarrowCross(memory.rows, *maps, *offsets)
+
+    def gather(self, x: Tensor, cross: NarrowCross) -> Tensor:
+        """`forward` over a narrow memory: the same sums in another order. x [N, T, d]."""
+        queries = self.split(self.query(x))  # [N, H, T, d/H]
+        count, heads, steps, size = queries.shape
+        queries = queries * size**-0.5
+        near = (queries @ cross.key).flatten(1, 2)  # [N, H*T, c]
+        scores = (near @ cross.rows.transpose(1, 2)).view(count, heads, steps, -1)
+        by_head = queries.transpose(0, 1).flatten(1, 2)  # [H, N*T, d/H]
+        offset = by_head @ cross.key_offset.transpose(1, 2)  # [H, N*T, L]
+        scores = scores + offset.view(heads, count, steps, -1).transpose(0, 1)
+        shares = torch.softmax(scores, -1)  # [N, H, T, L]
+        seen = (shares.flatten(1, 2) @ cross.rows).view(count, heads, steps, -1)  # [N, H, T, c]
+        offset = shares.transpose(0, 1).flatten(1, 2) @ cross.value_offset  # [H, N*T, d/H]
+        offset = offset.view(heads, count, steps, -1).transpose(0, 1)
+        mixed = seen @ cross.value.transpose(1, 2) + offset  # [N, H, T, d/H]
+        mixed_back: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return mixed_back
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         """x [N, T, d] attends to keys, values [N, H, S, d/H]; mask [T, S] or [1, S] is added."""
@@ -101,23 +140,23 @@ class DecoderLayer(nn.Module):
             self.feed_forward_norm = nn.LayerNorm(width)
             self.feed_forward = FeedForward(width, config.ffn_width)
 
-    def after_self_attention(
-        self, x: Tensor, cross_keys: Tensor, cross_values: Tensor, *, ffn: bool = True
-    ) -> Tensor:
+    def after_self_attention(self, x: Tensor, cross: Cross, *, ffn: bool = True) -> Tensor:
         """The rest of the layer, once self-attention has been added. [N, T, d], same out."""
-        x = x + self.cross_attention(self.cross_attention_norm(x), cross_keys, cross_values, None)
+        normal = self.cross_attention_norm(x)
+        if isinstance(cross, NarrowCross):
+            x = x + self.cross_attention.gather(normal, cross)
+        else:
+            x = x + self.cross_attention(normal, *cross, None)
         if self.has_ffn and ffn:
             x = x + self.feed_forward(self.feed_forward_norm(x))
         return x
 
-    def forward(
-        self, x: Tensor, mask: Tensor, cross_keys: Tensor, cross_values: Tensor, *, ffn: bool = True
-    ) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor, cross: Cross, *, ffn: bool = True) -> Tensor:
         """All T steps at once (training). ``ffn`` False passes the feed-forward network by."""
         normal = self.self_attention_norm(x)
         keys, values = self.self_attention.keys_values(normal)
         x = x + self.self_attention(normal, keys, values, mask)
-        return self.after_self_attention(x, cross_keys, cross_values, ffn=ffn)
+        return self.after_self_attention(x, cross, ffn=ffn)
 
     def step(
         self,
@@ -139,7 +178,7 @@ class DecoderLayer(nn.Module):
         keys = torch.where(here, key, keys)
         values = torch.where(here, value, values)
         x = x + self.self_attention(normal, keys, values, mask)
-        return self.after_self_attention(x, cross_keys, cross_values), keys, values
+        return self.after_self_attention(x, (cross_keys, cross_values)), keys, values
 
 
 @dataclass(frozen=True)
@@ -150,10 +189,6 @@ class Route:
     """Whose weights run there."""
     ffn: tuple[bool, ...]
     """Whether that layer's feed-forward network does."""
-
-
-Cross = tuple[Tensor, Tensor]
-"""A layer's cross-attention keys and values, each [N, H, L, d/H]."""
 
 
 class Decoder(nn.Module):
@@ -181,14 +216,15 @@ class Decoder(nn.Module):
 
     def cross_keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """memory [N, L, d] -> keys and values [U, N, H, L, d/H], the same for every step."""
-        pairs = self.cross(memory)
+        attentions = [self.layer(i).cross_attention for i in range(len(self.layers))]
+        pairs = [attention.keys_values(memory) for attention in attentions]
         return torch.stack([k for k, _ in pairs]), torch.stack([v for _, v in pairs])
 
     def forward(self, characters: Tensor, memory: Tensor) -> Tensor:
         """characters [N, T, d] (BOS first), memory [N, L, d] -> features h [N, T, d]."""
         return self.states(characters, memory)[-1]
 
-    def states(self, characters: Tensor, memory: Tensor) -> list[Tensor]:
+    def states(self, characters: Tensor, memory: Tensor | Narrow) -> list[Tensor]:
         """What each of the D layers puts out, [N, T, d]; the last one's, normalised, is h."""
         return self.run(characters, self.cross(memory))
 
@@ -196,7 +232,7 @@ class Decoder(nn.Module):
         """memory [N, L, d] -> what cross-attention needs of it, for each of the U layers."""
         attentions = [self.layer(i).cross_attention for i in range(len(self.layers))]
         if isinstance(memory, Narrow):
-            return [attention.keys_values_of(memory) for attention in attentions]
+            return [attention.narrow_cross(memory) for attention in attentions]
         return [attention.keys_values(memory) for attention in attentions]
 
     def run(
@@ -210,8 +246,7 @@ class Decoder(nn.Module):
         ffn = (True,) * self.depth if route is None else route.ffn
         states = []
         for index, fed in zip(layers, ffn, strict=True):
-            keys, values = cross[index if len(cross) > 1 else 0]
-            x = self.layer(index)(x, mask, keys, values, ffn=fed)
+            x = self.layer(index)(x, mask, cross[index if len(cross) > 1 else 0], ffn=fed)
             states.append(x)
         return [*states[:-1], self.norm(states[-1])]
 

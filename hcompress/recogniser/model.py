@@ -95,7 +95,7 @@ class Recogniser(nn.Module):
         """Teacher forcing: ids [N, T] (BOS first) -> h [N, T, d]."""
         return self.states(memory, ids, signs)[-1]
 
-    def states(self, memory: Tensor, ids: Tensor, signs: Tensor | None) -> list[Tensor]:
+    def states(self, memory: Tensor | Narrow, ids: Tensor, signs: Tensor | None) -> list[Tensor]:
         """As `features`, of every layer: D times [N, T, d], the last of them h."""
         return self.decoder.states(self.embed(ids, signs), memory)
 

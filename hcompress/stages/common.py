@@ -21,9 +21,7 @@ Workers = Annotated[
 ]
 MatrixRate = Annotated[
     float,
-    Param(
-        "peak rate of the matrices of decoder and Hamming head, by Muon; 0 leaves them to AdamW", 0
-    ),
+    Param("peak rate of the decoder's matrices, by Muon; 0 leaves them to AdamW", 0),
 ]
 BatchSize = Annotated[int, Param("lines a step, over all processes", 1, MOST_BATCH)]
 Charset = Annotated[Path, Param("UTF-8 file of the characters, in order of their ids")]

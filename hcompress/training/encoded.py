@@ -164,8 +164,8 @@ def _encoded(trainer: LineTrainer, student: Recogniser, batch: Batch) -> _Encode
     inputs, targets = trainer.targets(batch.texts)
     images = torch.from_numpy(batch.images).to(trainer.device)
     narrow = student.encode_narrow(images)
-    memory = student.encode(images) if narrow is None else narrow.memory()
-    rows = memory if narrow is None else narrow.rows
+    memory = student.encode(images) if narrow is None else narrow
+    rows = memory if isinstance(memory, Tensor) else memory.rows
     wanted = trainer.wanted(images, memory, inputs)
     lines = []
     for place, length in enumerate((targets != PAD).sum(1).tolist()):

@@ -154,35 +154,37 @@ class LineTrainer(nn.Module):
         wanted = encoded.wanted
         characters, cross = student.embed(inputs, signs), student.decoder.cross(encoded.memory)
         *states, features = student.decoder.run(characters, cross)
-        logits = student.classifier(features)
-        loss = self._loss(logits, targets, signs)
+        loss = self._loss(features, targets, wanted)
         if aim.slim_routes and self.training:
             *_, other = student.decoder.run(characters, cross, slim_route(targets, student.config))
-            second = self._loss(student.classifier(other), targets, signs)
-            loss = loss + aim.slim_routes * second
+            loss = loss + aim.slim_routes * self._loss(other, targets, wanted)
+        if wanted is not None and len(wanted) > 1:
+            below = state_loss(torch.stack(states), wanted[:-1], targets)
+            loss = loss + aim.distil_layers * below
+        return loss
+
+    def _loss(self, features: Tensor, targets: Tensor, wanted: Tensor | None) -> Tensor:
+        """Of features h [N, T, d]: against the labels, and against the teacher's."""
+        student, aim = self.student, self.aim
+        logits = student.classifier(features)
+        if student.config.classifier is Classifier.HAMMING:
+            assert isinstance(self.signs, Tensor)
+            loss = hinge_loss(logits, targets, self.signs, aim.margin)
+        else:
+            loss = softmax_loss(logits, targets, aim.smoothing)
         if wanted is None:
             return loss
-        *below, aimed = wanted
-        if aimed.shape[-1] != features.shape[-1]:
+        if wanted.shape[-1] != features.shape[-1]:
             # Features of another width can't be compared; the answers can.
             teacher = self._teacher[0]
             assert teacher is not None
-            return loss + aim.distil * answer_loss(logits, teacher.classifier(aimed), targets)
-        loss = loss + aim.distil * feature_loss(features, aimed, targets)
-        if below:
-            loss = loss + aim.distil_layers * state_loss(
-                torch.stack(states), torch.stack(below), targets
-            )
-        return loss
-
-    def _loss(self, logits: Tensor, targets: Tensor, signs: Tensor | None) -> Tensor:
-        if self.student.config.classifier is Classifier.HAMMING:
-            assert signs is not None
-            return hinge_loss(logits, targets, signs, self.aim.margin)
-        return softmax_loss(logits, targets, self.aim.smoothing)
+            return loss + aim.distil * answer_loss(logits, teacher.classifier(wanted[-1]), targets)
+        return loss + aim.distil * feature_loss(features, wanted[-1], targets)
 
     @torch.no_grad()
-    def wanted(self, images: Tensor | None, memory: Tensor, inputs: Tensor) -> Tensor | None:
+    def wanted(
+        self, images: Tensor | None, memory: Tensor | Narrow, inputs: Tensor
+    ) -> Tensor | None:
         """`Encoded.wanted` of the same lines."""
         teacher = self._teacher[0]
         if teacher is None or self.aim.distil == 0:
