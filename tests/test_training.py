@@ -223,7 +223,8 @@ def test_a_narrow_memory_gives_the_states_of_the_memory(config: RecogniserConfig
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
     weights = list(model.decoder.parameters())
     wanted = torch.autograd.grad(expected[-1].square().sum(), weights)
-    for mine, theirs in zip(torch.autograd.grad(found[-1].square().sum(), weights), wanted):
+    grads = torch.autograd.grad(found[-1].square().sum(), weights)
+    for mine, theirs in zip(grads, wanted, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-3)
 
 
