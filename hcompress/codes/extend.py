@@ -85,11 +85,11 @@ def _learn(
         return looks
 
     looks = see(torch.zeros(count, model.config.width), "new characters")
-    codes = new_codes(looks, old, count, apart)
+    codes = new_codes(looks, old, count, apart, stage.ballot)
     if not looks.led:
         return codes, looks, 1
     looks = see(new_vectors(model, _signs(codes.bits[len(old) :])), "once more, with their codes")
-    return new_codes(looks, old, count, apart), looks, 2
+    return new_codes(looks, old, count, apart, stage.ballot), looks, 2
 
 
 def _signs(bits: Bits) -> Tensor:

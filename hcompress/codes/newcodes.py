@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcompress.codes.apart import NearCollision, part
-from hcompress.codes.codebook import Bits, pack, separate, voted_bits
+from hcompress.codes.codebook import Bits, pack, separate
 from hcompress.codes.distances import BLOCK, distances
 from hcompress.codes.looks import Looks
-from hcompress.codes.votes import Votes
 from hcompress.recogniser.vocabulary import Vocabulary
+from hcompress.stages.extend import Ballot
 
 SHOWN = 1000
 """New characters the report lists."""
@@ -32,7 +32,7 @@ class NewCodes:
     voted: Bits
     """[n, K]: before the repairs."""
     margins: NDArray[np.float64]
-    """[n, K]: how clear each bit's vote was."""
+    """[n, K]: how clear each bit was, 0 to 1."""
     seen: NDArray[np.int64]
     """[n]: looks at each."""
     tied_bits: int
@@ -46,32 +46,36 @@ class NewCodes:
         return len(self.bits) - len(self.voted)
 
 
-def new_codes(looks: Looks, old: Bits, count: int, apart: int) -> NewCodes:
-    """Eq. 4 over the bit logits of each of ``count`` new characters; then the repairs.
+def new_codes(
+    looks: Looks, old: Bits, count: int, apart: int, ballot: Ballot = Ballot.MEAN
+) -> NewCodes:
+    """The sign of each bit's mean over a character's looks; then the repairs.
 
-    A tied bit takes the sign of the mean bit logit. Bits whose vote is equally clear are ranked
-    by how far that mean is from zero. ``old`` [V, K] are never changed. Raises InputRefused
-    where there are more characters than codes.
+    ``old`` [V, K] are never changed. Raises InputRefused where there are more characters than
+    codes.
     """
-    votes = Votes.none(count, old.shape[1])
-    votes.add(looks.logits, looks.ids, np.ones(len(looks.ids), np.bool_))
-    means = mean_logits(looks, count)
-    voted, repairs = voted_bits(votes, means >= 0)
-    margins = votes.margins()
-    # A vote moves by one part in the number of looks: less than that separates no votes.
-    size = np.abs(means)
-    certain = margins + size / max(float(size.max()), 1e-9) / (2 * votes.seen.max() + 1)
+    means = mean_logits(looks, count, ballot)
+    voted = means >= 0
+    margins = np.abs(means)
     bits = np.concatenate([old, voted])
-    sure = np.concatenate([np.ones(old.shape), certain])
+    sure = np.concatenate([np.ones(old.shape), margins])
     bits, collisions = separate(bits, sure, len(old))
     bits, near = part(bits, sure, apart, len(old))
-    return NewCodes(bits, voted, margins, votes.seen, repairs.tied_bits, apart, collisions, near)
+    seen = np.bincount(looks.ids, minlength=count)
+    return NewCodes(bits, voted, margins, seen, int((means == 0).sum()), apart, collisions, near)
 
 
-def mean_logits(looks: Looks, count: int) -> NDArray[np.float64]:
-    """[n, K], summed in the order of the data."""
-    sums = np.zeros((count, looks.logits.shape[1]))
-    np.add.at(sums, looks.ids, looks.logits.astype(np.float64))
+def mean_logits(looks: Looks, count: int, ballot: Ballot) -> NDArray[np.float64]:
+    """[n, K], -1 to 1: what the looks at each character say of each bit.
+
+    Summed in the order of the data, in float64.
+    """
+    if ballot is Ballot.VOTES:
+        ballots = np.where(looks.logits >= 0, 1.0, -1.0)
+    else:
+        ballots = np.clip(looks.logits, -1, 1).astype(np.float64)
+    sums = np.zeros((count, ballots.shape[1]))
+    np.add.at(sums, looks.ids, ballots)
     return sums / np.maximum(1, np.bincount(looks.ids, minlength=count))[:, None]
 
 

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from hcompress.recogniser.vocabulary import UnknownCharacter
 from hcompress.stages.base import Env, Kind, Param
 from hcompress.stages.common import Workers
+
+
+class Ballot(StrEnum):
+    """What one image says of a bit."""
+
+    MEAN = "mean"
+    """Its bit logit, up to 1: the margin beyond which the hinge loss asks for no more."""
+    VOTES = "votes"
+    """Its bit alone, as in Eq. 4."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +35,9 @@ class Extend:
     ] = None
     images: Annotated[int, Param("times that a new character is looked at", 1)] = 5
     lines: Annotated[int, Param("lines of the data that are looked through", 1)] = 4096
+    ballot: Annotated[
+        Ballot, Param("what an image says of a bit: its logit, or which side it is on")
+    ] = Ballot.MEAN
     apart: Annotated[
         int | None,
         Param("bits by which a new code differs from every other; without: one in 64", 1, 4096),
