@@ -23,6 +23,7 @@ from hcompress.recogniser.config import (
 from hcompress.recogniser.metadata import ModelMetadata
 from hcompress.stages.codebook import MakeCodebook
 from hcompress.stages.common import Shape
+from hcompress.stages.extend import Extend
 from hcompress.stages.finetune import Finetune
 from hcompress.stages.half import Half
 from hcompress.stages.int8 import Int8
@@ -151,6 +152,17 @@ def _(_stage: Int8, known: Forecast | None) -> Forecast | None:
         return None
     config = dataclasses.replace(known.config, weights=Weights.INT8, batch_norm=BatchNorm.FOLDED)
     return dataclasses.replace(known, config=config)
+
+
+@after.register
+def _(stage: Extend, known: Forecast | None) -> Forecast | None:
+    """Without a list of them only the images' labels say how many characters there will be."""
+    if known is None or stage.characters is None:
+        return None
+    from hcompress.recogniser.vocabulary import read_charset
+
+    added = len(read_charset(stage.characters).characters)
+    return dataclasses.replace(known, size=known.size + added)
 
 
 @after.register(Finetune)

@@ -62,12 +62,15 @@ def random_bits(vocabulary: int, code_length: int, seed: int) -> Bits:
     return np.random.default_rng(seed).integers(0, 2, (vocabulary, code_length)).astype(np.bool_)
 
 
-def separate(bits: Bits, margins: NDArray[np.float64]) -> tuple[Bits, tuple[tuple[int, int], ...]]:
+def separate(
+    bits: Bits, margins: NDArray[np.float64], first: int = 0
+) -> tuple[Bits, tuple[tuple[int, int], ...]]:
     """Make equal codes differ; returns the codes and the (changed, kept) pairs.
 
     The lowest id keeps its code. Another flips the bits its votes were least sure of: some
     K/64 of them, so that one wrong bit does not turn one character into the other; more, where
-    that code is taken too. Raises InputRefused where there are more characters than codes.
+    that code is taken too. Codes before ``first`` are in use and stay as they are, equal ones
+    too. Raises InputRefused where there are more characters than codes.
     """
     count, length = bits.shape
     if length < 63 and count > 2**length:
@@ -80,7 +83,7 @@ def separate(bits: Bits, margins: NDArray[np.float64]) -> tuple[Bits, tuple[tupl
     pairs: list[tuple[int, int]] = []
     for index in range(count):
         key = changed[index].tobytes()
-        if key in taken:
+        if index >= first and key in taken:
             pairs.append((index, taken[key]))
             changed[index] = _free_code(changed[index], margins[index], taken)
         taken[changed[index].tobytes()] = index

@@ -66,6 +66,19 @@ def load_checkpoint(source: Path) -> Checkpoint:
     Raises InputRefused where the file is damaged, is not ours, or its tensors do not match its
     configuration and charset; NumericalError naming the first tensor with NaN or infinity.
     """
+    metadata, tensors = read_stored(source)
+    try:
+        return _assemble(metadata, tensors)
+    except (InputRefused, NumericalError) as error:
+        raise type(error)(f"{model_file(source)}: {error}") from None
+
+
+def read_stored(source: Path) -> tuple[ModelMetadata, dict[str, Tensor]]:
+    """A checkpoint's metadata, and its tensors as the file has them.
+
+    Raises InputRefused where the file is damaged or not ours; whether the tensors fit the
+    configuration is not looked at.
+    """
     path = model_file(source)
     from hcompress.sizes import breakdown
 
@@ -81,10 +94,9 @@ def load_checkpoint(source: Path) -> Checkpoint:
     except SafetensorError as error:
         raise InputRefused(f"{path}: {error}") from None
     try:
-        metadata = ModelMetadata.from_json(text)
-        return _assemble(metadata, tensors)
-    except (InputRefused, NumericalError) as error:
-        raise type(error)(f"{path}: {error}") from None
+        return ModelMetadata.from_json(text), tensors
+    except InputRefused as error:
+        raise InputRefused(f"{path}: {error}") from None
 
 
 def _assemble(metadata: ModelMetadata, tensors: dict[str, Tensor]) -> Checkpoint:
@@ -171,8 +183,12 @@ def save_checkpoint(
     config = model.config
     if packed is None and config.weights is Weights.INT8:  # changed since, and floats again
         config = replace(config, weights=Weights.FP32 if half_except is None else Weights.FP16)
-    metadata = ModelMetadata(config, vocabulary, provenance)
-    write_bytes(path, save(tensors, metadata={KEY: metadata.to_json()}))
+    write_stored(path, ModelMetadata(config, vocabulary, provenance), tensors)
+
+
+def write_stored(path: Path, metadata: ModelMetadata, tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of `read_stored`."""
+    write_bytes(path, save(dict(tensors), metadata={KEY: metadata.to_json()}))
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from hcompress.stages.base import Stage
 from hcompress.stages.codebook import MakeCodebook
 from hcompress.stages.engine import EngineStage
+from hcompress.stages.extend import Extend
 from hcompress.stages.finetune import Finetune
 from hcompress.stages.half import Half
 from hcompress.stages.initialise import Initialise
@@ -26,6 +27,7 @@ _IN_ORDER: tuple[type[Stage], ...] = (
     ReplaceHead,
     SlimDecoder,
     Finetune,
+    Extend,
     Half,
     Int8,
     OnnxStage,
