@@ -22,8 +22,8 @@ class Finetune(LineTraining):
     lines: Annotated[
         int,
         Param(
-            "distinct lines to learn from, encoded once and kept in memory (0.12 MiB each at"
-            " 6x40x256); 0 draws new lines at every step; needs backbone_rate = 0",
+            "distinct lines to learn from, encoded once and kept in memory (some 0.06 MiB each with"
+            " the light backbone); 0 draws new lines at every step; needs backbone_rate = 0",
             0,
         ),
     ] = 0
@@ -43,7 +43,7 @@ class Finetune(LineTraining):
     patience: Annotated[int, Param("validations without a gain before stopping; 0: never", 0)] = 4
 
     name: ClassVar[str] = "finetune"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     summary: ClassVar[str] = "train a changed recogniser with hinge loss and distillation"
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT
