@@ -30,6 +30,12 @@ def test_shipped_specs_read(name: str) -> None:
     assert spec.count >= 2000
 
 
+def test_letterforms_left_alone_are_no_part_of_what_decides_the_images() -> None:
+    bent = {**MINIMAL, "degradation": {"letterforms": 0.5}}
+    assert make_spec(bent, RECIPES).canonical()["degradation"]["letterforms"] == 0.5
+    assert "letterforms" not in make_spec(MINIMAL, RECIPES).canonical()["degradation"]
+
+
 def test_shipped_specs_share_no_seed() -> None:
     seeds = [read_spec(path).seed for path in RECIPES.glob("*.toml")]
     assert len(seeds) == len(set(seeds))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -17,13 +17,14 @@ from torch import nn
 
 from hcompress.data.batches import Batch
 from hcompress.data.source import Sample
-from hcompress.errors import InputRefused, NumericalError
+from hcompress.errors import InputRefused, NumericalError, UsageError
 from hcompress.progress import NoProgress
 from hcompress.recogniser.config import RecogniserConfig
 from hcompress.recogniser.decoder import Route
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.surgery import with_folded_batch_norm, with_shared_layers, without_ffn
 from hcompress.recogniser.vocabulary import BOS, EOS, PAD, UnknownCharacter
+from hcompress.stages.finetune import Finetune
 from hcompress.stages.sharing import SharedFrom
 from hcompress.training.device import launch
 from hcompress.training.encoded import encode_lines
@@ -40,8 +41,12 @@ from hcompress.training.loop import Loss, Schedule, Task, train
 from hcompress.training.losses import feature_loss, hinge_loss, softmax_loss, state_loss
 from hcompress.training.muon import orthogonal
 from hcompress.training.precision import Precision
+from hcompress.training.run import train_lines
 from hcompress.training.temperature import fitted_temperature
 from tests.models import CHARACTERS, HAMMING, SLIM, SOFTMAX, noise, recogniser
+
+if TYPE_CHECKING:
+    from hcompress.stages.base import Env
 
 REFUSE = UnknownCharacter.REFUSE
 WIDE = replace(SOFTMAX, width=64)
@@ -156,6 +161,15 @@ def test_a_route_is_the_decoder_that_slim_decoder_cuts() -> None:
         torch.testing.assert_close(
             model.decoder.run(characters, cross, route)[-1], cut.features(memory, ids, None)
         )
+
+
+def test_slim_routes_of_a_slim_decoder_are_refused() -> None:
+    trainer = LineTrainer(recogniser(SLIM), None, Aim(CHARACTERS, REFUSE))
+    stage = Finetune(data=Path("lines.toml"), slim_routes=1.0)
+    fabric = launch(Precision.FP32, 1, accelerator="cpu")
+    env = cast("Env", None)  # refused before anything is asked of it
+    with pytest.raises(UsageError, match="slim already"):
+        train_lines("finetune", stage, stage.data, trainer, fabric, env)
 
 
 def test_slim_routes_vary_and_repeat() -> None:

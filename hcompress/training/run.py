@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from hcompress.data.source import open_data
+from hcompress.errors import UsageError
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.surgery import with_temperature
 from hcompress.training.encoded import encode_lines
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from hcompress.stages.common import LineTraining
 
 MATRICES = ("student.decoder.",)
-"""What Muon takes. A row a character is a table and no matrix; and of the Hamming head's two
-projections it makes nothing better, at a third of its time."""
+"""What Muon takes. A row a character is a table and no matrix. The Hamming head's two projections
+would be a third of its time; with them it read no more lines of known fonts (reports/LOG.md)."""
 
 
 def train_lines(
@@ -44,6 +45,8 @@ def train_lines(
     ``encode``: distinct lines to encode once and learn from; 0 draws new ones at every step.
     """
     model, vocabulary = trainer.student, trainer.aim.vocabulary
+    if stage.slim_routes and model.config.shared_layers and not model.config.ffn:
+        raise UsageError("the decoder is slim already: it has no other routes; set slim_routes = 0")
     validation = open_data(stage.validation) if stage.validation is not None else None
     schedule = Schedule(
         stage.steps,

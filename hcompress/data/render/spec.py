@@ -84,6 +84,8 @@ class TextSpec:
         """What decides the images, without the charset's path: its characters are there."""
         raw = dataclasses.asdict(self)
         raw.pop("charset")
+        if not self.degradation.letterforms:  # digests from before there was any stay as they were
+            del raw["degradation"]["letterforms"]
         return raw
 
 
