@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from hcompress.recogniser.config import Preprocessing, RecogniserConfig
 
 
+OWN_FEATURES = 4.0
+"""Weight, along a slim route, of the distance to the features of the same decoder whole."""
+
+
 def step_batches(
     source: DataSource,
     batch_size: int,
@@ -158,6 +162,9 @@ class LineTrainer(nn.Module):
         if aim.slim_routes and self.training:
             *_, other = student.decoder.run(characters, cross, slim_route(targets, student.config))
             loss = loss + aim.slim_routes * self._loss(other, targets, wanted)
+            if wanted is None:  # without a teacher, the whole decoder is the route's
+                own = feature_loss(other, features.detach(), targets)
+                loss = loss + aim.slim_routes * OWN_FEATURES * own
         if wanted is not None and len(wanted) > 1:
             below = state_loss(torch.stack(states), wanted[:-1], targets)
             loss = loss + aim.distil_layers * below
@@ -218,14 +225,18 @@ class LineTrainer(nn.Module):
 def slim_route(targets: Tensor, config: RecogniserConfig) -> Route:
     """A way through the decoder as `slim-decoder` will cut it, drawn from the batch itself.
 
-    Every layer is any of the D, and its feed-forward network is left out: always in half of the
-    batches, by the toss of a coin in the others. From the batch, so that a run that was resumed
-    draws what an undisturbed one draws. targets [N, T].
+    Half of the batches go the shortest way there is: the middle layer stands in for all, and no
+    feed-forward network is left. In the others every layer is any of the D; in half of these
+    feed-forward networks are kept by the toss of a coin. From the batch, so that a run that was
+    resumed draws what an undisturbed one draws. targets [N, T].
     """
     seed = [int(number) for number in targets.sum(1).tolist()]
     rng = np.random.default_rng(seed)
-    layers = tuple(int(layer) for layer in rng.integers(0, config.stored_layers, config.depth))
-    kept = rng.random(config.depth) < (0.5 if rng.random() < 0.5 else 0.0)
+    depth, stored = config.depth, config.stored_layers
+    if rng.random() < 0.5:
+        return Route((stored // 2,) * depth, (False,) * depth)
+    layers = tuple(int(layer) for layer in rng.integers(0, stored, depth))
+    kept = rng.random(depth) < (0.5 if rng.random() < 0.5 else 0.0)
     return Route(layers, tuple(bool(keep) for keep in kept))
 
 
