@@ -22,6 +22,8 @@ class Train(Shape, LineTraining):
     glyph_batch: Annotated[int, Param("single characters a step", 1)] = 128
     glyph_learning_rate: Annotated[float, Param("peak rate on single characters", 0)] = 2e-3
 
+    glyph_width: Annotated[int, Param("pixels across a single character; 0: square", 0)] = 0
+
     name: ClassVar[str] = "train"
     version: ClassVar[int] = 1
     summary: ClassVar[str] = "train a softmax recogniser from data alone"

@@ -218,9 +218,9 @@ def line_accuracy(
     return right / max(1, count)
 
 
-def glyph_preprocessing(preprocessing: Preprocessing) -> Preprocessing:
-    """Single characters are square, as high as a line."""
-    return replace(preprocessing, width=preprocessing.height)
+def glyph_preprocessing(preprocessing: Preprocessing, width: int) -> Preprocessing:
+    """Single characters are as high as a line, and square where ``width`` is 0."""
+    return replace(preprocessing, width=width or preprocessing.height)
 
 
 def snapshot_file(scratch: Path, phase: str) -> Path:

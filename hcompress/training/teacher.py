@@ -58,7 +58,7 @@ def _glyph_phase(
         open_data(glyphs),
         schedule.batch_size,
         schedule.steps,
-        glyph_preprocessing(model.config.preprocessing),
+        glyph_preprocessing(model.config.preprocessing, stage.glyph_width),
         stage.workers,
         fabric.global_rank,
         fabric.world_size,
