@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import shutil
@@ -20,9 +22,34 @@ if TYPE_CHECKING:
 PLAIN_WIDTH = 80
 """Columns off a terminal: what CI logs and pagers show."""
 
+LAST_STANDARD = 2
+"""stderr's number: 0 and 1 are stdin's and stdout's."""
+
 
 class OutputClosedError(Exception):
     """Whoever read our output has gone: `| head` has seen enough."""
+
+
+class ClosedOutput(io.StringIO):
+    """In stdout's place where it was closed before we started (`>&-`)."""
+
+    def write(self, _text: str, /) -> int:
+        raise OutputClosedError
+
+
+def take_closed_streams() -> None:
+    """Take the numbers of the standard streams that are closed.
+
+    The next file opened would get them, and be written to by whatever library prints. Output
+    that nobody can read ends the command as a closed pipe does; talk is dropped.
+    """
+    while (taken := os.open(os.devnull, os.O_RDWR)) <= LAST_STANDARD:
+        pass
+    os.close(taken)
+    if sys.stdout is None:
+        sys.stdout = ClosedOutput()
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
 
 
 class Console:
@@ -151,8 +178,10 @@ def _write(stream: TextIO, line: str) -> None:
     try:
         stream.write(line + "\n")
         stream.flush()
-    except BrokenPipeError:
-        raise OutputClosedError from None
+    except OSError as error:
+        if error.errno in (errno.EPIPE, errno.EBADF):  # EBADF: open, but not for writing
+            raise OutputClosedError from None
+        raise
 
 
 def _is_terminal(stream: TextIO) -> bool:

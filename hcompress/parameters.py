@@ -62,10 +62,10 @@ class Parameter:
     def bounds_text(self) -> str:
         low, high = self.param.minimum, self.param.maximum
         if low is not None and high is not None:
-            return f"{low:g} to {high:g}"
+            return f"{low:.9g} to {high:.9g}"
         if low is not None:
-            return f"at least {low:g}"
-        return "" if high is None else f"at most {high:g}"
+            return f"at least {low:.9g}"
+        return "" if high is None else f"at most {high:.9g}"
 
     @property
     def default_text(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from hcompress import parameters
 from hcompress.errors import UsageError
-from hcompress.stages.base import Kind, Stage
+from hcompress.stages.base import MOST_IMAGES, Kind, Stage
 
 SCHEMA_VERSION: Final = 1
 DEFAULT_SEED: Final = 7
@@ -96,7 +96,7 @@ def load_recipe(path: Path, stages: Mapping[str, type[Stage]]) -> Recipe:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path}: cannot read the recipe: {error.strerror}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, too many digits
         raise UsageError(f"{path}: not TOML: {error}") from None
     return parse_recipe(raw, stages, str(path), path.parent)
 
@@ -167,9 +167,9 @@ def _evaluate(raw: Mapping[str, Any], where: str, base: Path) -> Evaluate:
     data = table.path("data")
     if data is None:
         raise UsageError(f"{where}: data is missing: the validation data")
-    images = table.count("images", 500, 1)
+    images = table.count("images", 500, 1, MOST_IMAGES)
     final = table.path("final")
-    final_images = table.count("final_images", images, 1)
+    final_images = table.count("final_images", images, 1, MOST_IMAGES)
     max_loss = table.take("max_loss", float, None)
     table.close()
     if max_loss is not None and not 0 <= max_loss <= 100:
@@ -205,7 +205,7 @@ class _Table:
             "",
         )
 
-    def count(self, key: str, default: int, minimum: int, most: int = MOST_SEED) -> int:
+    def count(self, key: str, default: int, minimum: int, most: int) -> int:
         value: int = self.take(key, int, default)
         if value < minimum:
             raise UsageError(f"{self.where}: {key} = {value}: must be at least {minimum}")

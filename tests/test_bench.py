@@ -17,6 +17,7 @@ from hcompress.progress import NoProgress
 from hcompress.recogniser.config import RecogniserConfig
 from hcompress.recogniser.vocabulary import EOS
 from hcompress.runtime import OnnxReader
+from hcompress.stages.common import Shape
 
 BITS = 256
 TINY = timing.Effort(0.0, 2, 2)
@@ -244,6 +245,31 @@ def test_out_must_be_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     (tmp_path / "file").write_bytes(b"")
     assert main(["bench", "--out", str(tmp_path / "file")]) == 2
     assert "not a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["bench.json", "growth.svg"])
+def test_out_is_never_written_over(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    def measured(*_: object) -> None:
+        raise AssertionError("measured before it was refused")
+
+    monkeypatch.setattr(run, "run_bench", measured)
+    (tmp_path / name).write_text("before")
+    assert main(["bench", "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path / name}: exists")
+    assert said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "before"
+
+
+def test_the_twin_has_the_shape_it_is_compared_with() -> None:
+    assert Shape.like(SHAPE).config() == SHAPE
+    assert Shape.like(RecogniserConfig()).config() == RecogniserConfig()
 
 
 def test_a_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

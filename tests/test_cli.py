@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -132,6 +133,11 @@ USAGE: list[tuple[list[str], str]] = [
     (["read", "nowhere.onnx", "x.png"], "nowhere.onnx"),
     (["read", str(ROOT), "nowhere.png"], "nowhere.png"),
     (["compare", "nowhere.onnx", "x.onnx"], "nowhere.onnx"),
+    (["eval", "x.onnx", "x.txt", "--images", "1000000000"], "--images"),
+    (["eval", "x.onnx", "x.txt", "--workers", "257"], "--workers"),
+    (["compare", "x.onnx", "x.onnx", "--images", "0"], "--images"),
+    (["synth", "x.toml", "--out", "x", "--workers", "1000000"], "--workers"),
+    (["synth", "x.toml", "--out", "x", "--count", "1000000000"], "--count"),
     (["stages", "fake-trian"], 'unknown stage "fake-trian"; did you mean "fake-train"?'),
     (["gate", "nowhere.toml"], "nowhere.toml"),
     (["synth", "nowhere.toml", "--out", "x"], "nowhere.toml"),
@@ -209,6 +215,39 @@ def test_a_closed_pipe_ends_quietly() -> None:
     assert process.wait(timeout=60) == 141
     assert process.stderr.read() == ""
     process.stderr.close()
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code"),
+    [
+        ("inspect MODEL >&-", 141),
+        ("inspect MODEL --json 1</dev/null", 141),
+        ("--help >&-", 141),
+        ("inspect MODEL <&- >&- 2>&-", 141),
+        ("inspect MODEL 2>&-", 0),
+        ("inspect nowhere 2>&-", 2),
+    ],
+)
+def test_closed_streams_end_it_quietly(redirected: str, code: int, model: Path) -> None:
+    """As a closed pipe does where they are stdout; without talk where they are stderr."""
+    command = f"{shlex.quote(sys.executable)} -m hcompress {redirected}"
+    done = subprocess.run(
+        ["sh", "-c", command.replace("MODEL", shlex.quote(str(model)))],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (code, "")
+    assert bool(done.stdout) == (code == 0)
+
+
+def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+    """A library that prints would write into it."""
+    code = (
+        "import os, sys; from hcompress.cli import main; main(['--version']);"
+        "file = open(sys.argv[1], 'w'); sys.exit(file.fileno())"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "file")]
+    done = subprocess.run(["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *command], check=False, cwd=ROOT)
+    assert done.returncode > 2
 
 
 def test_a_stage_by_its_options(call: Call, tmp_path: Path, model: Path) -> None:

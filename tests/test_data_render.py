@@ -17,6 +17,7 @@ from hcompress.data.render.degrade import photograph
 from hcompress.data.render.draw import BODY, ROOM, View, glyph, ink, see
 from hcompress.data.render.families import FAMILIES, Family
 from hcompress.data.render.fonts import Face, coverage, faces
+from hcompress.data.render.letterforms import bent
 from hcompress.data.render.source import RenderedSource
 from hcompress.data.render.spec import CHARSETS, Degradation, Mode, Split, TextSpec
 from hcompress.data.render.text import Alphabet, line
@@ -61,6 +62,7 @@ def test_count_does_not_change_images_but_the_digest() -> None:
         {"words": 0.1},
         {"rare": "l"},
         {"degradation": Degradation()},
+        {"degradation": dataclasses.replace(ALL, letterforms=0.5)},
     ],
 )
 def test_every_change_changes_digest_and_images(change: dict[str, object]) -> None:
@@ -206,6 +208,34 @@ def test_any_view_keeps_the_ink_in_sight(seed: int, strength: float) -> None:
     straight = see(canvas, crop, (width, 48), View(0.0, 0.0, np.zeros((4, 2))))
     seen = see(canvas, crop, (width, 48), View.draw(rng, strength, right - left))
     assert np.asarray(seen).sum() > 0.7 * np.asarray(straight).sum()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.floats(0, 1), st.sampled_from(FACES))
+def test_bent_letters_keep_their_ink_their_order_and_their_room(
+    seed: int, strength: float, face: Face
+) -> None:
+    canvas, pens = ink(face, "HgHmgH", 2.0)
+    drawn, moved = bent(np.random.default_rng(seed), canvas, pens, strength)
+    assert drawn.shape[0] == canvas.shape[0]
+    assert drawn.shape[1] == pytest.approx(canvas.shape[1] * moved[-1] / pens[-1])
+    assert 1 / 1.36 < drawn.shape[1] / canvas.shape[1] < 1.36
+    assert all(np.diff(moved) > 0)
+    share = drawn.sum() / drawn.shape[1] / (canvas.sum() / canvas.shape[1])
+    assert 0.6 < share < 2  # thinner by less than half, bolder by a pixel on each side
+    rows = np.flatnonzero(drawn.max(axis=1) > 64)
+    assert rows[0] > ROOM // 2
+    assert rows[-1] < ROOM + BODY + ROOM // 2
+    # Nothing is pushed over the canvas's ends.
+    assert not drawn[:, :8].any()
+    assert not drawn[:, -8:].any()
+
+
+def test_letters_are_left_alone_at_no_strength() -> None:
+    canvas, pens = ink(FACES[0], "Hamburg", 1.0)
+    drawn, moved = bent(np.random.default_rng(3), canvas, pens, 0.0)
+    np.testing.assert_array_equal(drawn, canvas)
+    assert moved == pens
 
 
 def test_the_straight_view_is_the_crop() -> None:

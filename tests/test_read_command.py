@@ -53,3 +53,47 @@ def test_a_folder_without_images_is_said_before_anything_is_loaded(tmp_path: Pat
     model = tmp_path / "model.onnx"
     model.write_bytes(b"not looked at")
     assert main(["read", str(model), str(tmp_path / "empty")]) == UsageError.exit_code
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_images_that_cannot_be_read_are_named_and_the_others_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    model = exported(tmp_path, recogniser(LIGHT))
+    folder = tmp_path / "images"
+    for number in range(20):
+        picture(folder / f"{number:02}.png", width=20 + number)
+    (folder / "03.png").write_bytes(b"no image")
+    (folder / "18.png").unlink()
+    (folder / "18.png").symlink_to("nowhere.png")
+    assert main(["read", str(model), str(folder), *["--json"][:as_json]]) == 3
+    out = capsys.readouterr()
+    lines = out.out.splitlines()
+    names = [json.loads(line)["image"] if as_json else line.split("  ")[0] for line in lines]
+    assert [Path(name).stem for name in names] == [f"{n:02}" for n in range(20) if n not in (3, 18)]
+    damaged, absent, last = out.err.splitlines()
+    assert damaged.startswith(f"{folder / '03.png'}: not a readable image")
+    assert absent == f"{folder / '18.png'}: no such image file"
+    assert last == "error: 2 of 20 images could not be read: see above"
+
+
+def test_one_image_that_cannot_be_read_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = exported(tmp_path, recogniser(LIGHT))
+    (tmp_path / "odd.png").write_bytes(b"no image")
+    assert main(["read", str(model), str(tmp_path / "odd.png")]) == 3
+    out = capsys.readouterr()
+    assert out.out == ""
+    assert out.err.startswith(f"error: {tmp_path / 'odd.png'}: not a readable image")
+    assert out.err.count("\n") == 1
+
+
+def test_a_damaged_model_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    model = exported(tmp_path, recogniser(LIGHT))
+    model.write_bytes(model.read_bytes().replace(b"step.bit_logits", b"step.bit_log\xffts"))
+    assert main(["read", str(model), str(picture(tmp_path / "a.png"))]) == 3
+    out = capfd.readouterr()
+    assert out.out == ""
+    assert out.err.startswith(f"error: {model}: broken protobuf: ")
+    assert out.err.count("\n") == 1

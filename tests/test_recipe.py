@@ -74,10 +74,12 @@ MISTAKES: list[tuple[str, str, str]] = [
     ('name = "tiny"', "", "name is missing"),
     (STAGE, "[[stagez]]\n", "stages is missing"),
     ("seed = 3", "seed = ", "not TOML"),
+    ("seed = 3", "seed = " + "9" * 5000, "not TOML: Exceeds the limit"),
     ("seed = 3", "[evaluate]\nimages = 5\n", "[evaluate]: data is missing"),
     ("seed = 3", '[evaluate]\ndata = "x"\nmaxloss = 1\n', 'did you mean "max_loss"?'),
     ("seed = 3", '[evaluate]\ndata = "x"\nmax_loss = -1\n', "must be 0 to 100 points"),
     ("seed = 3", '[evaluate]\ndata = "x"\nimages = 0\n', "images = 0: must be at least 1"),
+    ("seed = 3", '[evaluate]\ndata = "x"\nimages = 1_000_000_000\n', "at most 100000000"),
 ]
 
 

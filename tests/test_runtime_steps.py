@@ -15,7 +15,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from hcompress.errors import InputRefused
+from hcompress.errors import InputRefused, NumericalError
 from hcompress.export import forms
 from hcompress.export.parity import decode_torch
 from hcompress.export.simplify import simplify
@@ -24,7 +24,6 @@ from hcompress.recogniser.config import Classifier, RecogniserConfig, Weights
 from hcompress.recogniser.metadata import ModelMetadata
 from hcompress.recogniser.vocabulary import EOS, PAD
 from hcompress.runtime import OnnxReader, split
-from hcompress.runtime.wire import parts
 from hcompress.stages.base import Provenance
 from tests.tiny_recognisers import CONFIGS, LIGHT, int8, pictures, recogniser
 
@@ -91,8 +90,9 @@ def test_the_step_holds_no_ranking_and_the_encoder_no_decoder(
     make: Callable[[RecogniserConfig, int], Checkpoint], tmp_path: Path
 ) -> None:
     made = make(replace(LIGHT, code_length=512), 500)
-    data = exported(tmp_path, made).read_bytes()
-    cut = split.split(data)
+    path = exported(tmp_path, made)
+    data = path.read_bytes()
+    cut = split.split(data, path)
     assert cut is not None
     encoder, step = (onnx.load_from_string(part) for part in (cut.encoder, cut.step))
     assert not {"TopK", "Softmax", "MatMulInteger"} & {n.op_type for n in encoder.graph.node}
@@ -111,31 +111,59 @@ def test_a_file_of_an_older_export_is_read_by_its_own_loop(tmp_path: Path) -> No
     images = pictures(3, LIGHT)
     expected = OnnxReader(path).read(images)
     model = onnx.load(path)
-    loop = next(node for node in model.graph.node if node.op_type == "Loop")
-    next(a.g for a in loop.attribute if a.name == "body").name = "step"
+    body_of(model).name = "step"
     path.write_bytes(model.SerializeToString())
     reader = OnnxReader(path)
     assert not reader.stepwise
     assert [r.text for r in reader.read(images)] == [r.text for r in expected]
 
 
-def test_a_step_with_other_bits_is_refused(tmp_path: Path) -> None:
-    made = recogniser(LIGHT)
-    path = exported(tmp_path, made)
-    model = onnx.load(path)
+def body_of(model: onnx.ModelProto) -> onnx.GraphProto:
     loop = next(node for node in model.graph.node if node.op_type == "Loop")
-    body = next(a.g for a in loop.attribute if a.name == "body")
-    for node in body.node:
-        if split.BIT_LOGITS in node.output:
-            node.output[0] = "true_bits"
-    halved = onnx.helper.make_node("Slice", ["true_bits", "from", "to", "axis"], [split.BIT_LOGITS])
-    place = next(n for n, node in enumerate(body.node) if split.BIT_LOGITS in node.input)
-    body.node.insert(place, halved)
-    for name, value in (("from", 0), ("to", 8), ("axis", 1)):
-        model.graph.initializer.append(numpy_helper.from_array(np.array([value]), name))
+    body: onnx.GraphProto = next(a.g for a in loop.attribute if a.name == "body")
+    return body
+
+
+def sliced(model: onnx.ModelProto, graph: onnx.GraphProto, name: str, axis: int) -> None:
+    """Of a value only the first entry along an axis is left."""
+    maker = next(node for node in graph.node if name in node.output)
+    maker.output[list(maker.output).index(name)] = "all_of_it"
+    node = onnx.helper.make_node("Slice", ["all_of_it", "from", "to", "axis"], [name])
+    graph.node.insert(list(graph.node).index(maker) + 1, node)
+    for key, value in (("from", 0), ("to", 1), ("axis", axis)):
+        model.graph.initializer.append(numpy_helper.from_array(np.array([value]), key))
+
+
+@pytest.mark.parametrize("what", ["bits", "bits' rows", "candidates", "cache", "crossed"])
+def test_a_step_that_answers_other_shapes_is_refused(what: str, tmp_path: Path) -> None:
+    config = CONFIGS["softmax"] if what == "candidates" else LIGHT
+    path = exported(tmp_path, recogniser(config))
+    cut = split.split(path.read_bytes(), path)
+    assert cut is not None
+    model = onnx.load(path)
+    body = body_of(model)
+    if what == "crossed":
+        sliced(model, model.graph, cut.crossed[0], 0)
+    else:
+        name = cut.written[0] if what == "cache" else cut.answers[0]
+        sliced(model, body, name, 0 if what in ("cache", "bits' rows") else 1)
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(InputRefused, match="export it again"):
-        OnnxReader(path).read(pictures(1, LIGHT))
+    with pytest.raises(InputRefused, match=r"a step answers .*export it again"):
+        OnnxReader(path, steps=True).read(pictures(2, config))
+
+
+def test_an_answer_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    path = exported(tmp_path, recogniser(LIGHT))
+    model = onnx.load(path)
+    for node in model.graph.node:
+        if "probabilities" in node.output:
+            node.output[list(node.output).index("probabilities")] = "true_probabilities"
+    model.graph.initializer.append(numpy_helper.from_array(np.array(np.nan, "f4"), "nan"))
+    add = onnx.helper.make_node("Add", ["true_probabilities", "nan"], ["probabilities"])
+    model.graph.node.append(add)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(NumericalError, match="answers NaN"):
+        OnnxReader(path, steps=False).read(pictures(1, LIGHT))
 
 
 def test_the_documented_example_runs(
@@ -151,8 +179,31 @@ def test_the_documented_example_runs(
 
 def test_broken_messages_are_refused() -> None:
     for data in (b"\x0a\x05ab", b"\x0b", b"\xff" * 11, b"\x0d\x00"):
-        with pytest.raises(InputRefused, match="broken protobuf"):
-            list(parts(memoryview(data)))
+        with pytest.raises(InputRefused, match=r"odd\.onnx: broken protobuf"):
+            split.split(data, Path("odd.onnx"))
+
+
+@pytest.mark.parametrize("steps", [True, False])
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        (b"step.bit_logits", b"step.bit_log\xffts"),  # made and taken
+        (b"Conv", b"Con\xff"),  # a kind of node
+        (b"images", b"imag\xe9s"),  # the input
+        (b"probabilities", b"probabilit\xffes"),  # an output
+    ],
+)
+def test_names_that_are_not_utf8_are_refused_on_one_line(
+    name: bytes, broken: bytes, steps: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = exported(tmp_path, recogniser(LIGHT))
+    assert name in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(name, broken))
+    with pytest.raises(InputRefused) as raised:
+        OnnxReader(path, steps=steps).read(pictures(1, LIGHT))
+    assert str(raised.value).startswith(f"{path}: ")
+    assert "\n" not in str(raised.value)
+    assert capfd.readouterr() == ("", "")
 
 
 def imported_by_reading(path: Path, *modules: str) -> list[str]:

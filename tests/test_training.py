@@ -19,12 +19,22 @@ from hcompress.data.batches import Batch
 from hcompress.data.source import Sample
 from hcompress.errors import InputRefused, NumericalError
 from hcompress.progress import NoProgress
+from hcompress.recogniser.decoder import Route
 from hcompress.recogniser.model import Recogniser
+from hcompress.recogniser.surgery import with_folded_batch_norm, with_shared_layers, without_ffn
 from hcompress.recogniser.vocabulary import BOS, EOS, PAD, UnknownCharacter
+from hcompress.stages.sharing import SharedFrom
 from hcompress.training.device import launch
 from hcompress.training.encoded import encode_lines
 from hcompress.training.glyphs import GlyphTrainer
-from hcompress.training.lines import Aim, LineTrainer, line_accuracy, step_batches, targets_of
+from hcompress.training.lines import (
+    Aim,
+    LineTrainer,
+    line_accuracy,
+    slim_route,
+    step_batches,
+    targets_of,
+)
 from hcompress.training.loop import Loss, Schedule, Task, train
 from hcompress.training.losses import feature_loss, hinge_loss, softmax_loss, state_loss
 from hcompress.training.muon import orthogonal
@@ -33,6 +43,8 @@ from hcompress.training.temperature import fitted_temperature
 from tests.models import CHARACTERS, HAMMING, SLIM, SOFTMAX, noise, recogniser
 
 REFUSE = UnknownCharacter.REFUSE
+WIDE = replace(SOFTMAX, width=64)
+"""Wider than what the backbone's last convolution takes."""
 
 
 @pytest.fixture(autouse=True)
@@ -93,11 +105,12 @@ def killed_after(task: Task, steps: int) -> Task:
 
 @pytest.mark.parametrize("kill_at", [1, 3, 4, 6])
 @pytest.mark.parametrize("matrix_rate", [0.0, 1e-2])
+@pytest.mark.parametrize("slim_routes", [0.0, 0.5])
 def test_a_resumed_run_ends_in_the_same_bits(
-    kill_at: int, matrix_rate: float, tmp_path: Path
+    kill_at: int, matrix_rate: float, slim_routes: float, tmp_path: Path
 ) -> None:
     schedule = Schedule(6, 4, 1e-2, matrix_rate, warmup=2, validate_every=2, snapshot_every=2)
-    aim = Aim(CHARACTERS, REFUSE, smoothing=0.1)
+    aim = Aim(CHARACTERS, REFUSE, smoothing=0.1, slim_routes=slim_routes)
 
     def fresh() -> tuple[LineTrainer, Task]:
         trainer = LineTrainer(recogniser(SOFTMAX), None, aim)
@@ -128,6 +141,48 @@ def test_training_learns(tmp_path: Path) -> None:
     assert trainer.loss(trainer, batch).total.item() < before * 0.75
 
 
+def test_a_route_is_the_decoder_that_slim_decoder_cuts() -> None:
+    model = recogniser(SOFTMAX).eval()
+    memory, ids = torch.randn(2, 6, SOFTMAX.width), torch.tensor([[BOS, 4, 5], [BOS, 6, 3]])
+    characters, cross = model.embed(ids, None), model.decoder.cross(memory)
+    own = Route(tuple(range(SOFTMAX.depth)), (True,) * SOFTMAX.depth)
+    expected = model.features(memory, ids, None)
+    assert torch.equal(model.decoder.run(characters, cross, own)[-1], expected)
+    for which in (SharedFrom.FIRST, SharedFrom.LAST):
+        cut = with_shared_layers(without_ffn(model), which).eval()
+        layer = 0 if which is SharedFrom.FIRST else SOFTMAX.depth - 1
+        route = Route((layer,) * SOFTMAX.depth, (False,) * SOFTMAX.depth)
+        torch.testing.assert_close(
+            model.decoder.run(characters, cross, route)[-1], cut.features(memory, ids, None)
+        )
+
+
+def test_slim_routes_vary_and_repeat() -> None:
+    batches = [torch.randint(3, 9, (4, 5), generator=torch.manual_seed(n)) for n in range(64)]
+    drawn = [slim_route(targets, SOFTMAX) for targets in batches]
+    assert drawn == [slim_route(targets, SOFTMAX) for targets in batches]
+    assert len({route.layers for route in drawn}) > 15
+    bare = sum(not any(route.ffn) for route in drawn)
+    assert 64 * 0.4 < bare < 64 * 0.8  # a half, and an eighth of the others
+
+
+def test_slim_routes_teach_the_cut_decoder(tmp_path: Path) -> None:
+    """The losses of the decoder cut to each of its layers, trained with the routes and without."""
+    losses = []
+    for weight in (0.0, 1.0):
+        aim = Aim(CHARACTERS, REFUSE, slim_routes=weight)
+        trainer = LineTrainer(recogniser(SOFTMAX), None, aim)
+        run(line_task(trainer, 80), Schedule(80, 4, 3e-3, warmup=5), tmp_path / str(weight))
+        total = 0.0
+        for which in (SharedFrom.FIRST, SharedFrom.MIDDLE, SharedFrom.LAST):
+            cut = with_shared_layers(without_ffn(trainer.student), which)
+            judge = LineTrainer(cut, None, Aim(CHARACTERS, REFUSE)).eval()
+            batches = line_task(judge, 6).batches(0)
+            total += sum(judge.loss(judge, batch).total.item() for batch in batches)
+        losses.append(total)
+    assert losses[1] < 0.95 * losses[0]  # 0.91
+
+
 def test_a_frozen_backbone_stays_bit_for_bit(tmp_path: Path) -> None:
     model = recogniser(SLIM)
     before = {k: v.clone() for k, v in model.state_dict().items()}
@@ -152,8 +207,31 @@ def teacher_and_student() -> tuple[Recogniser, Recogniser]:
     return teacher, student
 
 
-def test_encoded_lines_have_the_loss_of_their_images() -> None:
-    teacher, student = teacher_and_student()
+def test_keys_and_values_of_a_narrow_memory_are_those_of_the_memory() -> None:
+    model = with_folded_batch_norm(recogniser(WIDE).eval())
+    images = torch.from_numpy(noise(3))
+    narrow = model.encode_narrow(images)
+    assert narrow is not None
+    assert narrow.rows.shape[-1] < model.config.width
+    memory = model.encode(images)
+    torch.testing.assert_close(narrow.memory(), memory, rtol=1e-4, atol=1e-5)
+    for mine, theirs in zip(model.decoder.cross(narrow), model.decoder.cross(memory), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_no_narrow_memory_where_nothing_is_saved() -> None:
+    images = torch.from_numpy(noise(1))
+    assert recogniser(WIDE).encode_narrow(images) is None  # normalisation is still live
+    narrow = with_folded_batch_norm(recogniser(replace(WIDE, width=16)).eval())
+    assert narrow.encode_narrow(images) is None
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_encoded_lines_have_the_loss_of_their_images(wide: bool) -> None:
+    config = WIDE if wide else SOFTMAX
+    teacher = recogniser(config)
+    student = recogniser(replace(SLIM, width=config.width, backbone_width=config.backbone_width))
+    student.backbone.load_state_dict(teacher.backbone.state_dict())
     trainer, _ = encoded_task(student, teacher, 1)
     lines = encode_lines(trainer, MemorySource(), 4, 0, 0, NoProgress())
     found = lines.loss(trainer, lines.lines)

@@ -77,16 +77,7 @@ def _teacher(
 
     charset = root / "charset.txt"
     charset.write_text("".join(characters), encoding="utf-8")
-    stage = Initialise(
-        charset=charset,
-        family=like.backbone,
-        backbone_width=like.backbone_width,
-        width=like.width,
-        ffn_width=like.ffn_width,
-        heads=like.heads,
-        depth=like.depth,
-        max_steps=like.max_steps,
-    )
+    stage = Initialise.like(like, charset=charset)
     return _run(stage, None, root / "initialise", progress)
 
 

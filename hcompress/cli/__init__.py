@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 from hcompress.cli.exits import Guard, signals_raise
+from hcompress.console import take_closed_streams
 from hcompress.stages.base import Stage
 
 DEBUG = "--debug"
@@ -24,6 +25,7 @@ def main(argv: Sequence[str] | None = None, stages: Mapping[str, type[Stage]] | 
     arguments = [argument for argument in arguments if argument != DEBUG]
     if not debug and not sys.warnoptions:
         warnings.simplefilter("ignore")
+    take_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -10,6 +10,7 @@ import typer
 
 from hcompress.artifact import check_covered
 from hcompress.cli.state import Data, Images, Json, Model, State, state_of
+from hcompress.stages.base import MOST_WORKERS
 
 if TYPE_CHECKING:
     from hcompress.evaluation import Line
@@ -52,7 +53,8 @@ def eval_(
     data: Data,
     images: Images = None,
     workers: Annotated[
-        int, typer.Option("--workers", min=0, help="Processes that prepare images.")
+        int,
+        typer.Option("--workers", min=0, max=MOST_WORKERS, help="Processes that prepare images."),
     ] = 0,
     json_output: Json = False,
 ) -> None:

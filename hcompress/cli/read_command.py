@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from hcompress.cli.state import Json, Model, state_of
-from hcompress.errors import UsageError
+from hcompress.errors import InputRefused, UsageError
 from hcompress.progress import NoProgress
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from hcompress.console import Console
     from hcompress.evaluation import Reader
     from hcompress.stages.base import Progress
@@ -38,7 +41,8 @@ def read(
     """Read images: text, confidence, candidates.
 
     Folders are read with all folders below them, in the order of names. Lines longer than the
-    model's input are cut at gaps and read in pieces.
+    model's input are cut at gaps and read in pieces. An image that cannot be read is named, the
+    others are read, and the exit code is 3.
 
     Confidence is between 0 and 1 and comparable between softmax and Hamming models: the
     product over the decoding steps, EOS included, of a calibrated step probability.
@@ -56,8 +60,10 @@ def read(
         raise UsageError(f"{empty}: no images in this folder: give files or another folder")
     reader = open_reader(model)
     progress = _progress(console)
-    progress.start("read", sum(1 for _ in image_files(images)))
-    for path, reading in _readings(reader, image_files(images), progress):
+    total = sum(1 for _ in image_files(images))
+    progress.start("read", total)
+    refused = _Refused(total, console.say if isinstance(progress, NoProgress) else progress.say)
+    for path, reading in _readings(reader, image_files(images), progress, refused):
         confidence = round(float(reading.confidence), 6)
         if json_output:
             entry = {
@@ -70,6 +76,8 @@ def read(
         else:
             console.out(f"{path}  {confidence:.3f}  {reading.text}")
     progress.finish()
+    if refused.count:
+        raise InputRefused(f"{refused.count} of {total} images could not be read: see above")
 
 
 def image_files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -87,21 +95,52 @@ def image_files(paths: Sequence[Path]) -> Iterator[Path]:
             )
 
 
+class _Refused:
+    """Images that can't be read: named as they come, counted for the end."""
+
+    def __init__(self, total: int, say: Callable[[str], None]) -> None:
+        self.count = 0
+        self._total = total
+        self._say = say
+
+    def add(self, error: Exception, line: str) -> None:
+        """Raises ``error`` where the image was the only one."""
+        if self._total == 1:
+            raise error
+        self.count += 1
+        self._say(line)
+
+
 def _progress(console: Console) -> Progress:
     """None where the readings themselves show on the terminal how far it is."""
     return NoProgress() if sys.stdout.isatty() else console.progress()
 
 
 def _readings(
-    reader: Reader, paths: Iterable[Path], progress: Progress
+    reader: Reader, paths: Iterable[Path], progress: Progress, refused: _Refused
 ) -> Iterator[tuple[Path, Any]]:
-    """In order, a few at a time: any number of images fits in memory."""
-    from hcompress.data.images import read_image
+    """In order, a few at a time: any number of images fits in memory.
 
+    What is no readable image is left out and told to ``refused``.
+    """
     left = iter(paths)
     while part := list(islice(left, READ_BATCH)):
-        yield from zip(part, reader.read([read_image(path) for path in part]), strict=True)
+        found = list(_opened(part, refused))
+        readings = reader.read([image for _, image in found])
+        yield from zip((path for path, _ in found), readings, strict=True)
         progress.advance(len(part))
+
+
+def _opened(paths: Iterable[Path], refused: _Refused) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+    from hcompress.data.images import read_image
+
+    for path in paths:
+        try:
+            yield path, read_image(path)
+        except (InputRefused, UsageError) as error:
+            refused.add(error, str(error))
+        except OSError as error:
+            refused.add(error, f"{path}: {error.strerror}")
 
 
 def _plain(value: Any) -> Any:

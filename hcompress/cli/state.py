@@ -11,7 +11,7 @@ import typer
 
 from hcompress.console import Console
 from hcompress.ranks import Ranks, from_environment
-from hcompress.stages.base import Stage
+from hcompress.stages.base import MOST_IMAGES, Stage
 
 
 @dataclass(frozen=True)
@@ -43,5 +43,6 @@ Data = Annotated[
     ),
 ]
 Images = Annotated[
-    int | None, typer.Option("--images", min=1, help="Read the first N images only.")
+    int | None,
+    typer.Option("--images", min=1, max=MOST_IMAGES, help="Read the first N images only."),
 ]

@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from hcompress.cli.state import Data, Json, state_of
+from hcompress.stages.base import MOST_IMAGES, MOST_WORKERS
 
 
 def gate(
@@ -64,12 +65,15 @@ def synth(
     data: Data,
     out: Annotated[Path, typer.Option("--out", help="The LMDB's folder.")],
     count: Annotated[
-        int | None, typer.Option("--count", min=1, help="Write the first N samples only.")
+        int | None,
+        typer.Option("--count", min=1, max=MOST_IMAGES, help="Write the first N samples only."),
     ] = None,
     sheet: Annotated[
         Path | None, typer.Option("--sheet", help="Also a PNG of the first samples.")
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that render.")] = 1,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, max=MOST_WORKERS, help="Processes that render.")
+    ] = 1,
     json_output: Json = False,
 ) -> None:
     """Write rendered text, or any data, as an LMDB.

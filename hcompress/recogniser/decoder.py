@@ -9,12 +9,32 @@ U = stored layers.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from hcompress.recogniser.config import RecogniserConfig
 from hcompress.recogniser.meta import shapes_only
+
+
+class Narrow(NamedTuple):
+    """Memory before a linear map with fewer inputs: rows @ weight^T + offset, c < d.
+
+    Keys and values are linear in it too, and cheaper from here: c/d of the products.
+    """
+
+    rows: Tensor
+    """[N, L, c]."""
+    weight: Tensor
+    """[d, c]."""
+    offset: Tensor
+    """[L, d]."""
+
+    def memory(self) -> Tensor:
+        """[N, L, d]."""
+        return self.rows @ self.weight.T + self.offset
 
 
 class Attention(nn.Module):
@@ -36,6 +56,14 @@ class Attention(nn.Module):
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[N, T, d] -> keys and values, each [N, H, T, d/H]."""
         return self.split(self.key(x)), self.split(self.value(x))
+
+    def keys_values_of(self, memory: Narrow) -> tuple[Tensor, Tensor]:
+        """`keys_values` of ``memory.memory()``, which is never computed."""
+        pair = []
+        for linear in (self.key, self.value):
+            offset = linear(memory.offset)
+            pair.append(self.split(memory.rows @ (linear.weight @ memory.weight).T + offset))
+        return pair[0], pair[1]
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         """x [N, T, d] attends to keys, values [N, H, S, d/H]; mask [T, S] or [1, S] is added."""
@@ -73,19 +101,23 @@ class DecoderLayer(nn.Module):
             self.feed_forward_norm = nn.LayerNorm(width)
             self.feed_forward = FeedForward(width, config.ffn_width)
 
-    def after_self_attention(self, x: Tensor, cross_keys: Tensor, cross_values: Tensor) -> Tensor:
+    def after_self_attention(
+        self, x: Tensor, cross_keys: Tensor, cross_values: Tensor, *, ffn: bool = True
+    ) -> Tensor:
         """The rest of the layer, once self-attention has been added. [N, T, d], same out."""
         x = x + self.cross_attention(self.cross_attention_norm(x), cross_keys, cross_values, None)
-        if self.has_ffn:
+        if self.has_ffn and ffn:
             x = x + self.feed_forward(self.feed_forward_norm(x))
         return x
 
-    def forward(self, x: Tensor, mask: Tensor, cross_keys: Tensor, cross_values: Tensor) -> Tensor:
-        """All T steps at once (training)."""
+    def forward(
+        self, x: Tensor, mask: Tensor, cross_keys: Tensor, cross_values: Tensor, *, ffn: bool = True
+    ) -> Tensor:
+        """All T steps at once (training). ``ffn`` False passes the feed-forward network by."""
         normal = self.self_attention_norm(x)
         keys, values = self.self_attention.keys_values(normal)
         x = x + self.self_attention(normal, keys, values, mask)
-        return self.after_self_attention(x, cross_keys, cross_values)
+        return self.after_self_attention(x, cross_keys, cross_values, ffn=ffn)
 
     def step(
         self,
@@ -108,6 +140,20 @@ class DecoderLayer(nn.Module):
         values = torch.where(here, value, values)
         x = x + self.self_attention(normal, keys, values, mask)
         return self.after_self_attention(x, cross_keys, cross_values), keys, values
+
+
+@dataclass(frozen=True)
+class Route:
+    """A way through the decoder other than its own: one entry for each of the D layers."""
+
+    layers: tuple[int, ...]
+    """Whose weights run there."""
+    ffn: tuple[bool, ...]
+    """Whether that layer's feed-forward network does."""
+
+
+Cross = tuple[Tensor, Tensor]
+"""A layer's cross-attention keys and values, each [N, H, L, d/H]."""
 
 
 class Decoder(nn.Module):
@@ -135,7 +181,7 @@ class Decoder(nn.Module):
 
     def cross_keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """memory [N, L, d] -> keys and values [U, N, H, L, d/H], the same for every step."""
-        pairs = [self.layer(i).cross_attention.keys_values(memory) for i in range(len(self.layers))]
+        pairs = self.cross(memory)
         return torch.stack([k for k, _ in pairs]), torch.stack([v for _, v in pairs])
 
     def forward(self, characters: Tensor, memory: Tensor) -> Tensor:
@@ -144,16 +190,28 @@ class Decoder(nn.Module):
 
     def states(self, characters: Tensor, memory: Tensor) -> list[Tensor]:
         """What each of the D layers puts out, [N, T, d]; the last one's, normalised, is h."""
+        return self.run(characters, self.cross(memory))
+
+    def cross(self, memory: Tensor | Narrow) -> list[Cross]:
+        """memory [N, L, d] -> what cross-attention needs of it, for each of the U layers."""
+        attentions = [self.layer(i).cross_attention for i in range(len(self.layers))]
+        if isinstance(memory, Narrow):
+            return [attention.keys_values_of(memory) for attention in attentions]
+        return [attention.keys_values(memory) for attention in attentions]
+
+    def run(
+        self, characters: Tensor, cross: list[Cross], route: Route | None = None
+    ) -> list[Tensor]:
+        """`states`, of a memory seen by `cross`, along ``route`` where one is given."""
         length = characters.shape[1]
         x = characters + self.positions[:length]
         mask = self.mask[:length, :length]
-        cross: list[tuple[Tensor, Tensor]] = [
-            self.layer(i).cross_attention.keys_values(memory) for i in range(len(self.layers))
-        ]
+        layers = range(self.depth) if route is None else route.layers
+        ffn = (True,) * self.depth if route is None else route.ffn
         states = []
-        for index in range(self.depth):
+        for index, fed in zip(layers, ffn, strict=True):
             keys, values = cross[index if len(cross) > 1 else 0]
-            x = self.layer(index)(x, mask, keys, values)
+            x = self.layer(index)(x, mask, keys, values, ffn=fed)
             states.append(x)
         return [*states[:-1], self.norm(states[-1])]
 

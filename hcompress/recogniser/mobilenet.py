@@ -69,5 +69,10 @@ class MobileNetV2(nn.Module):
         self.output = ConvNorm(channels, outputs, 1, folded=folded)
 
     def forward(self, x: Tensor) -> Tensor:
-        features: Tensor = self.output(self.blocks(self.stem(x)))
+        features: Tensor = self.output(self.narrow(x))
+        return features
+
+    def narrow(self, x: Tensor) -> Tensor:
+        """What the last convolution takes: [N, 3, H, W] -> [N, c, H/8, W/4]."""
+        features: Tensor = self.blocks(self.stem(x))
         return features

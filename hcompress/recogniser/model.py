@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hcompress.recogniser.config import Backbone, BatchNorm, Classifier, Embedding, RecogniserConfig
-from hcompress.recogniser.decoder import Decoder, sinusoid
+from hcompress.recogniser.decoder import Decoder, Narrow, sinusoid
 from hcompress.recogniser.heads import build_classifier, build_embedding, hamming_scores
 from hcompress.recogniser.meta import shapes_only
 from hcompress.recogniser.mobilenet import MobileNetV2
@@ -55,10 +55,26 @@ class Recogniser(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """uint8 [N, H, W, C] -> memory [N, L, d]."""
-        features: Tensor = self.backbone(
-            self.normalise(images).contiguous(memory_format=torch.channels_last)
-        )
+        features: Tensor = self.backbone(self._pixels(images))
         return features.flatten(2).transpose(1, 2) + self.memory_positions
+
+    def _pixels(self, images: Tensor) -> Tensor:
+        return self.normalise(images).contiguous(memory_format=torch.channels_last)
+
+    def encode_narrow(self, images: Tensor) -> Narrow | None:
+        """`encode`, short of the backbone's last linear map.
+
+        None where there is no such map, or it does not widen, or its normalisation is not folded.
+        """
+        backbone = self.backbone
+        if not isinstance(backbone, MobileNetV2) or self.config.batch_norm is BatchNorm.LIVE:
+            return None
+        last = backbone.output.conv
+        assert last.bias is not None
+        if last.in_channels >= last.out_channels:
+            return None
+        rows = backbone.narrow(self._pixels(images)).flatten(2).transpose(1, 2)
+        return Narrow(rows, last.weight[:, :, 0, 0], last.bias + self.memory_positions)
 
     def signs(self) -> Tensor:
         """The codebook as signs [V, K], float. Unpacked at each call: keep the result."""

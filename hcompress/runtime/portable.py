@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hcompress.errors import InputRefused, UsageError
+from hcompress.errors import InputRefused, NumericalError, UsageError
 from hcompress.recogniser.config import Classifier, Preprocessing, RecogniserConfig
 from hcompress.recogniser.metadata import ModelMetadata
 from hcompress.recogniser.vocabulary import FIRST_READABLE, Vocabulary
@@ -92,14 +93,18 @@ class OnnxReader:
         """uint8 [N, H, W, 3] -> ids [N, T, k], best first, and probabilities [N, T, k].
 
         T is the longest line's steps. After a line's EOS its ids are PAD, with probability 1.
+        Raises InputRefused where the graph answers anything else, NumericalError for NaN.
         """
         kept = self._kept
         ids, probabilities = self._decoder.decode(images, kept)
         good = ids.ndim == 3 and ids.shape[::2] == (len(images), kept)
-        if not good or ids.shape != probabilities.shape:
+        kinds = ids.dtype.kind + probabilities.dtype.kind
+        if not good or ids.shape != probabilities.shape or kinds != "if":
             raise self._refused(f"answers {ids.shape} and {probabilities.shape}")
         if ids.min(initial=0) < 0 or ids.max(initial=0) >= len(self.vocabulary):
             raise self._refused("answers an id outside of its vocabulary")
+        if math.isnan(probabilities.max(initial=0)):
+            raise NumericalError(f"{self._file}: answers NaN: export it again")
         return ids.astype("int64", copy=False), probabilities.astype("float32", copy=False)
 
     @property
@@ -147,7 +152,7 @@ def _steps(layout: Layout, config: RecogniserConfig, threads: int) -> Steps | No
     if any(piece.file != layout.path for piece in layout.pieces):
         return None  # what a model in memory points to is looked for in no folder
     data = layout.path.read_bytes()
-    cut = split(data)
+    cut = split(data, layout.path)
     if cut is None or len(cut.caches) != 2 * config.depth:
         return None
     return Steps(cut, config, _codebook(layout, data, config), threads, str(layout.path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,24 +40,31 @@ class Session:
             options.add_free_dimension_override_by_name(name, size)
         source = str(model) if isinstance(model, Path) else model
         with _refusing(self._where):
+            # Its fallback would print to stdout, then try the same provider once more.
             self._session = onnxruntime.InferenceSession(
-                source, options, providers=["CPUExecutionProvider"]
+                source, options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
 
     @property
     def inputs(self) -> dict[str, tuple[str, list[int | str | None]]]:
         """Type and shape by name; texts and None are dimensions known at run time."""
-        return {entry.name: (entry.type, entry.shape) for entry in self._session.get_inputs()}
+        return self._ends(self._session.get_inputs)
 
     @property
     def outputs(self) -> dict[str, tuple[str, list[int | str | None]]]:
-        return {entry.name: (entry.type, entry.shape) for entry in self._session.get_outputs()}
+        return self._ends(self._session.get_outputs)
+
+    def _ends(self, entries: Callable[[], Any]) -> dict[str, tuple[str, list[int | str | None]]]:
+        with _refusing(self._where):
+            return {entry.name: (entry.type, entry.shape) for entry in entries()}
 
     def run(
         self, outputs: list[str], inputs: Mapping[str, NDArray[Any]]
     ) -> list[NDArray[np.generic]]:
         with _refusing(self._where):
             results: list[NDArray[np.generic]] = self._session.run(outputs, dict(inputs))
+        if not all(hasattr(result, "dtype") for result in results):
+            raise InputRefused(f"{self._where}: an answer is no tensor: export it again")
         return results
 
 
@@ -66,6 +73,9 @@ def _refusing(where: str) -> Iterator[None]:
     """onnxruntime's errors as ours, on one line."""
     try:
         yield
+    except UnicodeDecodeError:
+        # Raised in place of a message that quotes the file, or of a name in it.
+        raise InputRefused(f"{where}: onnxruntime refuses it: a name is not UTF-8") from None
     except _errors() as error:
         line = " ".join(str(error).split())[:300]
         raise InputRefused(f"{where}: onnxruntime refuses it: {line}") from None
@@ -73,10 +83,12 @@ def _refusing(where: str) -> Iterator[None]:
 
 @functools.cache
 def _errors() -> tuple[type[Exception], ...]:
-    """They have no base of their own. Looked for once: it takes as long as a small graph."""
+    """They have no base of their own; a few of its checks raise Python's. Looked for once: it
+    takes as long as a small graph."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    return tuple(
+    own = (
         kind for kind in vars(state).values()
         if isinstance(kind, type) and issubclass(kind, Exception)
     )  # fmt: skip
+    return (*own, RuntimeError, ValueError)

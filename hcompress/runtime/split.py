@@ -10,11 +10,13 @@ model to load. Field numbers are those of onnx.proto, which never reuses one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import chain
+from pathlib import Path
 
-from hcompress.runtime.wire import Part, field, numeric, parts
+from hcompress.sizes.protowire import Field, Wire, field, numeric
 
 STEP = "growing-step"
 """The name of a loop's body whose caches grow; a file without it is run as it is."""
@@ -27,6 +29,7 @@ _NODE, _NAME, _INITIALISER, _INPUT, _OUTPUT = 1, 2, 5, 11, 12
 _TENSOR_NAME = 8
 _IN, _OUT, _OP, _ATTRIBUTE = 1, 2, 4, 5
 _ATTRIBUTE_GRAPH = 6
+_LONGEST_NAME = 4096
 _OUTPUTS_BEFORE_CACHES = 3
 """Whether the loop goes on, the last ids, the lines alive."""
 
@@ -60,7 +63,7 @@ class _Node:
     kind: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    bodies: tuple[memoryview, ...]
+    bodies: tuple[Field, ...]
 
 
 @dataclass(frozen=True)
@@ -72,25 +75,57 @@ class _Graph:
     outputs: dict[str, memoryview]
 
 
-def split(data: bytes) -> Split | None:
+class _File:
+    """The file's fields, and views of them: a weight is copied once, into the graph written."""
+
+    def __init__(self, data: bytes, path: Path) -> None:
+        self._wire = Wire(BytesIO(data), len(data), path)
+        self._data = memoryview(data)
+        self.whole = Field(0, 0, 0, len(data), 0)
+
+    def fields(self, outer: Field) -> Iterator[Field]:
+        return self._wire.fields(outer.start, outer.end)
+
+    def text(self, place: Field) -> str:
+        return self._wire.text(place, _LONGEST_NAME)
+
+    def view(self, place: Field) -> memoryview:
+        return self._data[place.start : place.end]
+
+    def name(self, outer: Field, number: int) -> str:
+        """The first text of that number; empty where there is none."""
+        return next((self.text(f) for f in self.fields(outer) if f.number == number), "")
+
+    def rest(self) -> Iterator[memoryview]:
+        """Of the model all but its graph and metadata, tags and lengths included."""
+        start = 0
+        for place in self.fields(self.whole):
+            if place.number not in (_MODEL_GRAPH, _MODEL_METADATA):
+                yield self._data[start : place.end]
+            start = place.end
+
+
+def split(data: bytes, path: Path) -> Split | None:
     """The two graphs; None where the file has no loop that this can take apart.
 
-    Raises InputRefused where the file is broken.
+    ``path`` is what errors call it. Raises InputRefused where it is broken.
     """
-    fields = list(parts(memoryview(data)))
-    main = _graph(next(f.payload for f in fields if f.number == _MODEL_GRAPH))
+    file = _File(data, path)
+    graphs = [f for f in file.fields(file.whole) if f.number == _MODEL_GRAPH]
+    if len(graphs) != 1:
+        return None
+    main = _graph(file, graphs[0])
     loops = [node for node in main.nodes if node.kind == "Loop"]
     if len(loops) != 1 or len(loops[0].bodies) != 1 or len(main.inputs) != 1:
         return None
-    body = _graph(loops[0].bodies[0])
+    body = _graph(file, loops[0].bodies[0])
     if body.name != STEP or any(node.bodies for node in body.nodes):
         return None
     # Turn, whether it goes on, last ids, lines alive, caches; out: the same without the turn,
     # then candidates and probabilities.
     if len(body.inputs) < 4 or len(body.outputs) < len(body.inputs) + 1:
         return None
-    rest = [f.whole for f in fields if f.number not in (_MODEL_GRAPH, _MODEL_METADATA)]
-    return _cut(main, body, rest)
+    return _cut(main, body, list(file.rest()))
 
 
 def _cut(main: _Graph, body: _Graph, rest: Sequence[memoryview]) -> Split:
@@ -141,39 +176,35 @@ def _needed(nodes: Sequence[_Node], wanted: Iterable[str]) -> list[_Node]:
     return needed[::-1]
 
 
-def _graph(message: memoryview) -> _Graph:
+def _graph(file: _File, outer: Field) -> _Graph:
     name, nodes = "", []
     tensors: dict[str, memoryview] = {}
     inputs: dict[str, memoryview] = {}
     outputs: dict[str, memoryview] = {}
-    for part in parts(message):
-        if part.number == _NODE:
-            nodes.append(_node(part))
-        elif part.number == _NAME:
-            name = part.text()
-        elif part.number == _INITIALISER:
-            tensors[_named(part.payload, _TENSOR_NAME)] = part.payload
-        elif part.number == _INPUT:
-            inputs[_named(part.payload, 1)] = part.payload
-        elif part.number == _OUTPUT:
-            outputs[_named(part.payload, 1)] = part.payload
+    for place in file.fields(outer):
+        if place.number == _NODE:
+            nodes.append(_node(file, place))
+        elif place.number == _NAME:
+            name = file.text(place)
+        elif place.number == _INITIALISER:
+            tensors[file.name(place, _TENSOR_NAME)] = file.view(place)
+        elif place.number == _INPUT:
+            inputs[file.name(place, 1)] = file.view(place)
+        elif place.number == _OUTPUT:
+            outputs[file.name(place, 1)] = file.view(place)
     return _Graph(name, tuple(nodes), tensors, inputs, outputs)
 
 
-def _node(whole: Part) -> _Node:
-    found = list(parts(whole.payload))
-    texts = {number: [f.text() for f in found if f.number == number] for number in (_IN, _OUT, _OP)}
-    bodies = [
-        inner.payload
-        for f in found if f.number == _ATTRIBUTE
-        for inner in parts(f.payload) if inner.number == _ATTRIBUTE_GRAPH
-    ]  # fmt: skip
+def _node(file: _File, outer: Field) -> _Node:
+    texts: dict[int, list[str]] = {_IN: [], _OUT: [], _OP: []}
+    bodies = []
+    for place in file.fields(outer):
+        if place.number in texts:
+            texts[place.number].append(file.text(place))
+        elif place.number == _ATTRIBUTE:
+            bodies += [f for f in file.fields(place) if f.number == _ATTRIBUTE_GRAPH]
     kind = "".join(texts[_OP])
-    return _Node(whole.payload, kind, tuple(texts[_IN]), tuple(texts[_OUT]), tuple(bodies))
-
-
-def _named(message: memoryview, number: int) -> str:
-    return next((f.text() for f in parts(message) if f.number == number), "")
+    return _Node(file.view(outer), kind, tuple(texts[_IN]), tuple(texts[_OUT]), tuple(bodies))
 
 
 def _float(name: str) -> bytes:

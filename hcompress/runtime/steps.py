@@ -5,6 +5,7 @@ N lines, T steps at most, k candidates, V = vocabulary, K = code length, H = hea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hcompress.errors import InputRefused
@@ -85,6 +86,7 @@ class Steps:
 
         cut, config, count = self._cut, self._config, len(images)
         crossed = self._encoder.run(list(cut.crossed), {cut.images: images})
+        self._check_rows(crossed, count)
         empty = np.zeros((count, config.heads, 0, config.width // config.heads), np.float32)
         return {
             **dict(zip(cut.crossed, crossed, strict=True)),
@@ -99,20 +101,32 @@ class Steps:
         """Candidates and probabilities [N, k] of one step, and the caches after it."""
         cut = self._cut
         taken = {name: feeds[name] for name in self._taken}
+        count = len(taken[cut.last])
         answers = self._step.run([*cut.answers, *cut.written], taken)
+        self._check_rows(answers, count)
         caches = dict(zip(cut.caches, answers[len(cut.answers) :], strict=True))
         if self._index is None:
-            return answers[0], answers[1], caches
+            best, chance = answers[:2]
+            if not best.shape == chance.shape == (count, kept) or best.dtype.kind != "i":
+                raise self._refused(f"{best.shape} and {chance.shape} candidates")
+            return best, chance, caches
         from hcompress.search import pack_signs
 
         bits = answers[0]
-        if bits.shape != (len(taken[cut.last]), self._config.code_length):
-            raise InputRefused(
-                f"{self._where}: a step answers {bits.shape} bit logits: export it again"
-            )
+        if bits.shape != (count, self._config.code_length) or bits.dtype.kind != "f":
+            raise self._refused(f"{bits.shape} bit logits")
         queries = pack_signs(bits.astype("float32", copy=False))
         ranked = self._index.rank(queries, kept, self._config.temperature, self._threads)
         return ranked.ids, ranked.probabilities, caches
+
+    def _check_rows(self, arrays: Sequence[NDArray[Any]], count: int) -> None:
+        """Each has a row a line, but for numbers."""
+        odd = next((a.shape for a in arrays if a.ndim and len(a) != count), None)
+        if odd is not None:
+            raise self._refused(f"{odd} for {count} lines")
+
+    def _refused(self, what: str) -> InputRefused:
+        return InputRefused(f"{self._where}: a step answers {what}: export it again")
 
     @property
     def inputs(self) -> dict[str, tuple[str, list[int | str | None]]]:

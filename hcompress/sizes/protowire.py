@@ -1,4 +1,4 @@
-"""The protobuf wire format, read field by field through a small window.
+"""The protobuf wire format: read field by field through a small window, and written.
 
 Nothing is held but the window: a model of gigabytes is walked in megabytes, and no mapping
 can turn into a bus error when the file shrinks underneath.
@@ -6,7 +6,7 @@ can turn into a bus error when the file shrinks underneath.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -118,3 +118,24 @@ class Wire:
     def refused(self, what: str) -> InputRefused:
         """The error to raise, naming the file."""
         return InputRefused(f"{shown(self.path)}: broken protobuf: {what}")
+
+
+def number(value: int) -> bytes:
+    """A varint."""
+    written = bytearray()
+    while value >= 0x80:
+        written.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*written, value))
+
+
+def field(place: int, payload: bytes | memoryview | str) -> Iterable[bytes | memoryview]:
+    """A field of bytes, a text or a message, as pieces to be joined: none is copied before."""
+    if isinstance(payload, str):
+        payload = payload.encode()
+    return number(place << 3 | BYTES) + number(len(payload)), payload
+
+
+def numeric(place: int, value: int) -> bytes:
+    """A field that is a varint."""
+    return number(place << 3 | VARINT) + number(value)

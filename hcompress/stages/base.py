@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 
 class Kind(StrEnum):
@@ -21,6 +21,13 @@ class Kind(StrEnum):
     CHECKPOINT = "checkpoint"
     ONNX = "onnx"
     ENGINE = "engine"
+
+
+MOST_WORKERS: Final = 256
+MOST_BATCH: Final = 16_384
+"""Images at once; as many fill the largest GPU."""
+MOST_IMAGES: Final = 100_000_000
+"""More than data has: a slip of the keyboard."""
 
 
 @dataclass(frozen=True)

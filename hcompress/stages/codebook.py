@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from hcompress.recogniser.vocabulary import UnknownCharacter
-from hcompress.stages.base import Env, Kind, Param
+from hcompress.stages.base import MOST_BATCH, MOST_IMAGES, Env, Kind, Param
 from hcompress.stages.common import Workers
 
 
@@ -29,10 +29,12 @@ class MakeCodebook:
     """Make every character's code; the model itself is passed on as it is."""
 
     data: Annotated[Path | None, Param("labelled images (lsh only)", data=True)] = None
-    images: Annotated[int, Param("images to take the features of", 1)] = 4096
+    images: Annotated[int, Param("images to take the features of", 1, MOST_IMAGES)] = 4096
     method: Annotated[Method, Param("where codes come from")] = Method.LSH
     code_length: Annotated[int, Param("bits of a code, K; a multiple of 8", 8, 4096)] = 512
-    batch: Annotated[int, Param("images at once; part of the result's identity", 1)] = 64
+    batch: Annotated[int, Param("images at once; part of the result's identity", 1, MOST_BATCH)] = (
+        64
+    )
     unknown: Annotated[UnknownCharacter, Param("what an unknown character in a label does")] = (
         UnknownCharacter.REFUSE
     )

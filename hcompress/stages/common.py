@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 from hcompress.recogniser.config import Backbone, RecogniserConfig
 from hcompress.recogniser.vocabulary import UnknownCharacter
-from hcompress.stages.base import Param
+from hcompress.stages.base import MOST_BATCH, MOST_IMAGES, MOST_WORKERS, Param
 from hcompress.training.precision import Precision
 
 Width = Annotated[int, Param("features d of encoder and decoder", 4, 4096)]
@@ -16,7 +16,8 @@ FfnWidth = Annotated[int, Param("hidden features of the feed-forward networks", 
 BackboneWidth = Annotated[float, Param("multiplies the backbone's channels", 0.01, 8)]
 Lines = Param("lines to train on: LMDB, label file or rendered-text spec", data=True)
 Workers = Annotated[
-    int, Param("processes that prepare images; they never change them", 0, keyed=False)
+    int,
+    Param("processes that prepare images; they never change them", 0, MOST_WORKERS, keyed=False),
 ]
 MatrixRate = Annotated[
     float,
@@ -24,6 +25,7 @@ MatrixRate = Annotated[
         "peak rate of the matrices of decoder and Hamming head, by Muon; 0 leaves them to AdamW", 0
     ),
 ]
+BatchSize = Annotated[int, Param("lines a step, over all processes", 1, MOST_BATCH)]
 Charset = Annotated[Path, Param("UTF-8 file of the characters, in order of their ids")]
 
 
@@ -39,17 +41,21 @@ class Shape:
     depth: Annotated[int, Param("decoder layers", 1, 24)] = 3
     max_steps: Annotated[int, Param("characters of the longest line, and one", 2, 256)] = 25
 
+    @classmethod
+    def like(cls, config: RecogniserConfig, **others: Any) -> Self:
+        """The parameters that ask for a configuration's shape, and ``others``."""
+        shape = {name: getattr(config, field) for name, field in _config_fields().items()}
+        return cls(**shape, **others)
+
     def config(self) -> RecogniserConfig:
         """The shape these parameters ask for."""
-        return RecogniserConfig(
-            backbone=self.family,
-            backbone_width=self.backbone_width,
-            width=self.width,
-            ffn_width=self.ffn_width,
-            heads=self.heads,
-            depth=self.depth,
-            max_steps=self.max_steps,
-        )
+        shape = {field: getattr(self, name) for name, field in _config_fields().items()}
+        return RecogniserConfig(**shape)
+
+
+def _config_fields() -> dict[str, str]:
+    """The configuration's fields by the names of Shape's: the same, but for one."""
+    return {f.name: f.name for f in fields(Shape)} | {"family": "backbone"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +66,22 @@ class LineTraining:
         Path | None, Param("lines that judge it while it trains and fit its confidence", data=True)
     ] = None
     steps: Annotated[int, Param("training steps on lines", 0)] = 1000
-    batch: Annotated[int, Param("lines a step, over all processes", 1)] = 64
+    batch: BatchSize = 64
     learning_rate: Annotated[float, Param("peak rate", 0)] = 1e-3
     matrix_rate: MatrixRate = 0.0
+    slim_routes: Annotated[
+        float,
+        Param(
+            "weight of a second reading of every batch in which layers stand in for one another and"
+            " feed-forward networks are left out: so trained, a decoder loses less by slim-decoder",
+            0,
+        ),
+    ] = 0.0
     smoothing: Annotated[float, Param("label smoothing, for a softmax classifier", 0, 0.5)] = 0.02
     validate_every: Annotated[int, Param("steps between validations; 0 for none", 0)] = 250
-    validation_images: Annotated[int, Param("validation lines read each time", 1)] = 256
+    validation_images: Annotated[int, Param("validation lines read each time", 1, MOST_IMAGES)] = (
+        256
+    )
     patience: Annotated[int, Param("validations without a gain before stopping; 0: never", 0)] = 0
     snapshot_every: Annotated[int, Param("steps between snapshots", 1, keyed=False)] = 200
     unknown: Annotated[UnknownCharacter, Param("what an unknown character in a label does")] = (

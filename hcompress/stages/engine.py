@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from hcompress.stages.base import Env, Kind, Param
+from hcompress.stages.base import MOST_BATCH, Env, Kind, Param
 
 
 class Library(StrEnum):
@@ -28,9 +28,9 @@ class EngineStage:
     compute_capabilities: Annotated[
         tuple[str, ...], Param("GPUs that tensorrt-rtx builds for, ahead of time")
     ] = ("8.6", "8.9")
-    batch_least: Annotated[int, Param("images a call, at least", 1)] = 1
-    batch_usual: Annotated[int, Param("images a call, which it is tuned for", 1)] = 8
-    batch_most: Annotated[int, Param("images a call, at most", 1)] = 64
+    batch_least: Annotated[int, Param("images a call, at least", 1, MOST_BATCH)] = 1
+    batch_usual: Annotated[int, Param("images a call, which it is tuned for", 1, MOST_BATCH)] = 8
+    batch_most: Annotated[int, Param("images a call, at most", 1, MOST_BATCH)] = 64
 
     name: ClassVar[str] = "engine"
     version: ClassVar[int] = 1

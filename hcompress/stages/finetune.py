@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from hcompress.stages.base import Env, Kind, Param
-from hcompress.stages.common import Lines, LineTraining, MatrixRate
+from hcompress.stages.common import BatchSize, Lines, LineTraining, MatrixRate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Finetune(LineTraining):
     ] = 2.0
     learning_rate: Annotated[float, Param("peak rate", 0)] = 2e-3
     matrix_rate: MatrixRate = 7e-3
-    batch: Annotated[int, Param("lines a step, over all processes", 1)] = 32
+    batch: BatchSize = 32
     patience: Annotated[int, Param("validations without a gain before stopping; 0: never", 0)] = 4
 
     name: ClassVar[str] = "finetune"

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from hcompress.stages.base import Env, Kind, Param
+from hcompress.stages.base import MOST_IMAGES, Env, Kind, Param
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,7 @@ class Int8:
     data: Annotated[
         Path | None, Param("lines that tell which inputs matter; without: all alike", data=True)
     ] = None
-    images: Annotated[int, Param("lines of the data that are read", 1)] = 128
+    images: Annotated[int, Param("lines of the data that are read", 1, MOST_IMAGES)] = 128
     scale: Annotated[Scale, Param("how a channel's scale is chosen")] = Scale.LEAST_ERROR
     keep: Annotated[
         tuple[str, ...], Param("prefixes of tensor names that become FP16, where it was measured")

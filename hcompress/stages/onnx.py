@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from hcompress.stages.base import Env, Kind, Param
 
@@ -26,6 +26,10 @@ class ServingPrecision(StrEnum):
     FP32 = "fp32"
 
 
+MOST_COMPARED: Final = 65_536
+"""They are held in memory at once: 1.4 GiB."""
+
+
 @dataclass(frozen=True)
 class OnnxStage:
     """Export, and hold the export against torch."""
@@ -33,7 +37,7 @@ class OnnxStage:
     data: Annotated[
         Path | None, Param("lines to compare texts on; noise where there are none", data=True)
     ] = None
-    images: Annotated[int, Param("lines compared", 1)] = 64
+    images: Annotated[int, Param("lines compared", 1, MOST_COMPARED)] = 64
     serving: Annotated[ServingPrecision, Param("what the serving form computes in")] = (
         ServingPrecision.AUTO
     )

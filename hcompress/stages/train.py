@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from hcompress.stages.base import Env, Kind, Param
+from hcompress.stages.base import MOST_BATCH, Env, Kind, Param
 from hcompress.stages.common import Charset, Lines, LineTraining, Shape
 
 
@@ -19,7 +19,7 @@ class Train(Shape, LineTraining):
     charset: Charset
     glyphs: Annotated[Path | None, Param("single characters to begin with", data=True)] = None
     glyph_steps: Annotated[int, Param("training steps on single characters", 0)] = 1000
-    glyph_batch: Annotated[int, Param("single characters a step", 1)] = 128
+    glyph_batch: Annotated[int, Param("single characters a step", 1, MOST_BATCH)] = 128
     glyph_learning_rate: Annotated[float, Param("peak rate on single characters", 0)] = 2e-3
 
     glyph_width: Annotated[int, Param("pixels across a single character; 0: square", 0)] = 0

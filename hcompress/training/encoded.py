@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from hcompress.errors import InputRefused
 from hcompress.recogniser.config import BatchNorm
+from hcompress.recogniser.decoder import Narrow
 from hcompress.recogniser.surgery import with_folded_batch_norm
 from hcompress.recogniser.vocabulary import PAD
 from hcompress.training.lines import Encoded, LineTrainer
@@ -41,7 +42,7 @@ class EncodedLine(NamedTuple):
     """One line; n characters and EOS make T = n + 1 targets."""
 
     memory: Tensor
-    """FP16 [L, d]."""
+    """FP16 [L, d], or the rows [L, c] of a `Narrow`."""
     wanted: Tensor | None
     """FP16 [T, S, d], as `Encoded.wanted`."""
     inputs: Tensor
@@ -57,6 +58,8 @@ class EncodedLines:
     trainer: LineTrainer
     lines: list[EncodedLine]
     seed: int
+    widening: tuple[Tensor, Tensor] | None = None
+    """Weight and offset of `Narrow`, where the lines hold its rows."""
 
     def batches(
         self, size: int, steps: int, rank: int, world: int
@@ -99,7 +102,8 @@ class EncodedLines:
     def loss(self, model: nn.Module, batch: list[EncodedLine]) -> Loss:
         """``model`` is the trainer as Fabric wrapped it."""
         device = self.trainer.device
-        memory = torch.stack([line.memory for line in batch]).to(device).float()
+        rows = torch.stack([line.memory for line in batch]).to(device).float()
+        memory = rows if self.widening is None else Narrow(rows, *self.widening)
         kept = [line.wanted for line in batch if line.wanted is not None]
         # [N, T, S, d] -> [S, N, T, d]
         wanted = padded(kept).permute(2, 0, 1, 3).to(device).float() if kept else None
@@ -133,26 +137,35 @@ def encode_lines(
     if student.config.batch_norm is BatchNorm.LIVE:  # the same sums with fewer passes
         student = with_folded_batch_norm(student).to(trainer.device)
     lines: list[EncodedLine] = []
+    widening: tuple[Tensor, Tensor] | None = None
     chosen = range(min(count, len(source)))
     progress.start("encode", len(chosen))
     made = batches(source, chosen, 32, student.config.preprocessing, workers)
-    for total, encoded in _in_threads(partial(_encoded, trainer, student), made):
-        lines += encoded
-        progress.advance(total)
+    for part in _in_threads(partial(_encoded, trainer, student), made):
+        lines += part.lines
+        widening = part.widening
+        progress.advance(part.total)
     progress.finish()
     if not lines:
         raise InputRefused("training data: no line that counts")
-    return EncodedLines(trainer, lines, seed)
+    return EncodedLines(trainer, lines, seed, widening)
+
+
+class _EncodedBatch(NamedTuple):
+    total: int
+    """Lines of the batch, whether they count or not."""
+    lines: list[EncodedLine]
+    widening: tuple[Tensor, Tensor] | None
+    """As `EncodedLines.widening`: the same for every batch."""
 
 
 @torch.no_grad()
-def _encoded(
-    trainer: LineTrainer, student: Recogniser, batch: Batch
-) -> tuple[int, list[EncodedLine]]:
-    """How many lines the batch has, and those that count."""
+def _encoded(trainer: LineTrainer, student: Recogniser, batch: Batch) -> _EncodedBatch:
     inputs, targets = trainer.targets(batch.texts)
     images = torch.from_numpy(batch.images).to(trainer.device)
-    memory = student.encode(images)
+    narrow = student.encode_narrow(images)
+    memory = student.encode(images) if narrow is None else narrow.memory()
+    rows = memory if narrow is None else narrow.rows
     wanted = trainer.wanted(images, memory, inputs)
     lines = []
     for place, length in enumerate((targets != PAD).sum(1).tolist()):
@@ -161,8 +174,9 @@ def _encoded(
             if wanted is not None:
                 states = wanted[:, place, :length].transpose(0, 1).half().cpu()
             kept = inputs[place, :length].cpu(), targets[place, :length].cpu()
-            lines.append(EncodedLine(memory[place].half().cpu(), states, *kept))
-    return len(batch.texts), lines
+            lines.append(EncodedLine(rows[place].half().cpu(), states, *kept))
+    widening = None if narrow is None else (narrow.weight, narrow.offset)
+    return _EncodedBatch(len(batch.texts), lines, widening)
 
 
 Item = TypeVar("Item")

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hcompress.errors import InputRefused
 from hcompress.recogniser.config import Classifier
+from hcompress.recogniser.decoder import Narrow, Route
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.vocabulary import BOS, EOS, PAD, UnknownCharacter, Vocabulary
 from hcompress.training.loop import Loss
@@ -26,7 +28,7 @@ from hcompress.training.losses import (
 if TYPE_CHECKING:
     from hcompress.data.batches import Batch
     from hcompress.data.source import DataSource
-    from hcompress.recogniser.config import Preprocessing
+    from hcompress.recogniser.config import Preprocessing, RecogniserConfig
 
 
 def step_batches(
@@ -85,7 +87,7 @@ def targets_of(
 class Encoded(NamedTuple):
     """What a frozen backbone and a teacher make of lines."""
 
-    memory: Tensor
+    memory: Tensor | Narrow
     """[N, L, d]."""
     wanted: Tensor | None
     """The states of the teacher's layers [S, N, T, d], its features h last; None where nothing
@@ -106,6 +108,8 @@ class Aim:
     """Weight of the distance to the teacher's features; 0 for none."""
     distil_layers: float = 0.0
     """Weight of the distance to the states of the teacher's layers below; 0 for none."""
+    slim_routes: float = 0.0
+    """Weight of the loss along a second way through the decoder, drawn for each batch; 0: none."""
 
 
 class LineTrainer(nn.Module):
@@ -146,16 +150,16 @@ class LineTrainer(nn.Module):
             assert images is not None
             with torch.set_grad_enabled(not self.frozen_backbone):
                 memory = student.encode(images)
-            wanted = self.wanted(images, memory, inputs)
-        else:
-            memory, wanted = encoded
-        *states, features = student.states(memory, inputs, signs)
+            encoded = Encoded(memory, self.wanted(images, memory, inputs))
+        wanted = encoded.wanted
+        characters, cross = student.embed(inputs, signs), student.decoder.cross(encoded.memory)
+        *states, features = student.decoder.run(characters, cross)
         logits = student.classifier(features)
-        if student.config.classifier is Classifier.HAMMING:
-            assert signs is not None
-            loss = hinge_loss(logits, targets, signs, aim.margin)
-        else:
-            loss = softmax_loss(logits, targets, aim.smoothing)
+        loss = self._loss(logits, targets, signs)
+        if aim.slim_routes and self.training:
+            *_, other = student.decoder.run(characters, cross, slim_route(targets, student.config))
+            second = self._loss(student.classifier(other), targets, signs)
+            loss = loss + aim.slim_routes * second
         if wanted is None:
             return loss
         *below, aimed = wanted
@@ -170,6 +174,12 @@ class LineTrainer(nn.Module):
                 torch.stack(states), torch.stack(below), targets
             )
         return loss
+
+    def _loss(self, logits: Tensor, targets: Tensor, signs: Tensor | None) -> Tensor:
+        if self.student.config.classifier is Classifier.HAMMING:
+            assert signs is not None
+            return hinge_loss(logits, targets, signs, self.aim.margin)
+        return softmax_loss(logits, targets, self.aim.smoothing)
 
     @torch.no_grad()
     def wanted(self, images: Tensor | None, memory: Tensor, inputs: Tensor) -> Tensor | None:
@@ -201,6 +211,20 @@ class LineTrainer(nn.Module):
         pixels = torch.from_numpy(batch.images).to(self.device)
         total: Tensor = model(pixels, inputs, targets, None)
         return Loss(total, int((targets != PAD).sum()))
+
+
+def slim_route(targets: Tensor, config: RecogniserConfig) -> Route:
+    """A way through the decoder as `slim-decoder` will cut it, drawn from the batch itself.
+
+    Every layer is any of the D, and its feed-forward network is left out: always in half of the
+    batches, by the toss of a coin in the others. From the batch, so that a run that was resumed
+    draws what an undisturbed one draws. targets [N, T].
+    """
+    seed = [int(number) for number in targets.sum(1).tolist()]
+    rng = np.random.default_rng(seed)
+    layers = tuple(int(layer) for layer in rng.integers(0, config.stored_layers, config.depth))
+    kept = rng.random(config.depth) < (0.5 if rng.random() < 0.5 else 0.0)
+    return Route(layers, tuple(bool(keep) for keep in kept))
 
 
 def line_accuracy(

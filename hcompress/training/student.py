@@ -37,6 +37,7 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
         stage.margin,
         stage.distil,
         stage.distil_layers,
+        stage.slim_routes,
     )
     shared = frozen and teacher is not None and same_backbone(student, teacher)
     if stage.lines and not (frozen and (shared or teacher is None)):

@@ -60,9 +60,14 @@ def swap_backbone(
     if stage.data is None:
         raise UsageError("swap-backbone: steps > 0 needs data; or set steps = 0")
     fabric = launch(stage.precision, env.threads)
-    student = student
     teacher = before.model.requires_grad_(False).to(fabric.device)
-    aim = Aim(before.vocabulary, stage.unknown, stage.smoothing, distil=stage.distil)
+    aim = Aim(
+        before.vocabulary,
+        stage.unknown,
+        stage.smoothing,
+        distil=stage.distil,
+        slim_routes=stage.slim_routes,
+    )
     trainer = LineTrainer(student, teacher, aim)
     model, figures = train_lines("swap-backbone", stage, stage.data, trainer, fabric, env)
     return model, {"precision": resolve(stage.precision).value, "trained": True, **figures}

@@ -39,7 +39,8 @@ def train_teacher(stage: Train, env: Env) -> tuple[Recogniser, Vocabulary, dict[
     report: dict[str, Any] = {"precision": resolve(stage.precision).value}
     if stage.glyphs is not None and stage.glyph_steps:
         report["glyphs"] = _glyph_phase(stage, stage.glyphs, env, fabric, model, vocabulary)
-    trainer = LineTrainer(model, None, Aim(vocabulary, stage.unknown, smoothing=stage.smoothing))
+    aim = Aim(vocabulary, stage.unknown, smoothing=stage.smoothing, slim_routes=stage.slim_routes)
+    trainer = LineTrainer(model, None, aim)
     model, report["lines"] = train_lines("lines", stage, stage.data, trainer, fabric, env)
     return model, vocabulary, report
 

@@ -14,6 +14,7 @@ from hcompress.data.render.degrade import photograph
 from hcompress.data.render.draw import BODY, HEIGHT, ROOM, View, ink, see
 from hcompress.data.render.even import Deck, choose_face
 from hcompress.data.render.fonts import FIRST_CJK, Face, coverage, faces, font_digest
+from hcompress.data.render.letterforms import bent
 from hcompress.data.render.phrases import Phrases, phrases
 from hcompress.data.render.spec import Mode, TextSpec
 from hcompress.data.render.text import Alphabet, line, wordlike
@@ -117,7 +118,7 @@ class RenderedSource:
 
     def _line(self, rng: np.random.Generator, face: Face, text: str) -> Sample:
         spec = self.spec
-        canvas, pens = ink(face, text, float(rng.uniform(-0.8, 4.0)))
+        canvas, pens = self._ink(rng, face, text)
         left, right = _inked_columns(canvas, pens)
         margins = rng.uniform((1, -1, 1, -1), (9, 7, 9, 7))
         crop = (left - margins[0], ROOM - margins[1], right + margins[2], ROOM + BODY + margins[3])
@@ -134,7 +135,7 @@ class RenderedSource:
         # The neighbours say nothing.
         text = alphabet.draw(rng, 2)
         text = text[0] + character + text[1]
-        canvas, pens = ink(face, text, float(rng.uniform(-0.8, 4.0)))
+        canvas, pens = self._ink(rng, face, text)
         margins = rng.uniform(-1, 7, 2)
         height = BODY + margins[0] + margins[1]
         # Long lines are squeezed: the window on them takes in more of the neighbours.
@@ -154,6 +155,13 @@ class RenderedSource:
         """The pixels a character has, as a letter would count them."""
         wide = self.spec.even and max(text) >= FIRST_CJK
         return float(pixels) / STROKES if wide else float(pixels)
+
+    def _ink(
+        self, rng: np.random.Generator, face: Face, text: str
+    ) -> tuple[NDArray[np.uint8], list[float]]:
+        canvas, pens = ink(face, text, float(rng.uniform(-0.8, 4.0)))
+        strength = self.spec.degradation.letterforms
+        return bent(rng, canvas, pens, strength) if strength else (canvas, pens)
 
     def _photograph(
         self, rng: np.random.Generator, seen: Image.Image, pitch: float

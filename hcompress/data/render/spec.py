@@ -54,6 +54,9 @@ class Degradation:
     uneven_light: float = 0.0
     colour: float = 0.0
     """Coloured text and ground rather than greys."""
+    letterforms: float = 0.0
+    """Letters wider, narrower, bolder, thinner, leaning and bent: one font for many. Training
+    lines alone gain by it."""
 
 
 @dataclass(frozen=True)
