@@ -91,9 +91,13 @@ class TextSpec:
         raw = dataclasses.asdict(self)
         raw.pop("charset")
         # Younger than data that has been published: where it says nothing, its digest stays.
-        for key, silent in (("even", False), ("glyph_width", 48)):
-            if raw[key] == silent:
-                raw.pop(key)
+        for table, key, silent in (
+            (raw, "even", False),
+            (raw, "glyph_width", 48),
+            (raw["degradation"], "letterforms", 0.0),
+        ):
+            if table[key] == silent:
+                table.pop(key)
         return raw
 
 
