@@ -119,7 +119,7 @@ def test_the_charsets_path_does_not_count_its_characters_do(tmp_path: Path) -> N
 def test_specs_older_than_a_key_keep_the_form_they_were_published_with(
     name: str, digest: str
 ) -> None:
-    """Pinned with the first release of the renderer, before `even`, `glyph_width`, `letterforms`."""
+    """Pinned before there was `even`, `glyph_width` or `letterforms`."""
     spec = read_spec(RECIPES / f"latin-{name}.toml")
     text = json.dumps(spec.canonical(), sort_keys=True, separators=(",", ":"))
     assert hashlib.sha256(text.encode()).hexdigest() == digest

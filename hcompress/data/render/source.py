@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +54,10 @@ class RenderedSource:
         self._deck = Deck(spec.characters, spec.seed)
         self._known = frozenset(spec.characters)
         self._phrases = _phrases(spec)
+
+    def of(self, characters: Sequence[str]) -> RenderedSource:
+        """The same data with fewer characters."""
+        return RenderedSource(dataclasses.replace(self.spec, characters=tuple(characters)))
 
     def __len__(self) -> int:
         return self.spec.count
