@@ -352,18 +352,31 @@ def test_targets_end_in_eos_and_long_or_unknown_lines_do_not_count() -> None:
         targets_of(texts, CHARACTERS, 9, REFUSE)
 
 
-@given(st.integers(0, 5), st.sampled_from([1, 2, 4]))
+@given(st.integers(0, 5), st.sampled_from([1, 2, 4]), st.sampled_from([None, 3]))
 @settings(max_examples=12, deadline=None)
-def test_processes_share_a_step_and_resume_anywhere(start: int, world: int) -> None:
+def test_processes_share_a_step_and_resume_anywhere(
+    start: int, world: int, drawn_by: int | None
+) -> None:
     size, source = SOFTMAX.preprocessing, MemorySource(10)
-    alone = [b.indices for b in step_batches(source, 4, 6, size, 0, 0, 1)(0)]
+    alone = [b.indices for b in step_batches(source, 4, 6, size, 0, 0, 1, drawn_by)(0)]
     shared = [
-        [b.indices for b in step_batches(source, 4, 6, size, 0, rank, world)(start)]
+        [b.indices for b in step_batches(source, 4, 6, size, 0, rank, world, drawn_by)(start)]
         for rank in range(world)
     ]
     for step in range(start, 6):
         together = [i for rank in range(world) for i in shared[rank][step - start]]
         assert sorted(together) == sorted(alone[step])
+
+
+def test_drawn_images_come_in_no_order() -> None:
+    size, source = SOFTMAX.preprocessing, MemorySource(10)
+    drawn = [
+        [i for b in step_batches(source, 4, 30, size, 0, 0, 1, seed)(0) for i in b.indices]
+        for seed in (3, 4)
+    ]
+    assert drawn[0] != drawn[1]
+    assert set(drawn[0]) == set(range(10))
+    assert max(drawn[0].count(i) for i in range(10)) > min(drawn[0].count(i) for i in range(10))
 
 
 def test_the_rate_warms_up_and_falls_to_zero() -> None:

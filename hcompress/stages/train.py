@@ -21,6 +21,17 @@ class Train(Shape, LineTraining):
     glyph_steps: Annotated[int, Param("training steps on single characters", 0)] = 1000
     glyph_batch: Annotated[int, Param("single characters a step", 1, MOST_BATCH)] = 128
     glyph_learning_rate: Annotated[float, Param("peak rate on single characters", 0)] = 2e-3
+    glyph_width: Annotated[int, Param("pixels across a single character; 0: square", 0)] = 0
+    glyph_first: Annotated[
+        int, Param("characters to begin with, drawn by the seed; 0: all of them at once", 0)
+    ] = 0
+    glyph_first_steps: Annotated[int, Param("training steps on these alone", 0)] = 1000
+    glyph_means: Annotated[
+        int, Param("images of every character that its first column is made from", 1, 1000)
+    ] = 3
+    glyph_column_rate: Annotated[
+        float, Param("the columns' rate, once all characters are there, as a share", 0)
+    ] = 1.0
 
     name: ClassVar[str] = "train"
     version: ClassVar[int] = 1

@@ -1,4 +1,9 @@
-"""Single characters first: attention finds its alignment fast once the backbone knows them."""
+"""Single characters first: attention finds its alignment fast once the backbone knows them.
+
+Many thousand characters are not learnt all at once: each is seen too seldom. The backbone learns
+on some of them; then every character's column is made from the mean features of a few images,
+as in linear discriminant analysis, and all are trained on from there.
+"""
 
 from __future__ import annotations
 
@@ -22,28 +27,37 @@ SMOOTHING = 0.05
 class GlyphTrainer(nn.Module):
     """The recogniser's backbone, mean pooling over the positions, one linear layer."""
 
+    centre: Tensor
+
     def __init__(self, recogniser: Recogniser, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.backbone = recogniser.backbone
         self.columns = nn.Parameter(torch.empty(len(vocabulary), recogniser.config.width))
         nn.init.normal_(self.columns, std=recogniser.config.width**-0.5)
+        self.register_buffer("centre", torch.zeros(recogniser.config.width))
         self._recogniser = [recogniser]
         self._vocabulary = vocabulary
 
     def forward(self, images: Tensor, targets: Tensor) -> Tensor:
         """uint8 [N, S, S, C], [N, 1] -> the summed loss."""
-        pixels = self._recogniser[0].normalise(images)
-        features: Tensor = self.backbone(pixels.contiguous(memory_format=torch.channels_last))
-        logits = features.mean((2, 3)) @ self.columns.T
+        logits = self.features(images) @ self.columns.T
         return softmax_loss(logits[:, None], targets, SMOOTHING)
 
+    def features(self, images: Tensor) -> Tensor:
+        """uint8 [N, S, S, C] -> [N, d], less the centre that columns made from means look from."""
+        pixels = self._recogniser[0].normalise(images)
+        features: Tensor = self.backbone(pixels.contiguous(memory_format=torch.channels_last))
+        return features.mean((2, 3)) - self.centre
+
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
-        ids = [self._vocabulary.encode(text)[:1] for text in batch.texts]
         device = self.columns.device
-        total: Tensor = model(
-            torch.from_numpy(batch.images).to(device), torch.tensor(ids, device=device)
-        )
-        return Loss(total, len(ids))
+        targets = torch.tensor(self.ids(batch.texts), device=device)[:, None]
+        total: Tensor = model(torch.from_numpy(batch.images).to(device), targets)
+        return Loss(total, len(targets))
+
+    def ids(self, texts: list[str]) -> list[int]:
+        """The id of each text's character."""
+        return [self._vocabulary.encode(text)[0] for text in texts]
 
     def hand_over(self) -> None:
         """Copy the columns into the softmax and, scaled to unit features, into the embedding."""

@@ -43,9 +43,11 @@ def step_batches(
     workers: int,
     rank: int,
     world: int,
+    drawn_by: int | None = None,
 ) -> Callable[[int], Iterator[Batch]]:
     """Batches from a step on. Step s takes images s*B to (s+1)*B, over and over the data.
 
+    Given a seed ``drawn_by``, every image is drawn from all of them instead, whatever came before.
     Each of ``world`` processes gets every world-th image of a step's batch. Raises InputRefused
     where there is no image or the batch can't be dealt out evenly.
     """
@@ -59,6 +61,9 @@ def step_batches(
     def start(step: int) -> Iterator[Batch]:
         numbers = range(step * batch_size + rank, steps * batch_size, world)
         indices = [number % len(source) for number in numbers]
+        if drawn_by is not None:
+            places = np.random.default_rng(drawn_by).random(steps * batch_size)
+            indices = [int(places[number] * len(source)) for number in numbers]
         return batches(source, indices, batch_size // world, preprocessing, workers)
 
     return start
@@ -255,9 +260,9 @@ def line_accuracy(
     return right / max(1, count)
 
 
-def glyph_preprocessing(preprocessing: Preprocessing) -> Preprocessing:
-    """Single characters are square, as high as a line."""
-    return replace(preprocessing, width=preprocessing.height)
+def glyph_preprocessing(preprocessing: Preprocessing, width: int) -> Preprocessing:
+    """Single characters are as high as a line, and square where ``width`` is 0."""
+    return replace(preprocessing, width=width or preprocessing.height)
 
 
 def snapshot_file(scratch: Path, phase: str) -> Path:

@@ -82,6 +82,8 @@ class Task:
     """Prefixes of parameter names with a multiple of the learning rate of their own."""
     matrices: tuple[str, ...] = ()
     """Prefixes of the names of what Muon takes, where the schedule gives it a rate."""
+    prepare: Callable[[], None] | None = None
+    """Gives the model, on its device, first weights, where no snapshot has any."""
 
 
 def train(
@@ -96,6 +98,8 @@ def train(
     restored = load_snapshot(snapshot, task.model, optimisers)
     state, best = restored if restored is not None else (TrainingState(), None)
     model, *optimisers = fabric.setup(task.model, *optimisers)
+    if restored is None and task.prepare is not None:
+        task.prepare()
     _keep_frozen(task)
     progress.start(task.label, schedule.steps, done=state.step)
     started, first = time.monotonic(), state.step

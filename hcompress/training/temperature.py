@@ -46,11 +46,14 @@ def fitted_temperature(
         wanted.append(targets.to(device)[kept])
     if not wanted:
         return model.config.temperature
-    return _golden_section(torch.cat(scores), torch.cat(wanted))
+    return likeliest(torch.cat(scores), torch.cat(wanted))
 
 
-def _golden_section(scores: Tensor, wanted: Tensor) -> float:
-    """Minimise over log-temperature, where the likelihood has one peak."""
+def likeliest(scores: Tensor, wanted: Tensor) -> float:
+    """The temperature under which scores [N, V] make the wanted ids [N] likeliest.
+
+    Found over its logarithm, where the likelihood has one peak.
+    """
 
     def cost(log_temperature: float) -> float:
         scaled = scores / math.exp(log_temperature)

@@ -2,7 +2,9 @@
 
 Split by family, so that test lines are in fonts whose every weight and slant is new to the
 recogniser. Fonts come from packages alone, so that every machine draws the same; none is
-copied into this one.
+copied into this one. PyPI has few free Chinese fonts, Debian has many: those families are
+Debian packages, and their licences are as Debian's copyright files and the fonts' own name
+tables have them.
 """
 
 from __future__ import annotations
@@ -24,10 +26,14 @@ class Family:
     split: Split
     cjk: bool = False
     """Big files in a package of their own: looked at only for charsets that need them."""
+    debian: str = ""
+    """The Debian package, where it is one; ``package`` is then DEBIAN and the fonts' folder."""
 
 
 TRAIN, UNSEEN = Split.TRAIN, Split.UNSEEN
 _MPL = "matplotlib/mpl-data/fonts/ttf"
+DEBIAN = "debian"
+"""Stands for the folder that Debian installs fonts in."""
 MODULES = "pymupdf_fonts"
 """Holds each font as a module with the bytes in `fontbuffer`: its files have no suffix."""
 
@@ -209,5 +215,89 @@ FAMILIES = (
         "OFL-1.1",
         UNSEEN,
         cjk=True,
+    ),
+    # Chinese fonts: gothic, song and kai hands on both sides. WenQuanYi Micro Hei is left out: it
+    # is Droid Sans Fallback's design, and draws 24 pairs of characters alike. So is AR PL UMing:
+    # BabelStone Han is made from it.
+    Family(
+        "Droid Sans Fallback",
+        f"{DEBIAN}/truetype/droid",
+        ("DroidSansFallbackFull.ttf",),
+        "Apache-2.0",
+        TRAIN,
+        cjk=True,
+        debian="fonts-droid-fallback",
+    ),
+    Family(
+        "TW-Sung",
+        f"{DEBIAN}/truetype/cns11643",
+        ("TW-Sung-98_1.ttf",),
+        "OGDL-Taiwan-1.0",
+        TRAIN,
+        cjk=True,
+        debian="fonts-cns11643-sung",
+    ),
+    Family(
+        "BabelStone Han",
+        f"{DEBIAN}/truetype/babelstone",
+        ("BabelStoneHan.ttf",),
+        "Arphic-1999",
+        TRAIN,
+        cjk=True,
+        debian="fonts-babelstone-han",
+    ),
+    Family(
+        "Hanazono Mincho",
+        f"{DEBIAN}/truetype/hanazono",
+        ("HanaMinA.ttf",),
+        "Hanazono or OFL-1.1",
+        TRAIN,
+        cjk=True,
+        debian="fonts-hanazono",
+    ),
+    Family(
+        "LXGW WenKai",
+        f"{DEBIAN}/truetype/lxgw-wenkai",
+        ("LXGWWenKai-Light.ttf", "LXGWWenKai-Regular.ttf", "LXGWWenKai-Bold.ttf"),
+        "OFL-1.1",
+        TRAIN,
+        cjk=True,
+        debian="fonts-lxgw-wenkai",
+    ),
+    Family(
+        "AR PL UKai",
+        f"{DEBIAN}/truetype/arphic",
+        ("ukai.ttc",),
+        "Arphic-1999",
+        TRAIN,
+        cjk=True,
+        debian="fonts-arphic-ukai",
+    ),
+    Family(
+        "Smiley Sans",
+        f"{DEBIAN}/truetype/smiley-sans",
+        ("SmileySans-Oblique.ttf",),
+        "OFL-1.1",
+        TRAIN,
+        cjk=True,
+        debian="fonts-smiley-sans",
+    ),
+    Family(
+        "WenQuanYi Zen Hei",
+        f"{DEBIAN}/truetype/wqy",
+        ("wqy-zenhei.ttc",),
+        "GPL-2.0 with font exception",
+        UNSEEN,
+        cjk=True,
+        debian="fonts-wqy-zenhei",
+    ),
+    Family(
+        "TW-Kai",
+        f"{DEBIAN}/truetype/cns11643",
+        ("TW-Kai-98_1.ttf",),
+        "OGDL-Taiwan-1.0",
+        UNSEEN,
+        cjk=True,
+        debian="fonts-cns11643-kai",
     ),
 )

@@ -7,11 +7,13 @@ import hashlib
 import importlib
 import importlib.resources
 import io
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hcompress.data.render.families import FAMILIES, MODULES
+from hcompress.data.render.families import DEBIAN, FAMILIES, MODULES, Family
 from hcompress.data.render.spec import Split
 from hcompress.errors import EnvironmentFailed
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 INSTALL = 'pip install "hcompress[synth]"'
 INSTALL_CJK = 'pip install "hcompress[synth-cjk]"'
+INSTALL_DEBIAN = "apt-get install " + " ".join(sorted({f.debian for f in FAMILIES if f.debian}))
+DEBIAN_FONTS = "HCOMPRESS_FONTS"
+"""Environment variable: the folder to look in for Debian's fonts, where it is not the usual."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,9 @@ class Face:
         """The font file's bytes. Raises EnvironmentFailed where its package is not installed."""
         package, _, folder = self.place.partition("/")
         try:
+            if package == DEBIAN:
+                root = Path(os.environ.get(DEBIAN_FONTS, "/usr/share/fonts"))
+                return (root / folder / self.file).read_bytes()
             if package == MODULES:
                 data = importlib.import_module(f"{package}.{self.file}").fontbuffer
                 return bytes(data)
@@ -54,11 +62,17 @@ def faces(split: Split, characters: Iterable[str]) -> tuple[Face, ...]:
     """The split's faces, the CJK families among them only where the characters call for them."""
     wide = any(character >= FIRST_CJK for character in characters)
     return tuple(
-        Face(family.name, family.package, file, INSTALL_CJK if family.cjk else INSTALL)
+        Face(family.name, family.package, file, _install(family))
         for family in FAMILIES
         if family.split is split and (wide or not family.cjk)
         for file in family.files
     )
+
+
+def _install(family: Family) -> str:
+    if family.debian:
+        return f"{INSTALL_DEBIAN} (or unpack them and point {DEBIAN_FONTS} at their folder)"
+    return INSTALL_CJK if family.cjk else INSTALL
 
 
 @functools.cache
@@ -86,7 +100,7 @@ def coverage(face: Face) -> frozenset[str]:
         from fontTools.ttLib import TTFont
     except ModuleNotFoundError as error:
         raise EnvironmentFailed(f"{error}; {INSTALL}") from None
-    with TTFont(io.BytesIO(_bytes(face)), lazy=True) as opened:
+    with TTFont(io.BytesIO(_bytes(face)), lazy=True, fontNumber=0) as opened:
         inked = _truetype_ink(opened) if "glyf" in opened else _cff_ink(opened)
         mapping: dict[int, str] = opened.getBestCmap() or {}
         return frozenset(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +14,12 @@ import numpy as np
 from hcompress.data.preprocess import pad_right
 from hcompress.data.render.degrade import photograph
 from hcompress.data.render.draw import BODY, HEIGHT, ROOM, View, ink, see
-from hcompress.data.render.fonts import Face, coverage, faces, font_digest
+from hcompress.data.render.even import Deck, choose_face
+from hcompress.data.render.fonts import FIRST_CJK, Face, coverage, faces, font_digest
 from hcompress.data.render.letterforms import bent
+from hcompress.data.render.phrases import Phrases, phrases
 from hcompress.data.render.spec import Mode, TextSpec
-from hcompress.data.render.text import Alphabet, line
+from hcompress.data.render.text import Alphabet, line, wordlike
 from hcompress.data.source import Sample
 from hcompress.errors import InputRefused
 
@@ -26,6 +30,13 @@ if TYPE_CHECKING:
 RENDERER_VERSION = 1
 """Raise it when equal specs would give other images: it is part of the digest."""
 WIDTH = 160
+CHINESE = 0.8
+"""Share of words that begin with Chinese ones, where the charset has them, and of those, the
+share that have nothing after them."""
+STROKES = 2.0
+"""An ideograph has some twice the strokes side by side that a letter has: it needs the pixels."""
+NARROW = 0.9
+"""Of the usual window's width, where characters are squeezed: an ideograph still fits in it."""
 LEAST_COVERAGE = 0.2
 """A face that draws less of the charset than this sits out: it would show the same few."""
 
@@ -40,6 +51,13 @@ class RenderedSource:
     def __init__(self, spec: TextSpec) -> None:
         self.spec = spec
         self._families = _families(spec)
+        self._deck = Deck(spec.characters, spec.seed)
+        self._known = frozenset(spec.characters)
+        self._phrases = _phrases(spec)
+
+    def of(self, characters: Sequence[str]) -> RenderedSource:
+        """The same data with fewer characters."""
+        return RenderedSource(dataclasses.replace(self.spec, characters=tuple(characters)))
 
     def __len__(self) -> int:
         return self.spec.count
@@ -59,6 +77,8 @@ class RenderedSource:
                 for face, _ in family
             ],
         }
+        if self._phrases is not None:
+            parts["words"] = self._phrases.digest
         text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -66,15 +86,44 @@ class RenderedSource:
         if not 0 <= index < self.spec.count:
             raise IndexError(index)
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.spec.seed, index])))
+        if self.spec.even:
+            return self._even(rng, index)
         family = self._families[int(rng.integers(len(self._families)))]
         face, alphabet = family[int(rng.integers(len(family)))]
         if self.spec.mode is Mode.GLYPHS:
-            return self._glyph(rng, face, alphabet)
-        return self._line(rng, face, alphabet)
-
-    def _line(self, rng: np.random.Generator, face: Face, alphabet: Alphabet) -> Sample:
+            # Every character as often as any other, rare or not.
+            character = alphabet.characters[int(rng.integers(len(alphabet.characters)))]
+            return self._glyph(rng, face, alphabet, character)
         spec = self.spec
         text = line(rng, alphabet, (spec.min_length, spec.max_length), spec.words)
+        return self._line(rng, face, text)
+
+    def _even(self, rng: np.random.Generator, index: int) -> Sample:
+        """The text first: as even as the spec asks, whatever the fonts have."""
+        spec = self.spec
+        if spec.mode is Mode.GLYPHS:
+            character = self._deck.deal(index, 1)
+            face, alphabet, character = choose_face(rng, self._families, character)
+            return self._glyph(rng, face, alphabet, character)
+        text = self._words(rng) if rng.random() < spec.words else ""
+        if len(text) < spec.min_length:
+            length = int(rng.integers(spec.min_length, spec.max_length + 1))
+            text = self._deck.deal(index * spec.max_length, length)
+        face, _, text = choose_face(rng, self._families, text)
+        return self._line(rng, face, text)
+
+    def _words(self, rng: np.random.Generator) -> str:
+        """Words, numbers and dates of the charset's characters; may come out too short."""
+        most = self.spec.max_length
+        text = ""
+        if self._phrases is not None and rng.random() < CHINESE:
+            text = self._phrases.draw(rng, most)
+            if rng.random() < CHINESE:
+                return text
+        return (text + "".join(c for c in wordlike(rng, most) if c in self._known))[:most]
+
+    def _line(self, rng: np.random.Generator, face: Face, text: str) -> Sample:
+        spec = self.spec
         canvas, pens = self._ink(rng, face, text)
         left, right = _inked_columns(canvas, pens)
         margins = rng.uniform((1, -1, 1, -1), (9, 7, 9, 7))
@@ -82,24 +131,36 @@ class RenderedSource:
         view = View.draw(rng, spec.degradation.geometry, right - left)
         aspect = (crop[2] - crop[0]) / (crop[3] - crop[1])
         width = min(WIDTH, max(12, round(HEIGHT * aspect * float(rng.uniform(0.8, 1.15)))))
-        image = self._photograph(rng, see(canvas, crop, (width, HEIGHT), view), width / len(text))
+        pitch = self._pitch(width / len(text), text)
+        image = self._photograph(rng, see(canvas, crop, (width, HEIGHT), view), pitch)
         return Sample(pad_right(image, WIDTH), text)
 
-    def _glyph(self, rng: np.random.Generator, face: Face, alphabet: Alphabet) -> Sample:
-        # Every character as often as any other, rare or not; the neighbours say nothing.
-        character = alphabet.characters[int(rng.integers(len(alphabet.characters)))]
+    def _glyph(
+        self, rng: np.random.Generator, face: Face, alphabet: Alphabet, character: str
+    ) -> Sample:
+        # The neighbours say nothing.
         text = alphabet.draw(rng, 2)
         text = text[0] + character + text[1]
         canvas, pens = self._ink(rng, face, text)
         margins = rng.uniform(-1, 7, 2)
         height = BODY + margins[0] + margins[1]
         # Long lines are squeezed: the window on them takes in more of the neighbours.
-        width = height * float(rng.uniform(0.85, 1.5))
+        width, across = height * float(rng.uniform(0.85, 1.5)), self.spec.glyph_width
+        if across != HEIGHT:
+            width *= NARROW
         centre = (pens[1] + pens[2]) / 2 + float(rng.uniform(-3, 3))
         crop = (centre - width / 2, ROOM - margins[0], centre + width / 2, ROOM + BODY + margins[1])
         view = View.draw(rng, self.spec.degradation.geometry, width)
-        image = self._photograph(rng, see(canvas, crop, (HEIGHT, HEIGHT), view), 16.0)
+        pitch = 16.0
+        if self.spec.even:
+            pitch = self._pitch(across * (pens[2] - pens[1]) / width, character)
+        image = self._photograph(rng, see(canvas, crop, (across, HEIGHT), view), pitch)
         return Sample(image, character)
+
+    def _pitch(self, pixels: float, text: str) -> float:
+        """The pixels a character has, as a letter would count them."""
+        wide = self.spec.even and max(text) >= FIRST_CJK
+        return float(pixels) / STROKES if wide else float(pixels)
 
     def _ink(
         self, rng: np.random.Generator, face: Face, text: str
@@ -121,6 +182,14 @@ def _inked_columns(canvas: NDArray[np.uint8], pens: list[float]) -> tuple[float,
     if len(columns) == 0:
         return pens[0], pens[-1]
     return float(columns[0]), float(columns[-1] + 1)
+
+
+def _phrases(spec: TextSpec) -> Phrases | None:
+    """Chinese words, where the spec's lines may have some."""
+    wide = any(character >= FIRST_CJK for character in spec.characters)
+    if wide and spec.even and spec.words and spec.mode is Mode.LINES:
+        return phrases(spec.characters)
+    return None
 
 
 def _families(spec: TextSpec) -> tuple[tuple[tuple[Face, Alphabet], ...], ...]:

@@ -76,6 +76,12 @@ class TextSpec:
     rare: str = ""
     """Characters that random strings draw at a quarter of the others' rate: those that only
     context tells apart, as l, I and | in many fonts."""
+    even: bool = False
+    """Every character as often as any other, whatever the fonts have: the text is drawn first,
+    then a face that has all of it. Words are Chinese ones, with numbers and Latin words."""
+    glyph_width: int = 48
+    """Pixels across, of single characters. Ideographs in lines are squeezed: 32 is nearer to how
+    they will look, and a third less work."""
     degradation: Degradation = field(default_factory=Degradation)
     characters: tuple[str, ...] = ()
     """Filled in from ``charset``."""
@@ -84,8 +90,14 @@ class TextSpec:
         """What decides the images, without the charset's path: its characters are there."""
         raw = dataclasses.asdict(self)
         raw.pop("charset")
-        if not self.degradation.letterforms:  # digests from before there was any stay as they were
-            del raw["degradation"]["letterforms"]
+        # Younger than data that has been published: where it says nothing, its digest stays.
+        for table, key, silent in (
+            (raw, "even", False),
+            (raw, "glyph_width", 48),
+            (raw["degradation"], "letterforms", 0.0),
+        ):
+            if table[key] == silent:
+                table.pop(key)
         return raw
 
 
@@ -145,6 +157,8 @@ def _check(spec: TextSpec) -> None:
             f"min_length = {spec.min_length}, max_length = {spec.max_length};"
             f" 1 <= min_length <= max_length <= {MAX_LENGTH}"
         )
+    if not 16 <= spec.glyph_width <= 160:
+        raise InputRefused(f"glyph_width = {spec.glyph_width}; 16 to 160")
     shares = {"words": spec.words} | {
         f"degradation.{key}": value for key, value in dataclasses.asdict(spec.degradation).items()
     }

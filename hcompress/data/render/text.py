@@ -58,7 +58,7 @@ def line(
     """One line of lengths[0] to lengths[1] characters, all of them in the alphabet."""
     least, most = lengths
     if rng.random() < words:
-        text = "".join(c for c in _wordlike(rng, most) if c in alphabet.known)[:most]
+        text = "".join(c for c in wordlike(rng, most) if c in alphabet.known)[:most]
         if len(text) >= least:
             return text
     return alphabet.draw(rng, int(rng.integers(least, most + 1)))
@@ -83,7 +83,8 @@ def _digits(rng: np.random.Generator, least: int, most: int) -> str:
     return "".join(_pick(rng, string.digits) for _ in range(int(rng.integers(least, most + 1))))
 
 
-def _wordlike(rng: np.random.Generator, most: int) -> str:
+def wordlike(rng: np.random.Generator, most: int) -> str:
+    """A Latin word, number, date or code, of about ``most`` characters at most."""
     kind = rng.random()
     if kind < 0.50:
         return _word(rng, most)
