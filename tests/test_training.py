@@ -309,6 +309,24 @@ def test_it_stops_on_a_plateau_and_keeps_the_best(tmp_path: Path) -> None:
         assert torch.equal(value, kept[1][name]), name
 
 
+@pytest.mark.parametrize(("validated", "which"), [(0, 1), (50, 2), (5000, 1)])
+def test_a_lead_of_half_way_weights_must_be_more_than_chance(
+    validated: int, which: int, tmp_path: Path
+) -> None:
+    accuracies = iter([0.7, 0.8, 0.76])  # a standard error is 8 points of 50 lines
+    trainer = LineTrainer(recogniser(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
+    kept: list[dict[str, torch.Tensor]] = []
+
+    def validate(_: nn.Module) -> float:
+        kept.append({k: v.clone() for k, v in trainer.state_dict().items()})
+        return next(accuracies)
+
+    task = replace(line_task(trainer, 3, validate=validate), validated=validated)
+    run(task, Schedule(3, 4, 1e-2, validate_every=1), tmp_path)
+    for name, value in trainer.state_dict().items():
+        assert torch.equal(value, kept[which][name]), name
+
+
 @given(st.integers(0, 10**6), st.floats(0, 3))
 @settings(max_examples=25, deadline=None)
 def test_hinge_is_equation_6(seed: int, margin: float) -> None:

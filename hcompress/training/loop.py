@@ -76,6 +76,8 @@ class Task:
     batches: Callable[[int], Iterator[Any]]
     """Batches from the given step on, this process's share of each; whatever ``loss`` takes."""
     validate: Callable[[nn.Module], float] | None = None
+    validated: int = 0
+    """Lines that ``validate`` reads: what its share of them owes to chance."""
     freeze: tuple[str, ...] = ()
     """Prefixes of parameter names that are kept; their batch statistics stay too."""
     slower: tuple[tuple[str, float], ...] = ()
@@ -91,8 +93,8 @@ def train(
 ) -> TrainingState:
     """Run ``task`` to its end, resuming from ``snapshot`` where there is one.
 
-    The model holds the result: the weights of the best validation where there was validation,
-    else the last. Raises NumericalError at a loss that is not finite, naming the tensor.
+    The model holds the result: the last weights, or those of the best validation where that was
+    better by more than chance or the run stopped early. Raises NumericalError at a loss that is not finite, naming the tensor.
     """
     optimisers = _optimisers(task, schedule)
     restored = load_snapshot(snapshot, task.model, optimisers)
@@ -205,9 +207,17 @@ def _judge(
     _keep_frozen(task)
     state.curve.append({"step": state.step, "loss": loss, "accuracy": accuracy})
     progress.say(f"{task.label}: step {state.step}: loss {loss:.4f}, validation {accuracy:.2%}")
-    if accuracy >= state.best_accuracy:
+    # The rate has fallen to zero by the last step, and half-way weights are rarely better: a lead
+    # of theirs that few lines could give by chance is not held against the last ones.
+    if accuracy >= state.best_accuracy - (_chance(state.best_accuracy, task) if last else 0.0):
         state.best_accuracy, state.best_step = accuracy, state.step
         return {k: v.detach().cpu().clone() for k, v in task.model.state_dict().items()}
     waited = (state.step - state.best_step) // every
     state.stopped = bool(schedule.patience) and waited >= schedule.patience
     return best
+
+
+def _chance(accuracy: float, task: Task) -> float:
+    """The standard error of a difference of two such accuracies; at least 0."""
+    share = min(1.0, max(0.0, accuracy))
+    return math.sqrt(2 * share * (1 - share) / task.validated) if task.validated else 0.0
