@@ -6,15 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hcompress.codes.codebook import column_bits, pack, random_bits, separate, unpack, voted_bits
 from hcompress.codes.distances import distances, mean_distance, nearest_codes
 from hcompress.codes.file import Codebook, codebook_bytes, read_codebook
+from hcompress.codes.make import make_codebook
 from hcompress.codes.votes import Votes, random_projection
 from hcompress.errors import InputRefused, UsageError
+from hcompress.progress import NoProgress
 from hcompress.recogniser.vocabulary import Vocabulary
+from hcompress.stages.base import Env, Provenance
+from hcompress.stages.codebook import MakeCodebook, Method
+from tests.tiny_recognisers import SMALL, recogniser
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -155,3 +161,20 @@ def test_projections_are_the_same_everywhere() -> None:
     first = random_projection(4, 8, 7)
     assert (first == random_projection(4, 8, 7)).all()
     assert first[0, :3].tolist() == pytest.approx([1.521969, -1.144106, 1.150162])
+
+
+def test_columns_that_are_nearly_equal_get_codes_that_are_apart() -> None:
+    teacher = recogniser(SMALL)
+    columns = teacher.model.classifier.weight
+    with torch.no_grad():
+        columns[9] = columns[7] + 0.04 * columns[8]
+        columns[11] = columns[7]
+    stage = MakeCodebook(method=Method.COLUMNS, code_length=256)
+    env = Env(7, 1, Provenance("codebook", "ab" * 32), NoProgress(), Path())
+    made, report = make_codebook(stage, teacher, env)
+    name = teacher.vocabulary.name
+    assert report["collisions"]["pairs"] == [[name(11), name(7)]]
+    near = report["near_collisions"]
+    assert (near["apart"], near["found"], near["resolved"]) == (4, 1, 1)
+    assert near["pairs"] == [[name(9), name(7), 3]]
+    assert nearest_codes(made.codes, 1).distances.min() >= 4

@@ -5,13 +5,17 @@ V vocabulary, K bits. Pure functions of their arguments.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hcompress.codes.codebook import Bits, pack
-from hcompress.codes.distances import distances
+from hcompress.codes.distances import BLOCK, distances
+
+PAIRS = 50
+"""Pairs that a report names."""
 
 
 class NearCollision(NamedTuple):
@@ -42,8 +46,11 @@ def part(
     """
     changed = bits.copy()
     packed = pack(bits)
+    suspects = _too_near(packed, apart)
     found: list[NearCollision] = []
     for index in range(max(first, 1), len(bits)):
+        if not suspects[index]:
+            continue
         earlier = packed[:index]
         near = distances(packed[index : index + 1], earlier)[0]
         kept = int(near.argmin())
@@ -54,7 +61,29 @@ def part(
         found.append(NearCollision(index, kept, int(near[kept]), flipped))
         changed[index] = moved
         packed[index] = pack(moved[None])[0]
+        if flipped:  # it may have come near to a later one
+            suspects[index:] |= distances(packed[index : index + 1], packed[index:])[0] < apart
     return changed, tuple(found)
+
+
+def _too_near(packed: NDArray[np.uint8], apart: int) -> NDArray[np.bool_]:
+    """[V]: whether each packed code [V, K/8] is less than ``apart`` bits from one before it."""
+    found = np.zeros(len(packed), np.bool_)
+    for start in range(0, len(packed), BLOCK):
+        stop = min(start + BLOCK, len(packed))
+        near = distances(packed[start:stop], packed[:stop])
+        earlier = np.arange(stop) < np.arange(start, stop)[:, None]
+        found[start:stop] = ((near < apart) & earlier).any(1)
+    return found
+
+
+def near_report(near: Sequence[NearCollision], name: Callable[[int], str]) -> dict[str, Any]:
+    """How many there were and were resolved, and the first pairs with their distance."""
+    return {
+        "found": len(near),
+        "resolved": sum(pair.flipped > 0 for pair in near),
+        "pairs": [[name(pair.changed), name(pair.kept), pair.distance] for pair in near[:PAIRS]],
+    }
 
 
 def _moved_away(

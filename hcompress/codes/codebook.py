@@ -6,12 +6,16 @@ V vocabulary, K bits. Everything here is a pure function of its arguments.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hcompress.codes.votes import Votes
 from hcompress.errors import InputRefused
+
+if TYPE_CHECKING:
+    from hcompress.codes.apart import NearCollision
 
 Bits = NDArray[np.bool_]
 
@@ -27,6 +31,8 @@ class Repairs:
     """Characters the teacher never read right: their features say little, so likewise."""
     collisions: tuple[tuple[int, int], ...]
     """(changed, kept): pairs that had equal codes."""
+    near: tuple[NearCollision, ...] = ()
+    """Codes that were too close to an earlier one."""
 
 
 def voted_bits(votes: Votes, fallback: Bits) -> tuple[Bits, Repairs]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hcompress.codes.apart import least_distance, part
 from hcompress.codes.codebook import (
     Repairs,
     column_bits,
@@ -53,7 +54,8 @@ def make_codebook(
         repairs = Repairs(0, (), (), ())
     sure = votes.margins() if votes is not None else np.zeros(bits.shape)
     bits, collisions = separate(bits, sure)
-    repairs = replace(repairs, collisions=collisions)
+    bits, near = part(bits, sure, least_distance(stage.code_length))
+    repairs = replace(repairs, collisions=collisions, near=near)
     codebook = Codebook(pack(bits), projection)
     report = codebook_report(codebook.codes, votes, repairs, teacher.vocabulary)
     return codebook, {"method": stage.method.value, "images_per_process": shares, **report}

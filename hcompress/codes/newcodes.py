@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hcompress.codes.apart import NearCollision, part
+from hcompress.codes.apart import PAIRS, NearCollision, near_report, part
 from hcompress.codes.codebook import Bits, pack, separate
 from hcompress.codes.distances import BLOCK, distances
 from hcompress.codes.looks import Looks
@@ -20,7 +20,6 @@ from hcompress.stages.extend import Ballot
 
 SHOWN = 1000
 """New characters the report lists."""
-PAIRS = 50
 
 
 @dataclass(frozen=True)
@@ -99,11 +98,7 @@ def growth_report(codes: NewCodes, looks: Looks, vocabulary: Vocabulary) -> dict
         },
         "near_collisions": {
             "apart": codes.apart,
-            "found": len(codes.near),
-            "resolved": sum(pair.flipped > 0 for pair in codes.near),
-            "pairs": [
-                [name(pair.changed), name(pair.kept), pair.distance] for pair in codes.near[:PAIRS]
-            ],
+            **near_report(codes.near, name),
         },
         "new": _rows(codes, looks, vocabulary),
     }

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hcompress.codes.apart import PAIRS, least_distance, near_report
 from hcompress.codes.codebook import Repairs
 from hcompress.codes.distances import mean_distance, nearest_codes
 from hcompress.codes.votes import Votes
@@ -23,6 +24,8 @@ def codebook_report(
     nearest = nearest_codes(codes, NEIGHBOURS)
     closest = nearest.distances[:, 0] if nearest.distances.shape[1] else np.zeros(1, np.int32)
 
+    name = vocabulary.name
+
     def named(ids: tuple[int, ...]) -> dict[str, Any]:
         return {"count": len(ids), "characters": [vocabulary.name(i) for i in ids[:200]]}
 
@@ -38,7 +41,13 @@ def codebook_report(
         "collisions": {
             "found": len(repairs.collisions),
             "resolved": len(repairs.collisions),
-            "pairs": [[vocabulary.name(a), vocabulary.name(b)] for a, b in repairs.collisions[:50]],
+            "pairs": [
+                [vocabulary.name(a), vocabulary.name(b)] for a, b in repairs.collisions[:PAIRS]
+            ],
+        },
+        "near_collisions": {
+            "apart": least_distance(codes.shape[1] * 8),
+            **near_report(repairs.near, name),
         },
         "nearest": [
             {

@@ -94,7 +94,8 @@ def train(
     """Run ``task`` to its end, resuming from ``snapshot`` where there is one.
 
     The model holds the result: the last weights, or those of the best validation where that was
-    better by more than chance or the run stopped early. Raises NumericalError at a loss that is not finite, naming the tensor.
+    better by more than chance or the run stopped early. Raises NumericalError at a loss that is
+    not finite, naming the tensor.
     """
     optimisers = _optimisers(task, schedule)
     restored = load_snapshot(snapshot, task.model, optimisers)
