@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import zlib
 from pathlib import Path
 
 import pytest
@@ -52,7 +54,13 @@ def test_a_bad_charset_names_its_offenders(characters: str, named: list[str]) ->
     assert all(word in str(refusal.value) for word in named)
 
 
-def test_entries_are_single_code_points() -> None:
+@pytest.mark.parametrize("characters", [["a", "bc"], ["x", "bc", ""], ["", "b"]])
+def test_entries_are_single_code_points(characters: list[str]) -> None:
+    with pytest.raises(InputRefused, match="not one code point"):
+        Vocabulary(characters)
+
+
+def test_the_place_of_an_odd_entry_is_named() -> None:
     with pytest.raises(InputRefused, match="entry 1"):
         Vocabulary(["a", "bc"])
 
@@ -84,9 +92,19 @@ def test_the_paper_s_charset_has_20948_characters_in_a_kilobyte() -> None:
         character.encode("gbk")
 
 
+def packed_bytes(*steps: int) -> str:
+    return base64.b64encode(zlib.compress(bytes(steps))).decode()
+
+
 @pytest.mark.parametrize(
-    "packed", ["", "!", "AAAA", pack_charset("abc")[:-4], pack_charset("abc") + "AAAA"]
-)
+    "packed",
+    [
+        "", "!", "AAAA", pack_charset("abc")[:-4], pack_charset("abc") + "AAAA",
+        packed_bytes(0xC2), packed_bytes(0x80, 0x80), packed_bytes(3),
+        packed_bytes(*[0xC2, 0x80, 0x80, 0x80, 0x80, 0x01]),
+        packed_bytes(0xFE, 0xFF, 0xFF, 0xFF, 0x0F),
+    ],
+)  # fmt: skip
 def test_damaged_packed_charsets_are_refused(packed: str) -> None:
     with pytest.raises(InputRefused):
         unpack_charset(packed)

@@ -121,15 +121,15 @@ def _check(characters: tuple[str, ...]) -> None:
 def _plainly_fine(characters: tuple[str, ...]) -> bool:
     """Found out for all at once, which takes a tenth of the time: what is NFC as a whole is so
     in every part, and different characters that are NFC are not equal after it."""
-    text = "".join(characters)
+    text, distinct = "".join(characters), set(characters)
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
     return (
-        all(len(character) == 1 for character in characters)
-        and "\ufeff" not in text
-        and len(set(characters)) == len(characters)
+        len(text) == len(characters) == len(distinct)
+        and "" not in distinct  # so that each is one code point, as their number is
+        and "\ufeff" not in distinct
         and unicodedata.is_normalized("NFC", text)
     )
 
@@ -174,22 +174,26 @@ def unpack_charset(packed: str) -> tuple[str, ...]:
         raise InputRefused(f"packed charset: {error}") from None
     if not inflater.eof or inflater.unused_data:
         raise InputRefused("packed charset: cut short or followed by something else")
-    return tuple(_unpack_steps(steps))
+    return _unpack_steps(steps)
 
 
-def _unpack_steps(steps: bytes) -> Iterable[str]:
-    last = number = shift = 0
-    for byte in steps:
-        number |= (byte & 0x7F) << shift
-        shift += 7
-        if byte & 0x80:
-            if shift > 28:
-                raise InputRefused("packed charset: a step is too long")
-            continue
-        last += (number >> 1) ^ -(number & 1)
-        if not 0 <= last < MAX_CHARACTERS:
-            raise InputRefused("packed charset: a code point outside Unicode")
-        yield chr(last)
-        number = shift = 0
-    if shift:
+def _unpack_steps(steps: bytes) -> tuple[str, ...]:
+    """All at once: a number at a time took a fifth of a model's loading."""
+    import numpy as np
+
+    data = np.frombuffer(steps, np.uint8)
+    if not len(data):
+        return ()
+    ends = np.flatnonzero(data < 0x80)
+    if not len(ends) or ends[-1] != len(data) - 1:
         raise InputRefused("packed charset: cut short")
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    lengths = ends - starts + 1
+    if lengths.max() > 5:
+        raise InputRefused("packed charset: a step is too long")
+    places = np.arange(len(data)) - np.repeat(starts, lengths)
+    numbers = np.add.reduceat((data & 0x7F).astype(np.int64) << 7 * places, starts)
+    points = np.cumsum((numbers >> 1) ^ -(numbers & 1))
+    if points.min() < 0 or points.max() >= MAX_CHARACTERS:
+        raise InputRefused("packed charset: a code point outside Unicode")
+    return tuple(points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass"))
