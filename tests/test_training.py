@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,15 +19,18 @@ from hcompress.data.batches import Batch
 from hcompress.data.source import Sample
 from hcompress.errors import InputRefused, NumericalError, UsageError
 from hcompress.progress import NoProgress
+from hcompress.recogniser.checkpoint import Checkpoint
 from hcompress.recogniser.config import RecogniserConfig
 from hcompress.recogniser.decoder import Route
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.surgery import with_folded_batch_norm, with_shared_layers, without_ffn
 from hcompress.recogniser.vocabulary import BOS, EOS, PAD, UnknownCharacter
+from hcompress.stages.base import Env, Provenance
 from hcompress.stages.finetune import Finetune
 from hcompress.stages.sharing import SharedFrom
 from hcompress.training.device import launch
 from hcompress.training.encoded import encode_lines
+from hcompress.training.fit import fit_head
 from hcompress.training.glyphs import GlyphTrainer
 from hcompress.training.lines import (
     Aim,
@@ -42,11 +45,9 @@ from hcompress.training.losses import feature_loss, hinge_loss, softmax_loss, st
 from hcompress.training.muon import orthogonal
 from hcompress.training.precision import Precision
 from hcompress.training.run import train_lines
+from hcompress.training.student import finetune
 from hcompress.training.temperature import fitted_temperature
 from tests.models import CHARACTERS, HAMMING, SLIM, SOFTMAX, noise, recogniser
-
-if TYPE_CHECKING:
-    from hcompress.stages.base import Env
 
 REFUSE = UnknownCharacter.REFUSE
 WIDE = replace(SOFTMAX, width=64)
@@ -167,7 +168,7 @@ def test_slim_routes_of_a_slim_decoder_are_refused() -> None:
     trainer = LineTrainer(recogniser(SLIM), None, Aim(CHARACTERS, REFUSE))
     stage = Finetune(data=Path("lines.toml"), slim_routes=1.0)
     fabric = launch(Precision.FP32, 1, accelerator="cpu")
-    env = cast("Env", None)  # refused before anything is asked of it
+    env = cast(Env, None)  # refused before anything is asked of it
     with pytest.raises(UsageError, match="slim already"):
         train_lines("finetune", stage, stage.data, trainer, fabric, env)
 
@@ -281,6 +282,50 @@ def test_encoded_lines_take_turns_and_resume_in_the_same_bits(tmp_path: Path) ->
     del broken
     for name, value in trainer.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_fitted_head_is_the_best_w_for_its_lines() -> None:
+    """No other W, near or far, has a smaller weighed distance to the codes."""
+    teacher, student = teacher_and_student()
+    trainer, _ = encoded_task(student, teacher, 1)
+    lines = encode_lines(trainer, MemorySource(), 20, 0, 0, NoProgress())
+    untouched = {k: v.clone() for k, v in student.state_dict().items() if "classifier" not in k}
+    fit_head(lines, 20)
+    assert all(torch.equal(student.state_dict()[k], v) for k, v in untouched.items())
+    inputs, targets, encoded = lines.together(lines.lines)
+    signs = student.code_signs()
+    with torch.no_grad():
+        cross = student.decoder.cross(encoded.memory)
+        h = student.decoder.run(student.embed(inputs, signs), cross)[-1][targets != PAD]
+    y = targets[targets != PAD]
+    weights = torch.bincount(y).float()[y] ** -0.5
+    assert signs is not None
+
+    def distance(w: torch.Tensor) -> float:
+        return float((weights * (h @ w.T - signs[y]).square().sum(1)).sum())
+
+    solved = student.classifier.projection.weight.detach()
+    rng = torch.manual_seed(0)
+    for size in (1.0, 0.1):
+        other = solved + size * torch.randn(solved.shape, generator=rng)
+        assert distance(solved) < distance(other)
+    assert distance(solved) < 0.7 * distance(torch.zeros_like(solved))
+
+
+@pytest.mark.parametrize(
+    ("config", "stage", "complaint"),
+    [
+        (SLIM, Finetune(data=Path("d"), lines=4, fit_lines=5, distil=0), "set lines to as many"),
+        (SOFTMAX, Finetune(data=Path("d"), lines=4, fit_lines=4, distil=0), "a Hamming classifier"),
+    ],
+)
+def test_fit_lines_that_cannot_be(
+    config: RecogniserConfig, stage: Finetune, complaint: str
+) -> None:
+    made = Checkpoint(recogniser(config), CHARACTERS, Provenance("train", "ab" * 32))
+    env = Env(7, 1, Provenance("finetune", "ab" * 32), NoProgress(), Path())
+    with pytest.raises(UsageError, match=complaint):
+        finetune(stage, made, env)
 
 
 def test_nan_stops_with_the_tensors_name(tmp_path: Path) -> None:

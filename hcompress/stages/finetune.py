@@ -27,6 +27,14 @@ class Finetune(LineTraining):
             0,
         ),
     ] = 0
+    fit_lines: Annotated[
+        int,
+        Param(
+            "lines whose features W is first fitted to the codes on, in closed form; of `lines`;"
+            " 0 keeps W as it comes",
+            0,
+        ),
+    ] = 0
     margin: Annotated[float, Param("threshold of the hinge loss, theta in Eq. 6", 0)] = 1.0
     distil: Annotated[float, Param("weight of the distance to the teacher's features", 0)] = 4.0
     distil_layers: Annotated[

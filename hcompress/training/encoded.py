@@ -101,6 +101,12 @@ class EncodedLines:
 
     def loss(self, model: nn.Module, batch: list[EncodedLine]) -> Loss:
         """``model`` is the trainer as Fabric wrapped it."""
+        inputs, targets, encoded = self.together(batch)
+        total: Tensor = model(None, inputs, targets, encoded)
+        return Loss(total, int((targets != PAD).sum()))
+
+    def together(self, batch: list[EncodedLine]) -> tuple[Tensor, Tensor, Encoded]:
+        """Inputs and targets [N, T], and the encodings, on the recogniser's device."""
         device = self.trainer.device
         rows = torch.stack([line.memory for line in batch]).to(device).float()
         memory = rows if self.widening is None else Narrow(rows, *self.widening)
@@ -109,8 +115,7 @@ class EncodedLines:
         wanted = padded(kept).permute(2, 0, 1, 3).to(device).float() if kept else None
         inputs = padded([line.inputs for line in batch]).to(device)
         targets = padded([line.targets for line in batch]).to(device)
-        total: Tensor = model(None, inputs, targets, Encoded(memory, wanted))
-        return Loss(total, int((targets != PAD).sum()))
+        return inputs, targets, Encoded(memory, wanted)
 
 
 def padded(rows: list[Tensor]) -> Tensor:

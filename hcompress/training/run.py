@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from hcompress.errors import UsageError
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.surgery import with_temperature
 from hcompress.training.encoded import encode_lines
+from hcompress.training.fit import fit_head
 from hcompress.training.lines import LineTrainer, line_accuracy, snapshot_file, step_batches
 from hcompress.training.loop import Loss, Schedule, Task, train
 from hcompress.training.temperature import fitted_temperature
@@ -39,10 +41,12 @@ def train_lines(
     freeze: tuple[str, ...] = (),
     slower: tuple[tuple[str, float], ...] = (),
     encode: int = 0,
+    fit: int = 0,
 ) -> tuple[Recogniser, dict[str, Any]]:
     """Train, then fit the confidence on the validation lines; returns the model in eval mode.
 
     ``encode``: distinct lines to encode once and learn from; 0 draws new ones at every step.
+    ``fit``: how many of these W is first fitted to.
     """
     model, vocabulary = trainer.student, trainer.aim.vocabulary
     if stage.slim_routes and model.config.shared_layers and not model.config.ffn:
@@ -60,12 +64,15 @@ def train_lines(
     place = fabric.global_rank, fabric.world_size
     feed: Callable[[int], Iterator[Any]]
     loss: Callable[[torch.nn.Module, Any], Loss]
+    prepare: Callable[[], None] | None = None
     if encode:
         trainer.to(fabric.device)
         lines = encode_lines(
             trainer, open_data(data), encode, stage.workers, env.seed, env.progress
         )
         feed, loss = lines.batches(stage.batch, stage.steps, *place), lines.loss
+        if fit:
+            prepare = partial(fit_head, lines, fit)
     else:
         size = model.config.preprocessing
         feed = step_batches(open_data(data), stage.batch, stage.steps, size, stage.workers, *place)
@@ -85,6 +92,7 @@ def train_lines(
         freeze=freeze,
         slower=slower,
         matrices=MATRICES,
+        prepare=prepare,
     )
     state = train(task, schedule, fabric, snapshot_file(env.scratch, label), env.progress)
     model = model.cpu().eval()

@@ -8,7 +8,7 @@ import torch
 
 from hcompress.errors import UsageError
 from hcompress.recogniser.checkpoint import Checkpoint, load_checkpoint
-from hcompress.recogniser.config import BatchNorm
+from hcompress.recogniser.config import BatchNorm, Classifier
 from hcompress.recogniser.model import Recogniser
 from hcompress.training.device import launch, resolve
 from hcompress.training.lines import Aim, LineTrainer
@@ -45,6 +45,10 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
             "lines asks for encodings that stay: set backbone_rate = 0, and distil from a teacher"
             " with the same backbone or set distil = 0"
         )
+    if stage.fit_lines > stage.lines:
+        raise UsageError("fit_lines are some of lines: set lines to as many at least")
+    if stage.fit_lines and student.config.classifier is not Classifier.HAMMING:
+        raise UsageError("fit_lines is for a Hamming classifier: set fit_lines = 0")
     trainer = LineTrainer(student, teacher, aim, encode_once=shared, frozen_backbone=frozen)
     if teacher is not None:
         teacher.to(fabric.device)
@@ -58,6 +62,7 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
         freeze=(BACKBONE,) if frozen else (),
         slower=((BACKBONE, stage.backbone_rate),),
         encode=stage.lines,
+        fit=stage.fit_lines,
     )
     precision = resolve(stage.precision).value
     return model, {"precision": precision, "encoded_once": shared, **figures}
