@@ -73,7 +73,10 @@ def load_study(path: Path, stages: Mapping[str, type[Stage]]) -> Study:
     """Read and check a study file and the recipes it names. Raises UsageError: one line."""
 
     def open_recipe(spelling: str) -> Recipe:
-        found = find_file(spelling, packaged_recipes(), "recipe", path.parent)
+        try:
+            found = find_file(spelling, packaged_recipes(), "recipe", path.parent)
+        except UsageError as error:
+            raise UsageError(f"{path}: recipe: {error}") from None
         return load_recipe(found, stages)
 
     return parse_study(read_toml(path, "study"), str(path), path.parent, open_recipe)
