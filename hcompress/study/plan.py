@@ -15,7 +15,7 @@ from hcompress.plan import Plan, make_plan
 from hcompress.recipe import Recipe
 from hcompress.shrink import READABLE, open_teacher
 from hcompress.stages.base import Kind
-from hcompress.study.readings import Shelf
+from hcompress.study.readings import OpenLines, Shelf, open_lines
 from hcompress.study.spec import TEACHER, Study
 
 EVALUATIONS: Final = "evaluations"
@@ -47,6 +47,7 @@ class StudyPlan:
     study: Study
     folder: Path
     teacher: Artifact
+    tests: tuple[OpenLines, ...]
     runs: tuple[PlannedRun, ...]
 
     def finished(self) -> dict[str, Path]:
@@ -99,7 +100,7 @@ class StudyPlan:
         shelf = self.shelf(name)
         return {
             lines.name: FINISHED if model and shelf.known(model, lines) else TO_RUN
-            for lines in self.study.tests
+            for lines in self.tests
         }
 
 
@@ -116,8 +117,7 @@ def plan_study(
         raise UsageError("no teacher: name a checkpoint after the study, or in it")
     if source.kind is not Kind.CHECKPOINT:
         raise UsageError(f"{path}: the teacher must be a checkpoint, and is {source.kind}")
-    for lines in study.tests:
-        digest_data(lines.data)
+    tests = tuple(open_lines(lines) for lines in study.tests)
     runs = []
     for variant, seed in study.runs():
         recipe = variant.run_recipe(seed)
@@ -128,7 +128,7 @@ def plan_study(
         except UsageError as error:
             raise UsageError(f'variant "{variant.name}": {error}') from None
         runs.append(PlannedRun(variant.name, seed, recipe, place, plan))
-    return StudyPlan(study, folder, source, tuple(runs))
+    return StudyPlan(study, folder, source, tests, tuple(runs))
 
 
 def last_readable(recipe: Recipe) -> int:

@@ -6,12 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hcompress.artifact import Artifact, read_json, write_text
 from hcompress.evaluation import Line, open_reader, read_lines, summarise
 from hcompress.stages.base import Progress
 from hcompress.study.spec import Lines
+
+if TYPE_CHECKING:
+    from hcompress.data.source import DataSource
 
 FORMAT: Final = 1
 
@@ -27,49 +30,58 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class OpenLines:
+    """A test set, opened once: its digest may take minutes."""
+
+    name: str
+    source: DataSource
+    digest: str
+    images: int
+
+
+def open_lines(lines: Lines) -> OpenLines:
+    """Raises UsageError where there is no such data, and InputRefused where it is damaged."""
+    from hcompress.data.source import open_data
+
+    source = open_data(lines.data)
+    return OpenLines(lines.name, source, source.digest, min(lines.images, len(source)))
+
+
+@dataclass(frozen=True)
 class Shelf:
     """The readings of one model, a file a test set: ``folder/SET.json``."""
 
     folder: Path
 
-    def place(self, lines: Lines) -> Path:
+    def place(self, lines: OpenLines) -> Path:
         return self.folder / f"{lines.name}.json"
 
-    def known(self, model: Artifact, lines: Lines) -> Reading | None:
+    def known(self, model: Artifact, lines: OpenLines) -> Reading | None:
         """The finished reading, or None where there is none of this model and this data."""
-        from hcompress.data.source import open_data
-
-        source = open_data(lines.data)
-        identity = _identity(model, source.digest, min(lines.images, len(source)))
-        found = _parsed(read_json(self.place(lines)), identity)
+        found = _parsed(read_json(self.place(lines)), _identity(model, lines))
         return None if found is None else _reading(found)
 
-    def read(self, model: Artifact, lines: Lines, progress: Progress) -> Reading:
+    def read(self, model: Artifact, lines: OpenLines, progress: Progress) -> Reading:
         """The finished reading, or a new one."""
         found = self.known(model, lines)
         if found is not None:
             return found
-        from hcompress.data.source import open_data
-
-        source = open_data(lines.data)
         progress.say(f"reading {lines.name} with {self.folder.name}")
-        read = read_lines(open_reader(model.path), source, lines.images, progress)
+        read = read_lines(open_reader(model.path), lines.source, lines.images, progress)
         self.folder.mkdir(parents=True, exist_ok=True)
-        raw = {
-            **_identity(model, source.digest, len(read)),
-            "lines": [[line.truth, line.read, line.confidence] for line in read],
-        }
+        rows = [[line.truth, line.read, line.confidence] for line in read]
         # ASCII: a lone surrogate in somebody's label stays an escape.
-        write_text(self.place(lines), json.dumps(raw, allow_nan=False) + "\n")
+        text = json.dumps({**_identity(model, lines), "lines": rows}, allow_nan=False)
+        write_text(self.place(lines), text + "\n")
         return _reading(read)
 
 
-def _identity(model: Artifact, data_digest: str, images: int) -> dict[str, Any]:
+def _identity(model: Artifact, lines: OpenLines) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "model_digest": model.digest,
-        "data_digest": data_digest,
-        "images": images,
+        "data_digest": lines.digest,
+        "images": lines.images,
     }
 
 

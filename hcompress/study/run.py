@@ -104,7 +104,7 @@ def _publish(plan: StudyPlan, options: RunOptions) -> StudyResult:
     runs: dict[str, list[Run]] = {variant.name: [] for variant in study.variants}
     for run in plan.runs:
         runs[run.variant].append(_finished(plan, run, options))
-    digests = {lines.name: options.digest_data(lines.data) for lines in study.tests}
+    digests = {lines.name: lines.digest for lines in plan.tests}
     figures = make_result(study, teacher, runs, digests)
     markdown = study_markdown(figures)
     write_json(plan.folder / RESULT, figures)
@@ -134,7 +134,7 @@ def _training(run: PlannedRun) -> tuple[int, float]:
 
 def _read(plan: StudyPlan, name: str, model: Artifact, options: RunOptions) -> dict[str, Reading]:
     shelf = plan.shelf(name)
-    return {lines.name: shelf.read(model, lines, options.progress) for lines in plan.study.tests}
+    return {lines.name: shelf.read(model, lines, options.progress) for lines in plan.tests}
 
 
 def _weigh(model: Artifact) -> Weighed:

@@ -114,12 +114,12 @@ def parse_study(raw: Mapping[str, Any], where: str, base: Path, open_recipe: Ope
 
 def _seeds(table: Table) -> tuple[int, ...]:
     seeds = table.take("seeds", list)
-    where = f"{table.where}: seeds = {seeds!r}"
+    where = f"{table.where}: seeds"
     if not 1 <= len(seeds) <= MOST_SEEDS:
         raise UsageError(f"{where}: must be 1 to {MOST_SEEDS} whole numbers")
     for seed in seeds:
         if type(seed) is not int or not 0 <= seed <= MOST_SEED:
-            raise UsageError(f"{where}: {seed!r} must be a whole number of 0 to {MOST_SEED}")
+            raise UsageError(f"{where}: {seed!r}: must be a whole number of 0 to {MOST_SEED}")
         if seeds.count(seed) > 1:
             raise UsageError(f"{where}: {seed} stands there twice")
     return tuple(seeds)
@@ -194,7 +194,7 @@ class _Variants:
     def check(self, variants: tuple[Variant, ...]) -> None:
         """Raises UsageError on names used twice and on settings that reach no variant."""
         if not variants:
-            raise UsageError(f"{self.where}: no [[variants]]: a study compares two at least")
+            raise UsageError(f"{self.where}: no [[variants]]: a study needs one at least")
         seen: set[str] = set()
         for variant in variants:
             if variant.name in seen:
