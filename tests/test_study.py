@@ -22,7 +22,7 @@ from hcompress.shrink import RunOptions
 from hcompress.stages.base import Env, Param, Stage
 from hcompress.study import readings
 from hcompress.study.run import StudyResult, run_study
-from hcompress.study.spec import Study, load_study, packaged_studies
+from hcompress.study.spec import Study, find_study, load_study, packaged_studies
 from tests.fake_stages import FakeOnnx, FakeSlim, FakeTrain, safetensors_bytes, weights_of
 
 CALLS: list[str] = []
@@ -246,7 +246,7 @@ def test_two_variants_with_two_seeds(files: Path) -> None:
     figures = result.figures
     assert set(figures) == {
         "format", "study", "summary", "seeds", "threads", "reference", "method", "tests",
-        "teacher", "variants",
+        "teacher", "variants", "versions",
     }  # fmt: skip
     assert figures["tests"]["known"]["images"] == 10
     assert set(figures["teacher"]) == {"name", "digest", "bytes", "params", "tests"}
@@ -365,6 +365,24 @@ def test_other_data_and_other_models_are_read_anew(files: Path) -> None:
     CALLS.clear()
     run(files, load(files, '"tune.margin" = 2.0', '"tune.margin" = 4.0'))
     assert CALLS.count("fake-tune 4") == 2
+
+
+def test_empty_data_is_refused_before_the_training(files: Path) -> None:
+    (files / "empty.txt").write_text("")
+    known = '[tests.known]\ndata = "lines.txt"'
+    with pytest.raises(InputRefused, match=r"empty\.txt"):
+        run(files, load(files, known, known.replace("lines", "empty")))
+    assert CALLS == []
+
+
+def test_installed_studies_travel_with_the_recipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "mine.toml").write_text("")
+    monkeypatch.setattr("hcompress.study.spec.packaged_folder", lambda: tmp_path)
+    assert packaged_studies() == {"mine": tmp_path / "studies" / "mine.toml"}
+    assert find_study("mine") == tmp_path / "studies" / "mine.toml"
 
 
 def test_the_folder_must_be_this_studys(files: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hcompress.artifact import Artifact, read_json, write_text
+from hcompress.errors import InputRefused
 from hcompress.evaluation import Line, open_reader, read_lines, summarise
 from hcompress.stages.base import Progress
 from hcompress.study.spec import Lines
@@ -40,10 +41,12 @@ class OpenLines:
 
 
 def open_lines(lines: Lines) -> OpenLines:
-    """Raises UsageError where there is no such data, and InputRefused where it is damaged."""
+    """Raises UsageError where there is no such data, InputRefused where it is damaged or empty."""
     from hcompress.data.source import open_data
 
     source = open_data(lines.data)
+    if len(source) == 0:  # before hours of training, not after
+        raise InputRefused(f"{lines.data}: it holds no images: nothing to read")
     return OpenLines(lines.name, source, source.digest, min(lines.images, len(source)))
 
 

@@ -72,6 +72,7 @@ def make_result(
     teacher: Teacher,
     runs: Mapping[str, Sequence[Run]],
     digests: Mapping[str, str],
+    versions: Mapping[str, str],
 ) -> dict[str, Any]:
     """`study.json`. ``runs`` are by variant, in the order of the seeds; ``digests`` by test set."""
     reference = next(entry for entry in study.variants if entry.name == study.reference)
@@ -118,6 +119,7 @@ def make_result(
             }
             for variant in study.variants
         ],
+        "versions": dict(versions),
     }
 
 

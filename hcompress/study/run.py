@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from hcompress import __version__, pipeline
 from hcompress import artifact as artifacts
-from hcompress import pipeline
 from hcompress.artifact import Artifact, read_json, write_json, write_text
 from hcompress.errors import UsageError
-from hcompress.keys import remembering
+from hcompress.keys import library_versions, remembering
 from hcompress.lock import hold
 from hcompress.shrink import RunOptions, run_recipe
 from hcompress.study.plan import PlannedRun, StudyPlan, plan_study
@@ -105,11 +105,19 @@ def _publish(plan: StudyPlan, options: RunOptions) -> StudyResult:
     for run in plan.runs:
         runs[run.variant].append(_finished(plan, run, options))
     digests = {lines.name: lines.digest for lines in plan.tests}
-    figures = make_result(study, teacher, runs, digests)
+    figures = make_result(study, teacher, runs, digests, _versions(plan))
     markdown = study_markdown(figures)
     write_json(plan.folder / RESULT, figures)
     write_text(plan.folder / MARKDOWN, markdown)
     return StudyResult(figures, plan.folder / RESULT, plan.folder / MARKDOWN)
+
+
+def _versions(plan: StudyPlan) -> dict[str, str]:
+    """Of the libraries that decide the models' bytes: keys hold them, so these are they."""
+    names = {
+        name for run in plan.runs for step in run.recipe.steps for name in step.stage.libraries
+    }
+    return {"hcompress": __version__, **library_versions(tuple(sorted(names)))}
 
 
 def _finished(plan: StudyPlan, run: PlannedRun, options: RunOptions) -> Run:

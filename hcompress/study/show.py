@@ -86,11 +86,13 @@ def _blocks(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"# {markdown_text(result['study'])}"
     yield markdown_text(result["summary"])
     seeds = ", ".join(map(str, result["seeds"]))
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     teacher = result["teacher"]
     yield _list(
         [
             f"teacher: {teacher['name']}, SHA-256 {teacher['digest'][:16]}…",
             f"seeds: {seeds}; threads: {result['threads']}",
+            f"versions: {versions}",
             *(f"{entry['name']}: {differs_text(entry)}" for entry in result["variants"]),
         ]
     )
