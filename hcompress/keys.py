@@ -113,7 +113,10 @@ def parent_key(source: Artifact | None) -> str | None:
     return source.key if source else None
 
 
-def step_seed(seed: int, index: int) -> int:
-    """The seed of a recipe's step, 0 to 2**31 - 1: its own, whatever the other steps draw."""
-    digest = hashlib.sha256(f"{seed}:{index}".encode()).digest()
+def step_seed(seed: int, place: int | str) -> int:
+    """The seed of a recipe's step, 0 to 2**31 - 1: its own, whatever the other steps draw.
+
+    ``place`` is the step's index, or its label.
+    """
+    digest = hashlib.sha256(f"{seed}:{place}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1

@@ -118,14 +118,32 @@ def build(kind: type[Stage], raw: Mapping[str, Any], where: str, base: Path | No
     Relative paths are taken from ``base`` where it is given. Raises UsageError, beginning with
     ``where``, on an unknown or missing key, a wrong type or a value out of bounds.
     """
+    values = _converted(kind, raw, where, base)
+    for parameter in describe(kind):
+        if parameter.required and parameter.name not in raw:
+            about = parameter.param.help or "required"
+            raise UsageError(f"{where}: {parameter.name} is missing: {about}")
+    return _made(kind, values, where)
+
+
+def change(stage: Stage, raw: Mapping[str, Any], where: str, base: Path | None = None) -> Stage:
+    """``stage`` with some parameters changed, spelt and refused as `build` does."""
+    kind = type(stage)
+    values = {parameter.name: getattr(stage, parameter.name) for parameter in describe(kind)}
+    return _made(kind, {**values, **_converted(kind, raw, where, base)}, where)
+
+
+def _converted(
+    kind: type[Stage], raw: Mapping[str, Any], where: str, base: Path | None
+) -> dict[str, Any]:
     known = {parameter.name: parameter for parameter in describe(kind)}
     for key in raw:
         if key not in known:
             raise UsageError(f"{where}: unknown key {_quote(key)}{suggest(key, known, 'keys')}")
-    for name, parameter in known.items():
-        if parameter.required and name not in raw:
-            raise UsageError(f"{where}: {name} is missing: {parameter.param.help or 'required'}")
-    values = {key: convert(known[key], value, where, base) for key, value in raw.items()}
+    return {key: convert(known[key], value, where, base) for key, value in raw.items()}
+
+
+def _made(kind: type[Stage], values: Mapping[str, Any], where: str) -> Stage:
     try:
         return kind(**values)
     except UsageError as error:

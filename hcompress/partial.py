@@ -5,6 +5,7 @@ A kill leaves the folder. The same key takes its snapshots up again, another key
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Final
@@ -43,6 +44,23 @@ def prepare(partial: Path, key: str) -> bool:
     (partial / "out").mkdir()
     artifacts.write_text(mark, key)
     return any(scratch.iterdir())
+
+
+def link_out(partial: Path, made: Path) -> None:
+    """Fill ``out/`` with the files of the artifact ``made``, as hard links where the disk can.
+
+    Files of artifacts are replaced and never written to, so a link is as good as a copy.
+    """
+    shutil.rmtree(partial / "out", ignore_errors=True)
+    partial.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(made, partial / "out", copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def discard(partial: Path) -> None:

@@ -51,6 +51,8 @@ class StageOptions:
     existing: Existing = Existing.KEEP
     ranks: Ranks = field(default_factory=Ranks)
     digest_data: Digester = data_digest
+    shared: Mapping[str, Path] = field(default_factory=dict)
+    """Finished artifacts elsewhere by key: one of them is linked in rather than made again."""
 
 
 def check_chain(steps: Sequence[tuple[str, Stage]], start: Kind) -> None:
@@ -142,14 +144,23 @@ def _prepare(source: Artifact | None, folder: Path, key: str, options: StageOpti
 
 
 def _finish_publish(folder: Path, partial: Path, key: str, options: StageOptions) -> bool:
-    """Take over an artifact whose run was killed between its manifest and its rename."""
+    """Take over an artifact whose run was killed between its manifest and its rename.
+
+    One that another run has finished is first linked to where this one's would lie.
+    """
+    how = "finished before, published now"
     complete, _ = find_finished(partial / "out", key)
+    if complete is None and key in options.shared:
+        made = options.shared[key]
+        partials.link_out(partial, made)
+        complete, _ = find_finished(partial / "out", key)
+        how = f"shared with {made.parent.name}"
     if complete is None:
         return False
     _check_name(folder, "", options)
     artifacts.move_in(partial / "out", folder)
     partials.discard(partial)
-    options.progress.say(f"{folder.name}: finished before, published now")
+    options.progress.say(f"{folder.name}: {how}")
     return True
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,14 @@ from typing import Any, Final
 from hcompress import parameters
 from hcompress.errors import UsageError
 from hcompress.stages.base import MOST_IMAGES, Kind, Stage
+from hcompress.toml_table import SCHEMA_VERSION, Table, read_toml
 
-SCHEMA_VERSION: Final = 1
 DEFAULT_SEED: Final = 7
 DEFAULT_THREADS: Final = 1
 MOST_SEED: Final = 2**63 - 1
 MOST_THREADS: Final = 1024
 """More than a machine has ends in the middle of OpenMP, without a word of ours."""
-_LABEL: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_RECIPE_BYTES: Final = 1 << 20
+LABEL: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,9 @@ class Recipe:
     """The checkpoint to start from where the command line names none."""
     evaluate: Evaluate | None
     steps: tuple[Step, ...]
+    seeds_by_label: bool = False
+    """Each stage draws by its label, not by its place: the same in recipes that differ before
+    it, which is what a study compares."""
 
     def folder_name(self, index: int) -> str:
         """`01-codebook` for the first step."""
@@ -74,6 +75,7 @@ class Recipe:
             "name": self.name,
             "summary": self.summary,
             "seed": self.seed,
+            "seeds_by_label": self.seeds_by_label,
             "threads": self.threads,
             "teacher": parameters.plain(self.teacher),
             "evaluate": evaluate and parameters.plain(vars(evaluate)),
@@ -90,14 +92,7 @@ class Recipe:
 
 def load_recipe(path: Path, stages: Mapping[str, type[Stage]]) -> Recipe:
     """Read and check a recipe file. Raises UsageError: file, place, what, and what was meant."""
-    try:
-        if path.stat().st_size > _RECIPE_BYTES:
-            raise UsageError(f"{path}: larger than {_RECIPE_BYTES >> 20} MiB: not a recipe")
-        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot read the recipe: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, too many digits
-        raise UsageError(f"{path}: not TOML: {error}") from None
+    raw = read_toml(path, "recipe")
     return parse_recipe(raw, stages, str(path), path.parent)
 
 
@@ -105,15 +100,9 @@ def parse_recipe(
     raw: Mapping[str, Any], stages: Mapping[str, type[Stage]], where: str, base: Path
 ) -> Recipe:
     """A recipe from its parsed TOML; paths are relative to ``base``. Raises UsageError."""
-    table = _Table(raw, where, base)
-    version = table.take("schema_version", int)
-    if version != SCHEMA_VERSION:
-        raise UsageError(f"{where}: schema_version = {version}: this hcompress reads 1 only")
-    name = table.take("name", str)
-    if (
-        name in ("", "..") or Path(name).name != name or not name.isprintable()
-    ):  # the run's folder is runs/NAME
-        raise UsageError(f"{where}: name = {name!r}: must do as the name of a folder")
+    table = Table(raw, where, base)
+    table.check_version()
+    name = table.folder_name("name")  # the run's folder is runs/NAME
     summary = table.take("summary", str, "")
     seed = table.count("seed", DEFAULT_SEED, 0, MOST_SEED)
     threads = table.count("threads", DEFAULT_THREADS, 1, MOST_THREADS)
@@ -144,7 +133,7 @@ def _step(
         )
     label = values.pop("label", name)
     at = f'{where}: stage "{name}"'
-    if not isinstance(label, str) or not _LABEL.fullmatch(label):
+    if not isinstance(label, str) or not LABEL.fullmatch(label):
         raise UsageError(
             f"{at}: label = {label!r}: lower-case letters, digits, dots and dashes only"
         )
@@ -163,7 +152,7 @@ def _check_labels(steps: Sequence[Step], where: str) -> None:
 
 
 def _evaluate(raw: Mapping[str, Any], where: str, base: Path) -> Evaluate:
-    table = _Table(raw, where, base)
+    table = Table(raw, where, base)
     data = table.path("data")
     if data is None:
         raise UsageError(f"{where}: data is missing: the validation data")
@@ -175,65 +164,6 @@ def _evaluate(raw: Mapping[str, Any], where: str, base: Path) -> Evaluate:
     if max_loss is not None and not 0 <= max_loss <= 100:
         raise UsageError(f"{where}: max_loss = {max_loss}: must be 0 to 100 points")
     return Evaluate(data, images, final, final_images, max_loss)
-
-
-class _Table:
-    """A TOML table read key by key; what is left at the end was mistyped."""
-
-    def __init__(self, raw: Mapping[str, Any], where: str, base: Path) -> None:
-        self.raw = dict(raw)
-        self.where = where
-        self.base = base
-        self.known: list[str] = []
-
-    def take(self, key: str, kind: type, default: object = ...) -> Any:
-        self.known.append(key)
-        value = self.raw.pop(key, default)
-        if value is ...:
-            raise UsageError(f"{self.where}: {key} is missing{self._mistyped(key)}")
-        if value is default:
-            return value
-        if kind is float and type(value) is int:
-            return float(value)
-        if type(value) is not kind:
-            raise UsageError(f"{self.where}: {key} = {value!r}: must be {_NOUNS[kind]}")
-        return value
-
-    def _mistyped(self, key: str) -> str:
-        return next(
-            (f'; "{other}" is there: did you mean it?' for other in self.raw if _near(key, other)),
-            "",
-        )
-
-    def count(self, key: str, default: int, minimum: int, most: int) -> int:
-        value: int = self.take(key, int, default)
-        if value < minimum:
-            raise UsageError(f"{self.where}: {key} = {value}: must be at least {minimum}")
-        if value > most:
-            raise UsageError(f"{self.where}: {key} = {value}: must be at most {most}")
-        return value
-
-    def path(self, key: str) -> Path | None:
-        value: str | None = self.take(key, str, None)
-        return None if value is None else self.base / Path(value).expanduser()
-
-    def close(self) -> None:
-        for key in self.raw:
-            hint = parameters.suggest(key, self.known, "keys")
-            raise UsageError(f'{self.where}: unknown key "{key}"{hint}')
-
-
-def _near(one: str, other: str) -> bool:
-    return "did you mean" in parameters.suggest(one, [other], "")
-
-
-_NOUNS: Final = {
-    int: "a whole number",
-    str: "a string",
-    float: "a number",
-    dict: "a table",
-    list: "an array of tables",
-}
 
 
 def packaged_folder() -> Path:
@@ -253,13 +183,17 @@ def find_recipe(spelling: str) -> Path:
 
     Raises UsageError where there is neither, with the nearest name.
     """
-    path = Path(spelling).expanduser()
+    return find_file(spelling, packaged_recipes(), "recipe", Path())
+
+
+def find_file(spelling: str, packaged: Mapping[str, Path], noun: str, base: Path) -> Path:
+    """As `find_recipe`, for any kind of file that travels; paths are relative to ``base``."""
+    path = base / Path(spelling).expanduser()
     if path.is_file():
         return path
-    if path.suffix == ".toml" or len(path.parts) > 1:
-        raise UsageError(f"{spelling}: no such recipe file")
-    packaged = packaged_recipes()
+    if path.suffix == ".toml" or len(Path(spelling).parts) > 1:
+        raise UsageError(f"{path}: no such {noun} file")
     if spelling in packaged:
         return packaged[spelling]
-    hint = parameters.suggest(spelling, packaged, "packaged recipes")
-    raise UsageError(f"{spelling}: no recipe of that name{hint}")
+    hint = parameters.suggest(spelling, packaged, "packaged")
+    raise UsageError(f"{spelling}: no {noun} of that name{hint}")

@@ -44,6 +44,8 @@ class RunOptions:
     rebuild: bool = False
     ranks: Ranks = field(default_factory=Ranks)
     digest_data: Digester = data_digest
+    shared: Mapping[str, Path] = field(default_factory=dict)
+    """Finished artifacts of other runs by key: linked in, not made again."""
 
 
 @dataclass(frozen=True)
@@ -292,7 +294,7 @@ def stage_options(
 ) -> StageOptions:
     """How the recipe's step ``index`` is run."""
     return StageOptions(
-        seed=step_seed(recipe.seed, index),
+        seed=step_seed(recipe.seed, recipe.steps[index].label if recipe.seeds_by_label else index),
         threads=recipe.threads,
         teacher=teacher,
         progress=options.progress,
@@ -300,4 +302,5 @@ def stage_options(
         existing=Existing.OWNED,
         ranks=options.ranks,
         digest_data=options.digest_data,
+        shared=options.shared,
     )

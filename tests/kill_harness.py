@@ -101,11 +101,9 @@ def weights_in(folder: Path) -> dict[str, str]:
 
 
 def finished_stages(folder: Path) -> dict[str, int]:
-    """Finished artifacts by name, with the time their manifest was written."""
-    return {
-        path.parent.name: path.stat().st_mtime_ns
-        for path in sorted(folder.glob("0*/manifest.json"))
-    }
+    """Finished artifacts of a run or a study, with the time their manifest was written."""
+    found = sorted([*folder.glob("0*/manifest.json"), *folder.glob("*/0*/manifest.json")])
+    return {str(path.parent.relative_to(folder)): path.stat().st_mtime_ns for path in found}
 
 
 def spread(total: int, points: int) -> list[int]:

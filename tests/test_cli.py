@@ -86,7 +86,10 @@ print([name for name in {HEAVY} if name in sys.modules], code, file=sys.stderr)
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["shrink", "--help"], ["stages"], ["recipes"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["shrink", "--help"], ["study", "--help"], ["stages"], ["recipes"]],
+)
 def test_help_and_listings_import_nothing_heavy(arguments: Sequence[str]) -> None:
     done = python(IMPORTS, *arguments)
     assert done.stderr.splitlines()[-1] == "[] 0"
@@ -127,6 +130,7 @@ USAGE: list[tuple[list[str], str]] = [
     (["fake-slim", "x", "--out", "x", "--limit", "0"], "limit = 0: must be at least 1"),
     (["fake-train", "--out", "x", "--data", "no.txt"], "no.txt: no such data"),
     (["shrink", "--recipe", "nothing"], "nothing: no recipe of that name"),
+    (["study", "no/such.toml"], "no/such.toml: no such study file"),
     (["shrink", "--recipe", "no/such.toml"], "no/such.toml: no such recipe file"),
     (["inspect", "nowhere.onnx"], "nowhere.onnx"),
     (["eval", "nowhere.onnx", "nowhere.txt"], "nowhere"),

@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from hcompress import __version__
-from hcompress.cli import bench_command, model_commands, read_command, run_commands, tool_commands
+from hcompress.cli import (
+    bench_command,
+    model_commands,
+    read_command,
+    run_commands,
+    study_command,
+    tool_commands,
+)
 from hcompress.cli.stage_commands import add_stage
 from hcompress.cli.state import new_state
 from hcompress.console import Console
@@ -42,6 +49,7 @@ def build_app(stages: Mapping[str, type[Stage]]) -> typer.Typer:
 
     for command in (
         *run_commands.COMMANDS,
+        *study_command.COMMANDS,
         *model_commands.COMMANDS,
         *read_command.COMMANDS,
         *bench_command.COMMANDS,

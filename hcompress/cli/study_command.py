@@ -1,0 +1,68 @@
+"""`hcompress study`: an experiment of several variants and seeds, and its table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from hcompress.cli.run_commands import DEFAULT_OUT
+from hcompress.cli.state import Json, state_of
+
+
+def study(
+    context: typer.Context,
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A study file, or a packaged study's name.")
+    ],
+    teacher: Annotated[
+        Path | None,
+        typer.Argument(metavar="[TEACHER]", help="A checkpoint, instead of the study's own."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The study's folder; runs/STUDY without it.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    json_output: Json = False,
+) -> None:
+    """Compare variants of a recipe: several seeds, paired intervals.
+
+    Every variant starts from the same teacher and is run with the same seeds, then all read the
+    same test lines. The same command goes on where it was stopped or killed.
+    """
+    from hcompress.keys import data_digest, remembering
+    from hcompress.shrink import RunOptions
+    from hcompress.study.plan import plan_study
+    from hcompress.study.run import check_folder, run_study
+    from hcompress.study.show import plan_rows, tables
+    from hcompress.study.spec import find_study, load_study
+
+    state = state_of(context)
+    console = state.console
+    loaded = load_study(find_study(study), state.stages)
+    folder = out or DEFAULT_OUT / loaded.name
+    if dry_run:
+        check_folder(loaded, folder)
+        plan = plan_study(loaded, teacher, folder, remembering(data_digest)).to_dict()
+        console.json(plan) if json_output else console.table(plan_rows(plan))
+        return
+    options = RunOptions(progress=console.progress(), ranks=state.ranks)
+    result = run_study(loaded, teacher, folder, options)
+    if result is None:
+        return
+    if json_output:
+        console.json(result.figures)
+        return
+    for title, rows in tables(result.figures):
+        console.out(f"{title}\n")
+        console.table(rows)
+        console.out("")
+    console.out(result.figures["method"])
+    for path in (result.json, result.markdown):
+        console.out(f"wrote {path}")
+
+
+COMMANDS: Final = (study,)

@@ -1,0 +1,1 @@
+"""Studies: one of the paper's experiments as variants of a recipe, from one teacher."""
