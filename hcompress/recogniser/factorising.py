@@ -1,0 +1,74 @@
+"""Two thin matrices for a large one: the paper's Figure 4, which it compares codes with.
+
+V vocabulary, d features, p bottleneck.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from hcompress.errors import UsageError
+from hcompress.recogniser.heads import LearnedEmbedding, SoftmaxClassifier
+from hcompress.recogniser.model import Recogniser
+from hcompress.recogniser.surgery import rebuilt
+
+
+def truncated(matrix: Tensor, bottleneck: int) -> tuple[Tensor, Tensor]:
+    """The product of [V, p] and [p, d] that is closest to ``matrix`` [V, d] (truncated SVD).
+
+    The second one's rows are orthonormal: a character's p numbers keep the scale of its d, and
+    so learn at the rate that suited them. Raises UsageError where p is not 1 to d.
+    """
+    width = matrix.shape[1]
+    if not 1 <= bottleneck <= width:
+        raise UsageError(
+            f"bottleneck = {bottleneck}: must be 1 to {width}, the recogniser's features"
+        )
+    exact = matrix.detach().double()
+    # In float64 the small Gram matrix loses nothing that float32 would show.
+    directions = torch.linalg.eigh(exact.T @ exact).eigenvectors.T.flip(0)[:bottleneck]
+    # Either sign is as good: the largest number of each direction is positive.
+    largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
+    directions = directions * largest.sign()
+    return (exact @ directions.T).float(), directions.float()
+
+
+def with_factorised_classifier(model: Recogniser, bottleneck: int) -> tuple[Recogniser, float]:
+    """The softmax through ``bottleneck`` features, and how far its matrix moved.
+
+    How far: the Frobenius norm of the change over the matrix's own.
+    """
+    classifier = model.classifier
+    if not isinstance(classifier, SoftmaxClassifier):
+        raise UsageError(_nothing_to_factorise("classifier", model.config.classifier_bottleneck))
+    columns, projection = truncated(classifier.weight, bottleneck)
+    changed = {
+        "classifier.columns.weight": columns,
+        "classifier.projection.weight": projection,
+    }
+    new = rebuilt(model, replace(model.config, classifier_bottleneck=bottleneck), changed)
+    return new, _moved(classifier.weight, columns @ projection)
+
+
+def with_factorised_embedding(model: Recogniser, bottleneck: int) -> tuple[Recogniser, float]:
+    """The same of the learned embedding."""
+    embedding = model.embedding
+    if not isinstance(embedding, LearnedEmbedding):
+        raise UsageError(_nothing_to_factorise("embedding", model.config.embedding_bottleneck))
+    rows, projection = truncated(embedding.weight, bottleneck)
+    changed = {"embedding.rows.weight": rows, "embedding.projection.weight": projection.T}
+    new = rebuilt(model, replace(model.config, embedding_bottleneck=bottleneck), changed)
+    return new, _moved(embedding.weight, rows @ projection)
+
+
+def _nothing_to_factorise(part: str, bottleneck: int | None) -> str:
+    what = "a Hamming one" if bottleneck is None else f"factorised already (p = {bottleneck})"
+    return f"the {part} is {what}; set {part} = false"
+
+
+def _moved(before: Tensor, after: Tensor) -> float:
+    size = float(before.norm())
+    return float((after - before).norm()) / size if size else 0.0
