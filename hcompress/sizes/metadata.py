@@ -55,10 +55,8 @@ def techniques(config: Mapping[str, Any]) -> list[str]:
         # 0 == False to Python: the type counts too, a missing key is never "off".
         if value == wanted and isinstance(value, bool) == isinstance(wanted, bool):
             found.append(name)
-    for key, name in BOTTLENECKS.items():
-        if type(config.get(key)) is int:
-            found.append(f"{name} (p = {config[key]})")
-    return found
+    names = [f"{name} (p = {config[key]})" for key, name in BOTTLENECKS.items() if key in config]
+    return found + [name for name in names if _BOTTLENECK.fullmatch(name)]
 
 
 def read_metadata(path: Path) -> dict[str, Any] | None:

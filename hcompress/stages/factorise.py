@@ -29,7 +29,9 @@ class Factorise:
     embedding: Annotated[bool, Param("factorise the learned embedding's matrix")] = True
     data: Annotated[
         Path | None,
-        Param("lines that tell which features matter to the softmax; without: all", data=True),
+        Param(
+            "lines that tell which features matter to the softmax; without: all alike", data=True
+        ),
     ] = None
     images: Annotated[int, Param("lines to take the features of", 1, MOST_IMAGES)] = 2048
     workers: Workers = 1
