@@ -24,6 +24,7 @@ from hcompress.recogniser.metadata import ModelMetadata
 from hcompress.stages.codebook import MakeCodebook
 from hcompress.stages.common import Shape
 from hcompress.stages.extend import Extend
+from hcompress.stages.factorise import Factorise
 from hcompress.stages.finetune import Finetune
 from hcompress.stages.half import Half
 from hcompress.stages.int8 import Int8
@@ -126,6 +127,19 @@ def _(stage: ReplaceHead, known: Forecast | None) -> Forecast | None:
 
 
 @after.register
+def _(stage: Factorise, known: Forecast | None) -> Forecast | None:
+    if known is None:
+        return None
+    config, p = known.config, stage.bottleneck
+    config = dataclasses.replace(
+        config,
+        classifier_bottleneck=p if stage.classifier else config.classifier_bottleneck,
+        embedding_bottleneck=p if stage.embedding else config.embedding_bottleneck,
+    )
+    return dataclasses.replace(known, config=config)
+
+
+@after.register
 def _(stage: SlimDecoder, known: Forecast | None) -> Forecast | None:
     if known is None:
         return None
@@ -181,9 +195,17 @@ def head_elements(config: RecogniserConfig, size: int) -> tuple[int, int, int, i
     length = config.code_length or 0
     attention = layers * (8 * (d * d + d) + 4 * d)
     ffn = layers * (2 * d * config.ffn_width + config.ffn_width + 3 * d) if config.ffn else 0
-    embedding = size * d if config.embedding is Embedding.LEARNED else length * d
-    softmax = config.classifier is Classifier.SOFTMAX
-    return attention, ffn, embedding, (size * d + size) if softmax else d * length
+    embedding = classifier = length * d
+    if config.embedding is Embedding.LEARNED:
+        embedding = _matrix(size, d, config.embedding_bottleneck)
+    if config.classifier is Classifier.SOFTMAX:
+        classifier = _matrix(size, d, config.classifier_bottleneck)
+    return attention, ffn, embedding, classifier
+
+
+def _matrix(size: int, width: int, bottleneck: int | None) -> int:
+    """Elements of a V x d matrix, or of the V x p and the p x d one that stand for it."""
+    return size * width if bottleneck is None else (size + width) * bottleneck
 
 
 def codebook_bytes(config: RecogniserConfig, size: int) -> int:

@@ -251,6 +251,11 @@ def test_techniques_of_every_kind() -> None:
     teacher = {"backbone": "resnet31", "classifier": "softmax", "embedding": "learned"}
     assert sizes.techniques({**teacher, "ffn": True, "shared_layers": False}) == []
     assert sizes.techniques({}) == []
+    bottlenecks = {"classifier_bottleneck": 64, "embedding_bottleneck": 128}
+    named = ["Factorised Softmax (p = 64)", "Factorised Embedding (p = 128)"]
+    assert sizes.techniques(teacher | bottlenecks) == named
+    for odd in (None, 0, -4, 10**9, True, "64)", [], 64.0):
+        assert sizes.techniques({"classifier_bottleneck": odd, "embedding_bottleneck": odd}) == []
     assert sizes.techniques({"ffn": 0, "shared_layers": 1}) == []
 
 

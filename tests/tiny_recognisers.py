@@ -57,6 +57,14 @@ CONFIGS: dict[str, RecogniserConfig] = {
         LIGHT, width=20, heads=5, depth=3, code_length=8, max_steps=4, temperature=0.5,
         preprocessing=Preprocessing(height=24, width=44, mean=0.4, std=0.3),
     ),
+    "factorised": replace(SMALL, classifier_bottleneck=12, embedding_bottleneck=8),
+    "factorised-fp16": replace(
+        LIGHT, classifier=Classifier.SOFTMAX, embedding=Embedding.LEARNED, code_length=None,
+        classifier_bottleneck=16, embedding_bottleneck=16,
+    ),
+    "factorised-embedding": replace(
+        SMALL, classifier=Classifier.HAMMING, code_length=64, embedding_bottleneck=8
+    ),
     "resnet31": replace(LIGHT, backbone=Backbone.RESNET31, backbone_width=0.0625),
 }  # fmt: skip
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from hcompress.stages.base import Progress, Stage
 
 CODE_LENGTH: Final = 512
-GROWING: Final = frozenset(("classifier.weight", "embedding.weight", "codebook"))
+GROWING: Final = frozenset(
+    ("classifier.weight", "embedding.weight", "embedding.rows.weight", "codebook")
+)
 """Tensors with a row a character."""
 
 

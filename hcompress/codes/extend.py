@@ -38,7 +38,8 @@ def extend(
 ) -> tuple[ModelMetadata, dict[str, Tensor], dict[str, Any]]:
     """The grown file's metadata and tensors, and the figures.
 
-    Raises UsageError where the model has no Hamming classifier, and what `sight` raises.
+    Raises UsageError where the model has no Hamming classifier or a factorised embedding, and
+    what `sight` raises.
     """
     from hcompress.data.source import open_data
 
@@ -48,6 +49,11 @@ def extend(
         raise UsageError(
             f"{source}: the classifier is a softmax: a new character needs a new column there,"
             " and training; only a Hamming classifier can be extended (see replace-head)"
+        )
+    if model.config.embedding_bottleneck is not None:
+        raise UsageError(
+            f"{source}: the embedding is factorised: a new character needs a new row there, and"
+            " training; only a whole or a Hamming embedding can be extended"
         )
     data = open_data(stage.data)
     found = sight(stage, data, before.vocabulary, model.config.max_steps, env.progress)

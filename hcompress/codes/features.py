@@ -1,17 +1,18 @@
-"""The teacher's features of labelled images, streamed into votes."""
+"""The teacher's features of labelled images: streamed, into votes or into their moment."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from hcompress.codes.votes import Votes
 from hcompress.recogniser.vocabulary import PAD, UnknownCharacter
 from hcompress.training.lines import targets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -22,6 +23,37 @@ if TYPE_CHECKING:
 
 
 @torch.inference_mode()
+def labelled_features(
+    teacher: Checkpoint,
+    batches: Iterable[Batch],
+    unknown: UnknownCharacter,
+    progress: Progress,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Features [M, d] and ids [M] of a batch's characters and EOS at a time.
+
+    The decoder's input is the true prefix.
+    """
+    model, vocabulary = teacher.model, teacher.vocabulary
+    signs = model.code_signs()
+    for batch in batches:
+        inputs, targets = targets_of(batch.texts, vocabulary, model.config.max_steps, unknown)
+        features = model.features(model.encode(torch.from_numpy(batch.images)), inputs, signs)
+        counted = targets != PAD
+        yield features[counted], targets[counted]
+        progress.advance(len(batch.texts))
+
+
+@torch.inference_mode()
+def second_moment(features: Iterable[Tensor], width: int) -> Tensor:
+    """The mean of h h^T over features [M, d]: float64 [d, d]. Zeros where there are none."""
+    total, count = torch.zeros(width, width, dtype=torch.float64), 0
+    for part in features:
+        total += part.T.double() @ part.double()
+        count += len(part)
+    return total / max(count, 1)
+
+
+@torch.inference_mode()
 def count_votes(
     teacher: Checkpoint,
     projection: NDArray[np.float32],
@@ -29,7 +61,7 @@ def count_votes(
     unknown: UnknownCharacter,
     progress: Progress,
 ) -> Votes:
-    """Eq. 3 over every labelled character, with the true prefix as the decoder's input.
+    """Eq. 3 over every labelled character.
 
     ``projection`` is Psi [d, K]. Memory does not grow with the images.
     """
@@ -37,15 +69,9 @@ def count_votes(
     psi = torch.from_numpy(projection)
     votes = Votes.none(len(vocabulary), projection.shape[1])
     signs = model.code_signs()
-    for batch in batches:
-        inputs, targets = targets_of(batch.texts, vocabulary, model.config.max_steps, unknown)
-        features = model.features(model.encode(torch.from_numpy(batch.images)), inputs, signs)
-        counted = targets != PAD
-        wanted = targets[counted]
-        kept = features[counted]
+    for kept, wanted in labelled_features(teacher, batches, unknown, progress):
         right = model.scores(kept, signs).argmax(-1) == wanted
         votes.add((kept @ psi).numpy(), wanted.numpy(), right.numpy())
-        progress.advance(len(batch.texts))
     return votes
 
 

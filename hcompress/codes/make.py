@@ -38,7 +38,10 @@ def make_codebook(
         raise UsageError(f"code_length {stage.code_length} must be a multiple of 8")
     classifier = teacher.model.classifier
     if not isinstance(classifier, SoftmaxClassifier):
-        raise UsageError("codes are made from a softmax recogniser; this one has none")
+        raise UsageError(
+            "codes are made from a whole softmax, neither a Hamming classifier nor a factorised"
+            " one: give the recogniser from before `replace-head` or `factorise`"
+        )
     size = len(teacher.vocabulary)
     projection = random_projection(teacher.config.width, stage.code_length, env.seed)
     columns = classifier.weight.detach().numpy()

@@ -59,18 +59,27 @@ def kept_candidates(vocabulary: int) -> int:
 
 def embed(g: Graph, config: RecogniserConfig, ids: str, position: str, codes: Codes | None) -> str:
     """ids [N] and the position's vector [d] -> float32 [N, d], the sum of both."""
-    if config.embedding is Embedding.LEARNED:
-        # Rows first: only those asked for are converted.
-        rows = g.to(g.op("Gather", g.raw("embedding.weight"), ids), FLOAT)
-        if g.is_int8("embedding.weight"):
-            scales = g.to(g.op("Gather", g.raw("embedding.weight" + SCALE), ids), FLOAT)
-            rows = g.op("Mul", rows, g.op("Unsqueeze", scales, g.ints(1)))
-        return g.op("Add", rows, position)
-    assert codes is not None
+    learned = config.embedding is Embedding.LEARNED
+    if learned and config.embedding_bottleneck is None:
+        return g.op("Add", _rows(g, "embedding.weight", ids), position)
     weight = g.weight("embedding.projection.weight")
+    if learned:
+        rows = g.narrowed(_rows(g, "embedding.rows.weight", ids))
+    else:
+        assert codes is not None
+        rows = codes.rows(g, ids)
     if not g.half:
-        return g.op("Gemm", codes.rows(g, ids), weight, position, transB=1)
-    return g.op("Add", g.widened(g.op("Gemm", codes.rows(g, ids), weight, transB=1)), position)
+        return g.op("Gemm", rows, weight, position, transB=1)
+    return g.op("Add", g.widened(g.op("Gemm", rows, weight, transB=1)), position)
+
+
+def _rows(g: Graph, name: str, ids: str) -> str:
+    """Rows of a weight as float32; gathered first, so that only those asked for are converted."""
+    rows = g.to(g.op("Gather", g.raw(name), ids), FLOAT)
+    if not g.is_int8(name):
+        return rows
+    scales = g.to(g.op("Gather", g.raw(name + SCALE), ids), FLOAT)
+    return g.op("Mul", rows, g.op("Unsqueeze", scales, g.ints(1)))
 
 
 def signs_table(g: Graph, kind: int) -> str:
@@ -88,9 +97,13 @@ def rank(
     The classifier's product is float32 in every form: it decides which character is read.
     """
     if config.classifier is Classifier.SOFTMAX:
+        columns = "classifier.weight"
+        if config.classifier_bottleneck is not None:
+            columns = "classifier.columns.weight"
+            h = g.op("Gemm", h, g.weight("classifier.projection.weight", FLOAT), transB=1)
         # The readable ones' columns alone, and the temperature in the product: nothing is left
         # to do for each of V scores but to rank them.
-        weight = g.call("Readable", g.weight("classifier.weight", FLOAT))
+        weight = g.call("Readable", g.weight(columns, FLOAT))
         scaled = g.op("Gemm", h, weight, transB=1, alpha=1 / config.temperature)
         return _ranked(g, top(g, scaled, vocabulary), scaled, None)
     assert codes is not None

@@ -25,6 +25,8 @@ carry: depth costs time where layers are shared, and steps cost a mask of their 
 INPUT_LIMITS = {"height": (8, 256), "width": (4, 2048), "mean": (-10.0, 10.0), "std": (1e-3, 10.0)}
 CODE_LIMITS = (8, 4096)
 """Bits of a code."""
+BOTTLENECKS = ("classifier_bottleneck", "embedding_bottleneck")
+"""Keys of the configuration that are left out where they are None."""
 SCALE = ".scale"
 """What an int8 weight's name is followed by in the name of its scales."""
 
@@ -85,6 +87,10 @@ class RecogniserConfig:
     embedding: Embedding = Embedding.LEARNED
     code_length: int | None = None
     """K, in bits; None where neither classifier nor embedding is a Hamming one."""
+    classifier_bottleneck: int | None = None
+    """p: the softmax's V x d matrix is a V x p and a p x d one; None where it is one matrix."""
+    embedding_bottleneck: int | None = None
+    """The same of the learned embedding."""
     max_steps: int = 25
     """Decoding steps at most: the characters of a line and its EOS."""
     batch_norm: BatchNorm = BatchNorm.LIVE
@@ -102,6 +108,7 @@ class RecogniserConfig:
             )
         self._check_input()
         self._check_codes()
+        self._check_bottlenecks()
 
     def _check_input(self) -> None:
         size = self.preprocessing
@@ -123,6 +130,24 @@ class RecogniserConfig:
                 f"configuration: code_length {length} must be a multiple of 8 in {low}..{high}"
             )
 
+    def _check_bottlenecks(self) -> None:
+        for key, has_matrix in (
+            ("classifier_bottleneck", self.classifier is Classifier.SOFTMAX),
+            ("embedding_bottleneck", self.embedding is Embedding.LEARNED),
+        ):
+            size = getattr(self, key)
+            if size is None:
+                continue
+            if not has_matrix:
+                raise InputRefused(f"configuration: {key} and a Hamming part disagree")
+            if not 1 <= size <= self.width:
+                raise InputRefused(f"configuration: {key} = {size}: must be 1 to {self.width}")
+
+    @property
+    def factorised(self) -> bool:
+        """Whether classifier or embedding goes through a bottleneck."""
+        return self.classifier_bottleneck is not None or self.embedding_bottleneck is not None
+
     @property
     def uses_codes(self) -> bool:
         return self.classifier is Classifier.HAMMING or self.embedding is Embedding.HAMMING
@@ -138,7 +163,9 @@ class RecogniserConfig:
         return self.preprocessing.height // 8, self.preprocessing.width // 4
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """Bottlenecks only where there are any: files without one keep their bytes."""
+        raw = dataclasses.asdict(self)
+        return {key: raw[key] for key in raw if key not in BOTTLENECKS or raw[key] is not None}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> RecogniserConfig:

@@ -1,7 +1,7 @@
 """Classifiers and embeddings: the two matrices the paper replaces, and what replaces them.
 
-V = vocabulary, d = width, K = code length. The codebook itself, packed to V x K/8 bytes,
-belongs to the recogniser: classifier and embedding share it.
+V = vocabulary, d = width, K = code length, p = bottleneck. The codebook itself, packed to
+V x K/8 bytes, belongs to the recogniser: classifier and embedding share it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,28 @@ from hcompress.recogniser.meta import shapes_only
 class SoftmaxClassifier(nn.Module):
     """Eq. 1-2: one column of weights per character."""
 
-    def __init__(self, config: RecogniserConfig, vocabulary: int) -> None:
+    def __init__(self, width: int, vocabulary: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(vocabulary, config.width))
-        _fill(self.weight, config.width**-0.5)
+        self.weight = nn.Parameter(torch.empty(vocabulary, width))
+        _fill(self.weight, width**-0.5)
 
     def forward(self, features: Tensor) -> Tensor:
         """[..., d] -> logits [..., V]."""
         return features @ self.weight.T
+
+
+class FactorisedClassifier(nn.Module):
+    """A softmax over p features made of d: the paper's Figure 4, after ALBERT."""
+
+    def __init__(self, width: int, bottleneck: int, vocabulary: int) -> None:
+        super().__init__()
+        self.projection = nn.Linear(width, bottleneck, bias=False)
+        self.columns = SoftmaxClassifier(bottleneck, vocabulary)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[..., d] -> logits [..., V]."""
+        logits: Tensor = self.columns(self.projection(features))
+        return logits
 
 
 class HammingClassifier(nn.Module):
@@ -43,14 +57,29 @@ class HammingClassifier(nn.Module):
 class LearnedEmbedding(nn.Module):
     """A learned vector per character."""
 
-    def __init__(self, config: RecogniserConfig, vocabulary: int) -> None:
+    def __init__(self, width: int, vocabulary: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(vocabulary, config.width))
+        self.weight = nn.Parameter(torch.empty(vocabulary, width))
         _fill(self.weight, 1.0)
 
     def forward(self, ids: Tensor) -> Tensor:
         """[...] -> [..., d]."""
         return nn.functional.embedding(ids, self.weight)
+
+
+class FactorisedEmbedding(nn.Module):
+    """A learned vector of p features per character, through one p -> d projection."""
+
+    def __init__(self, width: int, bottleneck: int, vocabulary: int) -> None:
+        super().__init__()
+        self.rows = LearnedEmbedding(bottleneck, vocabulary)
+        self.projection = nn.Linear(bottleneck, width, bias=False)
+        _fill(self.projection.weight, bottleneck**-0.5)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """[...] -> [..., d]."""
+        vectors: Tensor = self.projection(self.rows(ids))
+        return vectors
 
 
 class HammingEmbedding(nn.Module):
@@ -75,15 +104,19 @@ def _fill(weight: Tensor, spread: float) -> None:
 
 
 def build_classifier(config: RecogniserConfig, vocabulary: int) -> nn.Module:
-    if config.classifier is Classifier.SOFTMAX:
-        return SoftmaxClassifier(config, vocabulary)
-    return HammingClassifier(config)
+    if config.classifier is Classifier.HAMMING:
+        return HammingClassifier(config)
+    if config.classifier_bottleneck is None:
+        return SoftmaxClassifier(config.width, vocabulary)
+    return FactorisedClassifier(config.width, config.classifier_bottleneck, vocabulary)
 
 
 def build_embedding(config: RecogniserConfig, vocabulary: int) -> nn.Module:
-    if config.embedding is Embedding.LEARNED:
-        return LearnedEmbedding(config, vocabulary)
-    return HammingEmbedding(config)
+    if config.embedding is Embedding.HAMMING:
+        return HammingEmbedding(config)
+    if config.embedding_bottleneck is None:
+        return LearnedEmbedding(config.width, vocabulary)
+    return FactorisedEmbedding(config.width, config.embedding_bottleneck, vocabulary)
 
 
 def signs_of(logits: Tensor) -> Tensor:

@@ -40,6 +40,11 @@ def with_hamming_classifier(model: Recogniser, codebook: Codebook) -> Recogniser
     """HC: the softmax goes, W starts as Psi (scaled so that bit logits are about 1)."""
     if model.config.classifier is Classifier.HAMMING:
         raise UsageError("the classifier is a Hamming one already; set classifier = false")
+    if model.config.classifier_bottleneck is not None:
+        raise UsageError(
+            "the classifier is factorised, and codes are made from a whole softmax: take the"
+            " recogniser from before `factorise`, or set classifier = false"
+        )
     config = replace(
         model.config,
         classifier=Classifier.HAMMING,
@@ -56,8 +61,13 @@ def with_hamming_embedding(model: Recogniser, packed: NDArray[np.uint8]) -> Reco
 
     ``packed`` is the codebook [V, K/8].
     """
-    if not isinstance(model.embedding, LearnedEmbedding):
+    if model.config.embedding is Embedding.HAMMING:
         raise UsageError("the embedding is a Hamming one already; set embedding = false")
+    if not isinstance(model.embedding, LearnedEmbedding):
+        raise UsageError(
+            "the embedding is factorised, and codes replace a whole one: take the recogniser from"
+            " before `factorise`, or set embedding = false"
+        )
     config = replace(model.config, embedding=Embedding.HAMMING, code_length=packed.shape[1] * 8)
     changed = {"codebook": torch.from_numpy(packed)}
     signs = rebuilt(model, config, changed).signs()

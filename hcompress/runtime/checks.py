@@ -38,21 +38,33 @@ def check_tensors(layout: Layout, config: RecogniserConfig, vocabulary: int) -> 
 
 def _expected(config: RecogniserConfig, vocabulary: int) -> dict[str, int]:
     """Elements by name."""
-    table = vocabulary * config.width
-    expected = {}
+    d = config.width
+    expected: dict[str, int] = {}
     if config.classifier is Classifier.SOFTMAX:
-        expected["classifier.weight"] = table
+        expected |= _matrix("classifier", "columns", config.classifier_bottleneck, vocabulary, d)
     if config.embedding is Embedding.LEARNED:
-        expected["embedding.weight"] = table
+        expected |= _matrix("embedding", "rows", config.embedding_bottleneck, vocabulary, d)
     if config.code_length is None:
         return expected
-    projection = config.code_length * config.width
+    projection = config.code_length * d
     if config.classifier is Classifier.HAMMING:
         expected["classifier.projection.weight"] = projection
     if config.embedding is Embedding.HAMMING:
         expected["embedding.projection.weight"] = projection
     expected["codebook"] = vocabulary * config.code_length // 8
     return expected
+
+
+def _matrix(
+    part: str, table: str, bottleneck: int | None, vocabulary: int, width: int
+) -> dict[str, int]:
+    """Of a [V, d] matrix, whole or as a [V, p] ``table`` and a projection."""
+    if bottleneck is None:
+        return {f"{part}.weight": vocabulary * width}
+    return {
+        f"{part}.{table}.weight": vocabulary * bottleneck,
+        f"{part}.projection.weight": bottleneck * width,
+    }
 
 
 def _check_floats(piece: Piece, path: Path) -> None:

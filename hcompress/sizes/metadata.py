@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,12 @@ TECHNIQUES: tuple[str, ...] = (
     MOBILENET, HAMMING_CLASSIFIER, HAMMING_EMBEDDING, NO_FFN, SHARED_LAYERS, FP16, INT8,
 )  # fmt: skip
 """Names and order as in the paper's Table 1."""
+BOTTLENECKS: dict[str, str] = {
+    "classifier_bottleneck": "Factorised Softmax",
+    "embedding_bottleneck": "Factorised Embedding",
+}
+"""The technique that the paper compares with (Figure 4), by the configuration's key for its p."""
+_BOTTLENECK = re.compile(rf"({'|'.join(BOTTLENECKS.values())}) \(p = [1-9][0-9]{{0,3}}\)")
 
 _IN_FORCE: dict[str, tuple[str, object]] = {
     MOBILENET: ("backbone", "mobilenet_v2"),
@@ -37,7 +44,10 @@ _IN_FORCE: dict[str, tuple[str, object]] = {
 
 
 def techniques(config: Mapping[str, Any]) -> list[str]:
-    """The paper's techniques a RecogniserConfig (as a dict) has in force, in Table 1's order."""
+    """The paper's techniques a RecogniserConfig (as a dict) has in force, in Table 1's order.
+
+    Those of its Figure 4 follow.
+    """
     found = []
     for name in TECHNIQUES:
         key, wanted = _IN_FORCE[name]
@@ -45,7 +55,8 @@ def techniques(config: Mapping[str, Any]) -> list[str]:
         # 0 == False to Python: the type counts too, a missing key is never "off".
         if value == wanted and isinstance(value, bool) == isinstance(wanted, bool):
             found.append(name)
-    return found
+    names = [f"{name} (p = {config[key]})" for key, name in BOTTLENECKS.items() if key in config]
+    return found + [name for name in names if _BOTTLENECK.fullmatch(name)]
 
 
 def read_metadata(path: Path) -> dict[str, Any] | None:
@@ -76,6 +87,7 @@ def techniques_of(path: Path) -> list[str]:
     if format_of(file) is Format.ENGINE:
         listed = (engine.read_sidecar(file) or {}).get("techniques")
         known = listed if isinstance(listed, list) else []
-        return [name for name in TECHNIQUES if name in known]
+        ours = [name for name in known if isinstance(name, str) and _BOTTLENECK.fullmatch(name)]
+        return [name for name in TECHNIQUES if name in known] + ours
     config = (read_metadata(file) or {}).get("config")
     return techniques(config) if isinstance(config, dict) else []

@@ -9,6 +9,7 @@ from hcompress.stages.base import Stage
 from hcompress.stages.codebook import MakeCodebook
 from hcompress.stages.engine import EngineStage
 from hcompress.stages.extend import Extend
+from hcompress.stages.factorise import Factorise
 from hcompress.stages.finetune import Finetune
 from hcompress.stages.half import Half
 from hcompress.stages.initialise import Initialise
@@ -25,6 +26,7 @@ _IN_ORDER: tuple[type[Stage], ...] = (
     SwapBackbone,
     MakeCodebook,
     ReplaceHead,
+    Factorise,
     SlimDecoder,
     Finetune,
     Extend,

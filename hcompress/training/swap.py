@@ -25,6 +25,8 @@ def new_student(stage: SwapBackbone, before: Checkpoint, seed: int) -> Recognise
     config = before.config
     if config.classifier is not Classifier.SOFTMAX or config.embedding is not Embedding.LEARNED:
         raise UsageError("swap-backbone comes before replace-head: give it a softmax recogniser")
+    if config.factorised:
+        raise UsageError("swap-backbone comes before factorise: give it a whole softmax")
     torch.manual_seed(seed)
     student = Recogniser(
         replace(
