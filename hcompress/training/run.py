@@ -88,7 +88,7 @@ def train_lines(
         loss,
         feed,
         validate if validation is not None else None,
-        min(stage.validation_images, len(validation)) if validation is not None else 0,
+        validated=min(stage.validation_images, len(validation)) if validation is not None else 0,
         freeze=freeze,
         slower=slower,
         matrices=MATRICES,
