@@ -77,6 +77,15 @@ def _too_near(packed: NDArray[np.uint8], apart: int) -> NDArray[np.bool_]:
     return found
 
 
+def equal_report(pairs: Sequence[tuple[int, int]], name: Callable[[int], str]) -> dict[str, Any]:
+    """How many codes were equal to another, all of them resolved, and the first pairs."""
+    return {
+        "found": len(pairs),
+        "resolved": len(pairs),
+        "pairs": [[name(changed), name(kept)] for changed, kept in pairs[:PAIRS]],
+    }
+
+
 def near_report(near: Sequence[NearCollision], name: Callable[[int], str]) -> dict[str, Any]:
     """How many there were and were resolved, and the first pairs with their distance."""
     return {

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hcompress.codes.apart import PAIRS, NearCollision, near_report, part
+from hcompress.codes.apart import NearCollision, equal_report, near_report, part
 from hcompress.codes.codebook import Bits, pack, separate
 from hcompress.codes.distances import BLOCK, distances
 from hcompress.codes.looks import Looks
@@ -91,11 +91,7 @@ def growth_report(codes: NewCodes, looks: Looks, vocabulary: Vocabulary) -> dict
         "added": len(codes.voted),
         "looks": len(looks.ids),
         "tied_bits": codes.tied_bits,
-        "collisions": {
-            "found": len(codes.collisions),
-            "resolved": len(codes.collisions),
-            "pairs": [[name(a), name(b)] for a, b in codes.collisions[:PAIRS]],
-        },
+        "collisions": equal_report(codes.collisions, name),
         "near_collisions": {
             "apart": codes.apart,
             **near_report(codes.near, name),

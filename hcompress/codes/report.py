@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hcompress.codes.apart import PAIRS, least_distance, near_report
+from hcompress.codes.apart import equal_report, least_distance, near_report
 from hcompress.codes.codebook import Repairs
 from hcompress.codes.distances import mean_distance, nearest_codes
 from hcompress.codes.votes import Votes
