@@ -38,13 +38,7 @@ def codebook_report(
         "tied_bits": repairs.tied_bits,
         "unseen": named(repairs.unseen),
         "never_right": named(repairs.never_right),
-        "collisions": {
-            "found": len(repairs.collisions),
-            "resolved": len(repairs.collisions),
-            "pairs": [
-                [vocabulary.name(a), vocabulary.name(b)] for a, b in repairs.collisions[:PAIRS]
-            ],
-        },
+        "collisions": equal_report(repairs.collisions, name),
         "near_collisions": {
             "apart": least_distance(codes.shape[1] * 8),
             **near_report(repairs.near, name),
