@@ -68,6 +68,19 @@ class Attention(nn.Module):
         self.value = nn.Linear(width, width)
         self.output = nn.Linear(width, width)
 
+    @torch.no_grad()
+    def hand_on(self, gain: float, centre: Tensor) -> None:
+        """Put out ``gain`` times what is attended to, seen from ``centre`` [d].
+
+        By way of value and output weights that are each other's inverse, made from the values' own
+        first ones.
+        """
+        turned = torch.linalg.qr(self.value.weight)[0]
+        self.value.weight.copy_(turned)
+        self.value.bias.copy_(-turned @ centre)
+        self.output.weight.copy_(gain * turned.T)
+        self.output.bias.zero_()
+
     def split(self, x: Tensor) -> Tensor:
         """[N, T, d] -> [N, H, T, d/H]."""
         count, steps, width = x.shape

@@ -101,6 +101,14 @@ def start_columns(
     return float((scores.argmax(1) == wanted).double().mean())
 
 
+def feature_length(trainer: GlyphTrainer, images: Iterable[Batch]) -> float:
+    """Root of the mean square length of the features of ``images``."""
+    trainer.eval()
+    with torch.no_grad():
+        squares = [features.square().sum(1) for features, _ in _features(trainer, images)]
+    return float(torch.cat(squares).mean().sqrt())
+
+
 def _features(trainer: GlyphTrainer, images: Iterable[Batch]) -> Iterator[tuple[Tensor, Tensor]]:
     """[N, d] and [N], on the CPU."""
     for batch in images:

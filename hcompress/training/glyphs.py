@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from hcompress.recogniser.decoder import DecoderLayer
 from hcompress.recogniser.heads import LearnedEmbedding, SoftmaxClassifier
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.vocabulary import SPECIALS, Vocabulary
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from hcompress.data.batches import Batch
 
 SMOOTHING = 0.05
+EMBEDDED = 0.1
+"""Size of the first output embedding; positions have 0.7."""
+HANDED_ON = 2.5
+"""How far what was attended to outweighs the rest of h, all layers together, to begin with."""
 
 
 class GlyphTrainer(nn.Module):
@@ -59,13 +64,26 @@ class GlyphTrainer(nn.Module):
         """The id of each text's character."""
         return [self._vocabulary.encode(text)[0] for text in texts]
 
-    def hand_over(self) -> None:
-        """Copy the columns into the softmax and, scaled to unit features, into the embedding."""
+    def hand_over(self, length: float) -> None:
+        """Let the recogniser read by these columns, before it has seen a line.
+
+        ``length`` is that of the features (`columns.feature_length`). The softmax gets the columns
+        for features as long as the decoder's, sqrt(d); the output embedding gets them small, for at
+        first a character's place says more than the character before it. Cross-attention hands on
+        what it attends to, so much of it that h is mostly that: where it attends to everything, a
+        line of one character is read as the single character was.
+        """
         recogniser = self._recogniser[0]
         classifier, embedding = recogniser.classifier, recogniser.embedding
         known = self.columns.detach()[SPECIALS:]
+        own = recogniser.config.width**0.5
         with torch.no_grad():
             if isinstance(classifier, SoftmaxClassifier):
-                classifier.weight[SPECIALS:] = known
+                classifier.weight[SPECIALS:] = known * (length / own)
             if isinstance(embedding, LearnedEmbedding):
-                embedding.weight[SPECIALS:] = known / known.square().mean().sqrt()
+                embedding.weight[SPECIALS:] = EMBEDDED * known / known.square().mean().sqrt()
+            gain = HANDED_ON * own / (length * recogniser.config.depth)
+            centre = self.centre + recogniser.memory_positions.mean(0)
+            for layer in recogniser.decoder.layers:
+                assert isinstance(layer, DecoderLayer)
+                layer.cross_attention.hand_on(gain, centre)

@@ -12,7 +12,7 @@ from hcompress.data.source import open_data
 from hcompress.errors import InputRefused
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.vocabulary import Vocabulary
-from hcompress.training.columns import JUDGED, start_columns
+from hcompress.training.columns import JUDGED, feature_length, start_columns
 from hcompress.training.glyphs import GlyphTrainer
 from hcompress.training.lines import glyph_preprocessing, snapshot_file, step_batches
 from hcompress.training.loop import Schedule, Task, train
@@ -51,7 +51,7 @@ def train_glyphs(
 
         report = lessons.learn("glyphs", trainer, source, stage.glyph_steps, prepare)
         report["first"] = first
-    trainer.hand_over()
+    trainer.hand_over(lessons.feature_length(trainer, source))
     return report
 
 
@@ -101,6 +101,10 @@ class _Lessons:
             trainer, self._images(source, range(count)), self._images(source, judged), progress
         )
         progress.say(f"columns: from the means of {count:,} images; {share:.2%} of others read")
+
+    def feature_length(self, trainer: GlyphTrainer, source: DataSource) -> float:
+        """Of the first images."""
+        return feature_length(trainer, self._images(source, range(JUDGED)))
 
     def _images(self, source: DataSource, indices: range) -> Iterator[Batch]:
         from hcompress.data.batches import batches
