@@ -15,15 +15,20 @@ INSTALL := $(BIN)/python -m pip install -qq --progress-bar off --disable-pip-ver
 	--no-compile --prefer-binary $(PIP_FLAGS) -c constraints.txt
 REQUIREMENTS := pyproject.toml constraints.txt $(wildcard hcompress/search/native/*.[ch])
 
+# The 20,948-character teacher: the one that lies there, else the one that teacher-full makes.
+TEACHER_FULL := runs/teacher-full
+FULL_TEACHER := $(firstword $(wildcard recipes/teacher/gbk21k.safetensors \
+	$(TEACHER_FULL)/3-finetuned/model.safetensors))
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev shrink test check table1 teacher docs clean
+.PHONY: help setup setup-dev shrink shrink-full test check table1 teacher teacher-full docs clean
 
 help: ## Show this list
 	@echo "Usage: make TARGET"
 	@echo
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | \
-		while IFS="$$(printf '\t')" read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
+		while IFS="$$(printf '\t')" read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
 	@echo
 	@echo "Variables: PYTHON=python3.12 (which Python), PIP_FLAGS=... (handed to pip),"
 	@echo "           PYTEST_FLAGS=... (handed to pytest), SHRINK_FLAGS=... (handed to hcompress shrink)"
@@ -31,6 +36,15 @@ help: ## Show this list
 shrink: $(VENV)/.run ## Set up, then shrink the shipped teacher to a small ONNX (the main job)
 	$(HCOMPRESS) shrink recipes/teacher/latin.safetensors --recipe recipes/hamming-ocr.toml \
 		--out runs/latin $(SHRINK_FLAGS)
+
+# What is missing is said before anything is installed.
+shrink-full: $(if $(FULL_TEACHER),,.no-full-teacher) $(VENV)/.cjk ## Set up, then shrink the 20,948-character teacher to a small ONNX (hours)
+	$(HCOMPRESS) shrink $(FULL_TEACHER) --recipe recipes/gbk21k.toml --out runs/gbk21k $(SHRINK_FLAGS)
+
+.PHONY: .no-full-teacher
+.no-full-teacher:
+	$(error no 20,948-character teacher: make teacher-full trains one, or put yours at \
+		recipes/teacher/gbk21k.safetensors)
 
 test: $(VENV)/.dev ## Set up, then run every test
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
@@ -76,6 +90,25 @@ teacher: $(VENV)/.run ## Set up, then train the shipped teacher again from its s
 		--backbone-rate 1 --distil 0 --slim-routes 1 --patience 0 --snapshot-every 100 \
 		--precision fp32 --seed 6 --threads 1 --out runs/teacher/6-finetuned
 
+# Single characters, lines, and lines along shortened ways: docs/training.md says why.
+teacher-full: $(VENV)/.cjk ## Set up, then train the 20,948-character teacher (hours; Debian's fonts: docs/data.md)
+	$(HCOMPRESS) train --charset recipes/charsets/gbk21k.txt --data recipes/data/gbk21k-train.toml \
+		--glyphs recipes/data/gbk21k-train-glyphs.toml --glyph-width 32 \
+		--glyph-first 1500 --glyph-first-steps 1000 --glyph-means 3 \
+		--glyph-steps 6000 --glyph-batch 128 --glyph-learning-rate 2e-3 --glyph-column-rate 0.5 \
+		--steps 0 --snapshot-every 150 --precision fp32 --seed 1 --threads 1 --workers 0 \
+		--out $(TEACHER_FULL)/1-trained
+	$(HCOMPRESS) finetune $(TEACHER_FULL)/1-trained --data recipes/data/gbk21k-train.toml \
+		--validation recipes/data/gbk21k-validation.toml --validation-images 500 \
+		--validate-every 200 --steps 1200 --batch 64 --learning-rate 1e-3 --matrix-rate 5e-3 \
+		--backbone-rate 0.5 --distil 0 --patience 0 --snapshot-every 100 --precision fp32 \
+		--seed 2 --threads 1 --workers 0 --out $(TEACHER_FULL)/2-finetuned
+	$(HCOMPRESS) finetune $(TEACHER_FULL)/2-finetuned --data recipes/data/gbk21k-train.toml \
+		--validation recipes/data/gbk21k-validation.toml --validation-images 500 \
+		--validate-every 200 --steps 1200 --batch 64 --learning-rate 1e-3 --matrix-rate 5e-3 \
+		--backbone-rate 0.5 --distil 0 --slim-routes 1 --patience 0 --snapshot-every 100 \
+		--precision fp32 --seed 3 --threads 1 --workers 0 --out $(TEACHER_FULL)/3-finetuned
+
 docs: $(VENV)/.run ## Set up, then write docs/stages.md again from the stages
 	$(HCOMPRESS) stages --markdown > docs/stages.md
 
@@ -96,6 +129,11 @@ $(VENV)/.python:
 $(VENV)/.run: $(VENV)/.python $(REQUIREMENTS)
 	@echo "Installing into $(VENV) (a minute or two) ..."
 	$(INSTALL) -e '.[synth,report]'
+	@touch $@
+
+$(VENV)/.cjk: $(VENV)/.run
+	@echo "Installing Chinese fonts and words into $(VENV) (85 MB) ..."
+	$(INSTALL) -e '.[synth-cjk,report]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.python $(REQUIREMENTS)

@@ -167,6 +167,17 @@ def open_source(path: Path, verify: bool = True) -> Artifact:
     return Artifact(path, path, kind, digest, digest, None)
 
 
+def names_a_model(path: Path) -> bool:
+    """Whether ``path`` is meant as a model, sound or not: what `open_source` may accept.
+
+    A folder is where it holds a manifest or a model under an artifact's names, anything else,
+    there or not, by its suffix.
+    """
+    if path.is_dir():
+        return any((path / name).exists() for name in (MANIFEST, *MODEL_FILES.values()))
+    return path.suffix.lower() in SUFFIXES
+
+
 def check_covered(path: Path) -> None:
     """Raises InputRefused where an artifact's manifest covers this file and it is not as listed."""
     covering = _covering(path) if path.is_file() else None

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from hcompress import __version__
+from hcompress.artifact import file_digest
+from hcompress.errors import EnvironmentFailed
+from hcompress.models import packaged_model
 
 REQUIRED: Final = (
     "typer", "rich", "numpy", "pillow", "torch", "lightning-fabric", "safetensors", "lmdb",
@@ -52,6 +55,7 @@ def examine() -> dict[str, Any]:
         },
         "fonts": fonts(),
         "search": search(),
+        "model": model(),
     }
 
 
@@ -124,6 +128,15 @@ def search() -> dict[str, Any] | None:
     }
 
 
+def model() -> dict[str, Any] | None:
+    """Name, bytes and digest of the model in the package; None where it was built without one."""
+    try:
+        path = packaged_model()
+    except EnvironmentFailed:
+        return None
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": file_digest(path)}
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
@@ -142,6 +155,7 @@ def summary_rows(found: dict[str, Any]) -> list[list[str]]:
     rows.append(["processor", f"{found['cpu']['model']}, {found['cpu']['cores']} cores"])
     rows.append(["instructions", " ".join(found["cpu"]["features"]) or "unknown"])
     rows.append(["search", found["search"]["in_use"] if found["search"] else "none: needs numpy"])
+    rows.append(["model", _model_text(found["model"])])
     if found["memory_bytes"]:
         rows.append(["memory", f"{found['memory_bytes'] >> 20:,} MiB"])
     rows.append(["free disk", f"{found['disk_free_bytes'] >> 20:,} MiB"])
@@ -154,3 +168,9 @@ def summary_rows(found: dict[str, Any]) -> list[list[str]]:
         text = ", ".join(f"{count} {split}" for split, count in shown.items())
     rows.append(["fonts", text])
     return rows
+
+
+def _model_text(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "none in this package: give `read` one of yours"
+    return f"{found['name']}, {found['bytes']:,} bytes, SHA-256 {found['sha256']}"

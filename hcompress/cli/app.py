@@ -10,6 +10,7 @@ import typer
 from hcompress import __version__
 from hcompress.cli import (
     bench_command,
+    card_command,
     model_commands,
     read_command,
     run_commands,
@@ -52,6 +53,7 @@ def build_app(stages: Mapping[str, type[Stage]]) -> typer.Typer:
         *study_command.COMMANDS,
         *model_commands.COMMANDS,
         *read_command.COMMANDS,
+        *card_command.COMMANDS,
         *bench_command.COMMANDS,
         *tool_commands.COMMANDS,
     ):

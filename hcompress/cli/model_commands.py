@@ -26,7 +26,7 @@ def inspect(context: typer.Context, model: Model, json_output: Json = False) -> 
     engines without loading them.
     """
     from hcompress import sizes
-    from hcompress.reports.table1 import mib_text
+    from hcompress.reports.table1 import breakdown_rows
 
     console = state_of(context).console
     check_covered(model)
@@ -35,14 +35,7 @@ def inspect(context: typer.Context, model: Model, json_output: Json = False) -> 
     if json_output:
         console.json({"file": str(found.path), **found.to_dict(), "techniques": list(techniques)})
         return
-    rows = [["component", "bytes", "MiB", "%", "parameters"]]
-    for part in found.components:
-        share = f"{100 * part.bytes / found.bytes:.1f}" if found.bytes else ""
-        size = f"{part.bytes:,}"
-        rows.append([part.name, size, mib_text(part.bytes), share, f"{part.params:,}"])
-    total = f"{found.bytes:,}"
-    rows.append(["total", total, mib_text(found.bytes), "100.0", f"{found.params:,}"])
-    console.table(rows)
+    console.table(breakdown_rows(found))
     if techniques:
         console.out("in force: " + ", ".join(techniques))
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hcompress.cli.state import Json, Model, state_of
+from hcompress.artifact import names_a_model
+from hcompress.cli.state import Json, state_of
 from hcompress.errors import InputRefused, UsageError
 from hcompress.progress import NoProgress
 
@@ -32,13 +33,21 @@ SUFFIXES: Final = frozenset(
 
 def read(
     context: typer.Context,
-    model: Model,
-    images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.")
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[MODEL] IMAGE...",
+            help="A checkpoint, an ONNX file or an artifact folder; then image files, or folders"
+            " of them.",
+        ),
     ],
     json_output: Json = False,
 ) -> None:
     """Read images: text, confidence, candidates.
+
+    Without MODEL the one in the package reads: Chinese and English, 20,948 characters. `doctor`
+    says whether the package has it. The first path is the MODEL where it ends in .safetensors,
+    .pt, .pth or .onnx, or is a folder that holds a model; anything else is an image.
 
     Folders are read with all folders below them, in the order of names. Lines longer than the
     model's input are cut at gaps and read in pieces. An image that cannot be read is named, the
@@ -48,17 +57,12 @@ def read(
     product over the decoding steps, EOS included, of a calibrated step probability.
     """
     from hcompress.evaluation import open_reader
+    from hcompress.models import packaged_model
 
     console = state_of(context).console
-    absent = next((path for path in (model, *images) if not path.exists()), None)
-    if absent is not None:  # said before seconds go into loading a model
-        raise UsageError(f"{absent}: no such file or folder")
-    empty = next(
-        (p for p in images if p.is_dir() and not any(True for _ in image_files([p]))), None
-    )
-    if empty is not None:
-        raise UsageError(f"{empty}: no images in this folder: give files or another folder")
-    reader = open_reader(model)
+    model, images = told_apart(paths)
+    _check(paths, images)  # said before seconds go into loading a model
+    reader = open_reader(packaged_model() if model is None else model)
     progress = _progress(console)
     total = sum(1 for _ in image_files(images))
     progress.start("read", total)
@@ -78,6 +82,25 @@ def read(
     progress.finish()
     if refused.count:
         raise InputRefused(f"{refused.count} of {total} images could not be read: see above")
+
+
+def told_apart(paths: Sequence[Path]) -> tuple[Path | None, Sequence[Path]]:
+    """The model, where the first path is one, and the images."""
+    return (paths[0], paths[1:]) if names_a_model(paths[0]) else (None, paths)
+
+
+def _check(paths: Sequence[Path], images: Sequence[Path]) -> None:
+    """Raises UsageError where a path leads nowhere, or there is no image to read."""
+    absent = next((path for path in paths if not path.exists()), None)
+    if absent is not None:
+        raise UsageError(f"{absent}: no such file or folder")
+    if not images:
+        raise UsageError(f"{paths[0]}: a model, and nothing to read: give images after it")
+    empty = next((p for p in images if p.is_dir() and next(image_files([p]), None) is None), None)
+    if empty is None:
+        return
+    what = "neither a model nor images" if empty == paths[0] else "no images"
+    raise UsageError(f"{empty}: {what} in this folder: give files or another folder")
 
 
 def image_files(paths: Sequence[Path]) -> Iterator[Path]:

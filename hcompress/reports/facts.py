@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from hcompress.reports.figures import accuracy_text, short_name
 from hcompress.reports.model import (
+    Accuracy,
     Codes,
     RunReport,
     StageEntry,
@@ -20,15 +21,12 @@ from hcompress.reports.table1 import percent_text
 _LONGEST: Final = 240
 """Characters of one value a page shows; report.json holds all of it."""
 
-_ACCURACY_HEADER: Final = (
-    "after",
-    "data",
+ACCURACY_HEADER: Final = (
     "lines",
     "read exactly, % (95% interval)",
     "1−NED, %",
     "confidence",
     "calibration error",
-    "time",
 )
 
 
@@ -58,8 +56,8 @@ def value_text(value: object) -> str:
     return text if len(text) <= _LONGEST else text[:_LONGEST] + " …"
 
 
-def summary_rows(report: RunReport) -> list[tuple[str, str]]:
-    """The run in a few lines: what a reader in a hurry takes away."""
+def outcome_rows(report: RunReport) -> list[tuple[str, str]]:
+    """What the run came to: bytes, accuracy from end to end, time."""
     rows = [("Size on disk", headline(report))]
     pair = accuracy_change(report)
     if pair is not None:
@@ -72,7 +70,12 @@ def summary_rows(report: RunReport) -> list[tuple[str, str]]:
                 f" ({_signed(change)} points)",
             )
         )
-    rows.append(("Time in stages", duration_text(report.seconds)))
+    return [*rows, ("Time in stages", duration_text(report.seconds))]
+
+
+def summary_rows(report: RunReport) -> list[tuple[str, str]]:
+    """The run in a few lines: what a reader in a hurry takes away."""
+    rows = outcome_rows(report)
     if report.stages:
         entry = report.stages[-1]
         rows += [
@@ -88,21 +91,28 @@ def _signed(points: float) -> str:
 
 def accuracy_rows(report: RunReport) -> list[list[str]]:
     """Every evaluation: header first. Accuracy with Wilson's 95% interval, in per cent."""
-    rows = [list(_ACCURACY_HEADER)]
+    rows = [["after", "data", *ACCURACY_HEADER, "time"]]
     for entry in report.accuracies:
         rows.append(
             [
                 report.columns[entry.step].name,
                 short_name(entry.data),
-                f"{entry.images:,}",
-                accuracy_text(entry),
-                percent_text(entry.ned),
-                _unit_text(entry.confidence),
-                _unit_text(entry.ece),
+                *accuracy_cells(entry),
                 duration_text(entry.seconds),
             ]
         )
     return rows
+
+
+def accuracy_cells(entry: Accuracy) -> list[str]:
+    """One evaluation under `ACCURACY_HEADER`."""
+    return [
+        f"{entry.images:,}",
+        accuracy_text(entry),
+        percent_text(entry.ned),
+        _unit_text(entry.confidence),
+        _unit_text(entry.ece),
+    ]
 
 
 def _unit_text(value: float | None) -> str:

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from hcompress.reports.figures import short_name
 from hcompress.reports.model import Accuracy, RunReport, accuracy_change
 from hcompress.reports.table1 import PAPER_CHARACTERS
+
+INTERVALS: Final = (
+    "The intervals (Wilson, 95%) cover the draw of the lines only. Another seed of the training "
+    "would give another model, and was not tried."
+)
+
+
+def rendered(data: Iterable[str]) -> str:
+    """Of data that is rendered text."""
+    return (
+        f"{_listed(data)}: text rendered from fonts. What a model reads there says little about "
+        "photographs."
+    )
+
+
+def looked_at(users: str, data: str) -> str:
+    """Of data that is no test."""
+    return (
+        f"{users} looked at {short_name(data)} itself, to learn from it or to choose when to "
+        "stop: accuracy on it is somewhat too good."
+    )
 
 
 def limits(report: RunReport) -> tuple[str, ...]:
@@ -42,24 +63,15 @@ def _data(report: RunReport) -> Iterator[str]:
     sets: dict[str, Accuracy] = {}
     for entry in report.accuracies:
         sets.setdefault(entry.data_digest, entry)
-    rendered = [entry.data for entry in sets.values() if entry.data.endswith(".toml")]
-    if rendered:
-        yield (
-            f"{_listed(rendered)}: text rendered from fonts. What a model reads there says little "
-            "about photographs."
-        )
+    specs = [entry.data for entry in sets.values() if entry.data.endswith(".toml")]
+    if specs:
+        yield rendered(specs)
     for digest, entry in sets.items():
         users = [stage.folder for stage in report.stages if digest in stage.inputs.values()]
         if digest and users:
-            yield (
-                f"{', '.join(users)} looked at {short_name(entry.data)} itself, to learn from it "
-                "or to choose when to stop: accuracy on it is somewhat too good."
-            )
+            yield looked_at(", ".join(users), entry.data)
     if sets:
-        yield (
-            "The intervals (Wilson, 95%) cover the draw of the lines only. Another seed of the "
-            "training would give another model, and was not tried."
-        )
+        yield INTERVALS
 
 
 def _listed(data: Iterable[str]) -> str:

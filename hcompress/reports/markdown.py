@@ -18,7 +18,7 @@ def render_markdown(report: RunReport) -> str:
 def _blocks(report: RunReport) -> Iterator[str]:
     yield f"# {markdown_text(report.name)}"
     yield markdown_text(report.summary)
-    yield _list(summary_rows(report))
+    yield markdown_list(summary_rows(report))
     yield "## Sizes"
     yield table1_markdown(report.columns)
     if report.accuracies:
@@ -35,12 +35,13 @@ def _blocks(report: RunReport) -> Iterator[str]:
     yield "## Stages"
     for entry in report.stages:
         yield f"### {markdown_text(entry.folder)}"
-        yield _list(stage_rows(entry))
+        yield markdown_list(stage_rows(entry))
     yield "## To make it again"
-    yield _list(run_rows(report))
+    yield markdown_list(run_rows(report))
 
 
-def _list(rows: Iterable[tuple[str, str]]) -> str:
+def markdown_list(rows: Iterable[tuple[str, str]]) -> str:
+    """Names with their texts, a bullet each."""
     return "\n".join(f"- {markdown_text(name)}: {markdown_text(text)}" for name, text in rows)
 
 
@@ -62,4 +63,4 @@ def _codes(codes: Codes) -> str:
         [character, ", ".join(f"{other.character} ({other.distance})" for other in neighbours)]
         for character, neighbours in codes.nearest
     ]
-    return f"{_list(code_rows(codes))}\n\n{markdown_table(rows)}"
+    return f"{markdown_list(code_rows(codes))}\n\n{markdown_table(rows)}"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hcompress.sizes import GROUPS, TECHNIQUES, Component
+from hcompress.sizes import GROUPS, TECHNIQUES, Breakdown, Component
 
 MIB = 1 << 20
 
@@ -154,6 +154,18 @@ def _group_rows(columns: Sequence[Column]) -> list[list[str]]:
 
 def _params_text(entry: Column) -> str:
     return f"{entry.params:,}" if entry.components else "–"
+
+
+def breakdown_rows(found: Breakdown) -> list[list[str]]:
+    """One file's breakdown as rows of strings, the first one the header, the last the total."""
+    rows = [["component", "bytes", "MiB", "%", "parameters"]]
+    for part in found.components:
+        share = f"{100 * part.bytes / found.bytes:.1f}" if found.bytes else ""
+        size = f"{part.bytes:,}"
+        rows.append([part.name, size, mib_text(part.bytes), share, f"{part.params:,}"])
+    total = f"{found.bytes:,}"
+    rows.append(["total", total, mib_text(found.bytes), "100.0", f"{found.params:,}"])
+    return rows
 
 
 def table1_markdown(columns: Sequence[Column]) -> str:

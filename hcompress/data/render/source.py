@@ -15,6 +15,7 @@ from hcompress.data.preprocess import pad_right
 from hcompress.data.render.degrade import photograph
 from hcompress.data.render.draw import BODY, HEIGHT, ROOM, View, ink, see
 from hcompress.data.render.even import Deck, choose_face
+from hcompress.data.render.families import FAMILIES, Family
 from hcompress.data.render.fonts import FIRST_CJK, Face, coverage, faces, font_digest
 from hcompress.data.render.letterforms import bent
 from hcompress.data.render.phrases import Phrases, phrases
@@ -58,6 +59,18 @@ class RenderedSource:
     def of(self, characters: Sequence[str]) -> RenderedSource:
         """The same data with fewer characters."""
         return RenderedSource(dataclasses.replace(self.spec, characters=tuple(characters)))
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The typefaces its images are drawn in."""
+        named = {family.name: family for family in FAMILIES}
+        return tuple(named[pairs[0][0].family] for pairs in self._families)
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Characters an image, at least and at most."""
+        spec = self.spec
+        return (1, 1) if spec.mode is Mode.GLYPHS else (spec.min_length, spec.max_length)
 
     def __len__(self) -> int:
         return self.spec.count

@@ -1,0 +1,45 @@
+"""`hcompress card`: a model's card, from measurements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from hcompress.cli.state import Model, state_of
+
+
+def card(
+    context: typer.Context,
+    model: Model,
+    out: Annotated[Path, typer.Option("--out", help="The card: a Markdown file.")],
+    evaluations: Annotated[
+        list[Path],
+        typer.Option("--eval", help="What `eval --json` printed for this model; one a data set."),
+    ],
+    trained_on: Annotated[
+        list[Path] | None,
+        typer.Option("--trained-on", help="Data it was trained on; once for each."),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="The folder of the run that made it.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option("--licence", help="The model's licence.")] = None,
+) -> None:
+    """Write a model's card from what was measured.
+
+    Accuracy on each data set, bytes, digest, charset, fonts and limits, as Markdown. Evaluations
+    are refused where they are of another model, or their data has changed since. A card made
+    before is replaced, any other file is left alone.
+    """
+    from hcompress.reports.card import render_card
+    from hcompress.reports.card_facts import check_out, make_card, write_card
+
+    check_out(out)  # said before data is opened
+    made = make_card(model, evaluations, trained_on or (), run, licence)
+    write_card(out, render_card(made))
+    state_of(context).console.out(str(out))
+
+
+COMMANDS: Final = (card,)
