@@ -131,6 +131,19 @@ def test_a_model_beside_rapidocr(
     assert "3 of 5 lines have only characters that both know" in capsys.readouterr().out
 
 
+def test_two_of_ours_are_held_to_the_very_characters(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ours.onnx").write_bytes(onnx_bytes(b"o" * 32))
+    monkeypatch.setattr("hcompress.evaluation.open_reader", lambda _path: Ours())
+    ours = str(tmp_path / "ours.onnx")
+    assert main(["compare", ours, ours, "--data", str(data), "--json"]) == 0
+    reading = json.loads(capsys.readouterr().out)["reading"]
+    assert reading["common"] is None
+    assert reading["a"]["images"] == len(TRUTHS)
+    assert reading["a"]["accuracy"] == 2 / 5  # "BA" is not "B A"
+
+
 def test_without_rapidocr_the_command_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
