@@ -120,6 +120,7 @@ clean: ## Remove .venv and caches; leaves runs/ alone
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # Stamps: set-up is done again only when the requirements, or the C code, change. One pip call each.
+# Chinese fonts and words, a download of 104 MB, are for the tests alone: shrink draws Latin ones.
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "error: hcompress needs Python >= 3.11: make PYTHON=python3.11 ..." >&2; exit 1; }
@@ -132,11 +133,11 @@ $(VENV)/.run: $(VENV)/.python $(REQUIREMENTS)
 	@touch $@
 
 $(VENV)/.cjk: $(VENV)/.run
-	@echo "Installing Chinese fonts and words into $(VENV) (85 MB) ..."
+	@echo "Installing Chinese fonts and words into $(VENV) (104 MB) ..."
 	$(INSTALL) -e '.[synth-cjk,report]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.python $(REQUIREMENTS)
 	@echo "Installing into $(VENV) (a minute or two) ..."
-	$(INSTALL) -e '.[synth,report,tensorrt,dev]'
-	@touch $@ $(VENV)/.run
+	$(INSTALL) -e '.[synth-cjk,report,tensorrt,dev]'
+	@touch $@ $(VENV)/.run $(VENV)/.cjk

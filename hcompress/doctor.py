@@ -22,7 +22,8 @@ REQUIRED: Final = (
     "rapidfuzz", "onnx", "onnxsim", "onnxruntime",
 )  # fmt: skip
 EXTRAS: Final = {
-    "synth": ("mplfonts", "matplotlib"),
+    "synth": ("fonttools", "matplotlib"),
+    "synth-cjk": ("mplfonts", "jieba"),
     "report": ("matplotlib",),
     "bench": ("faiss-cpu", "rapidocr"),
     "tensorrt": ("tensorrt-rtx",),
@@ -108,7 +109,7 @@ def gpus() -> list[str]:
 
 def fonts() -> dict[str, int] | None:
     """How many font faces can draw a digit, by split; None without the synth extra."""
-    if version("mplfonts") is None or version("matplotlib") is None:
+    if version("fonttools") is None or version("matplotlib") is None:
         return None
     from hcompress.data.render.fonts import faces
     from hcompress.data.render.spec import Split

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from hcompress.data.source import DataSource
     from hcompress.recogniser.config import Preprocessing
+
+    Images = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 
 Z: Final = 1.959964
 """Standard deviations of a two-sided 95% interval."""
@@ -54,11 +56,16 @@ class Reader(Protocol):
     """A model that reads."""
 
     @property
-    def preprocessing(self) -> Preprocessing:
-        """What images have to be fitted to."""
+    def preprocessing(self) -> Preprocessing | None:
+        """What images have to be fitted to; None: it takes them as they are."""
         ...
 
-    def read(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> Sequence[Reading]:
+    @property
+    def characters(self) -> Sequence[str]:
+        """What it can answer."""
+        ...
+
+    def read(self, images: Images) -> Sequence[Reading]:
         """A reading for each RGB image, h x w x 3 of any size, or N x height x width x 3."""
         ...
 
@@ -103,23 +110,36 @@ def read_lines(
     workers: int = 0,
 ) -> list[Line]:
     """The first ``images`` lines of the data (None: all), read in order."""
-    from hcompress.data.batches import batches
-
     count = len(source) if images is None else min(images, len(source))
     if count == 0:
         raise InputRefused("data: it holds no images: nothing to read")
     progress = progress or NoProgress()
     progress.start("reading", count)
     lines: list[Line] = []
-    for batch in batches(source, range(count), BATCH, reader.preprocessing, workers):
-        readings = reader.read(batch.images)
+    for batch, texts, indices in _batches(source, count, reader.preprocessing, workers):
+        readings = reader.read(batch)
         lines += [
             Line(index, truth, reading.text, float(reading.confidence))
-            for index, truth, reading in zip(batch.indices, batch.texts, readings, strict=True)
+            for index, truth, reading in zip(indices, texts, readings, strict=True)
         ]
-        progress.advance(len(batch.indices))
+        progress.advance(len(indices))
     progress.finish()
     return lines
+
+
+def _batches(
+    source: DataSource, count: int, size: Preprocessing | None, workers: int
+) -> Iterator[tuple[Images, list[str], list[int]]]:
+    """The first ``count`` images, their texts and indices; as they are where ``size`` is None."""
+    if size is not None:
+        from hcompress.data.batches import batches
+
+        yield from batches(source, range(count), BATCH, size, workers)
+        return
+    for start in range(0, count, BATCH):
+        indices = list(range(start, min(start + BATCH, count)))
+        samples = [source[index] for index in indices]
+        yield [sample.image for sample in samples], [sample.text for sample in samples], indices
 
 
 def evaluate(

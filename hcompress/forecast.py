@@ -77,7 +77,10 @@ def forecast_of(model: Path) -> Forecast | None:
 
 @functools.singledispatch
 def after(_stage: object, _known: Forecast | None) -> Forecast | None:
-    """The forecast of what a stage makes of the model before it; None where nobody knows."""
+    """The forecast of what a stage makes of the model before it; None where nobody knows.
+
+    Raises UsageError where the stage's parameters ask for what no recogniser can be.
+    """
     return None
 
 
@@ -97,8 +100,7 @@ def _(stage: Shape, _known: Forecast | None) -> Forecast | None:
 def _(stage: SwapBackbone, known: Forecast | None) -> Forecast | None:
     if known is None:
         return None
-    config = dataclasses.replace(
-        known.config,
+    config = known.config.asked(
         backbone=stage.family,
         backbone_width=stage.backbone_width,
         width=stage.width,
@@ -117,8 +119,7 @@ def _(stage: ReplaceHead, known: Forecast | None) -> Forecast | None:
     if known is None or known.code_length is None:
         return None
     config = known.config
-    config = dataclasses.replace(
-        config,
+    config = config.asked(
         classifier=Classifier.HAMMING if stage.classifier else config.classifier,
         embedding=Embedding.HAMMING if stage.embedding else config.embedding,
         code_length=known.code_length,
@@ -131,8 +132,7 @@ def _(stage: Factorise, known: Forecast | None) -> Forecast | None:
     if known is None:
         return None
     config, p = known.config, stage.bottleneck
-    config = dataclasses.replace(
-        config,
+    config = config.asked(
         classifier_bottleneck=p if stage.classifier else config.classifier_bottleneck,
         embedding_bottleneck=p if stage.embedding else config.embedding_bottleneck,
     )
@@ -143,8 +143,7 @@ def _(stage: Factorise, known: Forecast | None) -> Forecast | None:
 def _(stage: SlimDecoder, known: Forecast | None) -> Forecast | None:
     if known is None:
         return None
-    config = dataclasses.replace(
-        known.config,
+    config = known.config.asked(
         ffn=known.config.ffn and not stage.remove_ffn,
         shared_layers=known.config.shared_layers or stage.share_layers,
     )
@@ -156,7 +155,7 @@ def _(stage: Half, known: Forecast | None) -> Forecast | None:
     if known is None:
         return None
     norm = BatchNorm.FOLDED if stage.fold_batch_norm else known.config.batch_norm
-    config = dataclasses.replace(known.config, weights=Weights.FP16, batch_norm=norm)
+    config = known.config.asked(weights=Weights.FP16, batch_norm=norm)
     return dataclasses.replace(known, config=config)
 
 
@@ -164,7 +163,7 @@ def _(stage: Half, known: Forecast | None) -> Forecast | None:
 def _(_stage: Int8, known: Forecast | None) -> Forecast | None:
     if known is None:
         return None
-    config = dataclasses.replace(known.config, weights=Weights.INT8, batch_norm=BatchNorm.FOLDED)
+    config = known.config.asked(weights=Weights.INT8, batch_norm=BatchNorm.FOLDED)
     return dataclasses.replace(known, config=config)
 
 

@@ -21,7 +21,7 @@ from hcompress.data.render.text import Alphabet
 from hcompress.errors import EnvironmentFailed, InputRefused
 from hcompress.recogniser.config import Preprocessing
 from hcompress.recogniser.vocabulary import read_charset
-from tests.cjk_fonts import CJK_FACES, need, need_cjk_fonts
+from tests.cjk_fonts import CJK_FACES, need, use_cjk_fonts
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 SPECS = sorted((RECIPES / "data").glob("gbk21k-*.toml"))
@@ -85,7 +85,8 @@ def test_a_glyph_too_narrow_is_refused(tmp_path: Path) -> None:
 
 def test_the_charset_leaves_out_sixteen_lookalikes() -> None:
     characters = read_charset(RECIPES / "charsets" / "gbk21k.txt").characters
-    left_out = [c for c in lookalikes.IDEOGRAPHS if c not in set(characters)]
+    known = set(characters)
+    left_out = [c for c in lookalikes.IDEOGRAPHS if c not in known]
     assert "".join(characters[:62]) == string.digits + string.ascii_uppercase + (
         string.ascii_lowercase
     )
@@ -128,8 +129,8 @@ def test_chinese_faces_draw_what_they_cover(face: Face) -> None:
     assert not {" ", "\u3000", "\U0010fffd"} & covered
 
 
-def test_chinese_data_does_not_depend_on_workers() -> None:
-    need_cjk_fonts()
+def test_chinese_data_does_not_depend_on_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_cjk_fonts(monkeypatch)
     spec = TextSpec(seed=3, count=100, characters=CHINESE, even=True, words=0.0, min_length=1)
     for mode in Mode:
         source = RenderedSource(dataclasses.replace(spec, mode=mode, max_length=8))
@@ -153,8 +154,8 @@ def test_chinese_words_are_the_charsets_and_fit() -> None:
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
-def test_every_spec_of_gbk21k_draws(path: Path) -> None:
-    need_cjk_fonts()
+def test_every_spec_of_gbk21k_draws(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_cjk_fonts(monkeypatch)
     pytest.importorskip("jieba")
     source = open_data(path)
     spec = read_spec(path)

@@ -22,7 +22,7 @@ from hcompress.data.render.source import RenderedSource
 from hcompress.data.render.spec import CHARSETS, Degradation, Mode, Split, TextSpec
 from hcompress.data.render.text import Alphabet, line
 from hcompress.errors import EnvironmentFailed, InputRefused
-from tests.cjk_fonts import need_cjk_fonts
+from tests.cjk_fonts import use_cjk_fonts
 
 LATIN = tuple(CHARSETS["latin"])
 ALL = Degradation(**{field.name: 1.0 for field in dataclasses.fields(Degradation)})
@@ -141,8 +141,8 @@ def test_short_outlines_through_subroutines_count_as_ink() -> None:
     assert not {" ", "\u3000"} & covered
 
 
-def test_cjk_charsets_bring_in_cjk_families() -> None:
-    need_cjk_fonts()
+def test_cjk_charsets_bring_in_cjk_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_cjk_fonts(monkeypatch)
     spec = TextSpec(seed=1, count=5, characters=tuple("漢字認識一二三"), words=0.0, min_length=1)
     source = RenderedSource(spec)
     assert set(source[0].text) <= set(spec.characters)

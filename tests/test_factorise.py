@@ -278,6 +278,12 @@ def test_a_bad_bottleneck_exits_2(
     words = ["factorise", source / MODEL_FILE, "--bottleneck", bottleneck, "--out", out]
     assert main([str(word) for word in words], STAGES) == 2
     assert "must be 1 to" in capsys.readouterr().err
+    recipe = tmp_path / "recipe.toml"
+    stage = f'[[stages]]\nstage = "factorise"\nbottleneck = {bottleneck}\n'
+    recipe.write_text(f'schema_version = 1\nname = "thin"\n{stage}')
+    words = ["shrink", source / MODEL_FILE, "--recipe", recipe, "--out", out, "--dry-run"]
+    assert main([str(word) for word in words], STAGES) == 2
+    assert "must be" in capsys.readouterr().err
     assert not out.exists()
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
+from hcompress.errors import UsageError
 from hcompress.forecast import Forecast, after
 from hcompress.pipeline import StageOptions, run_stage
+from hcompress.recogniser.config import RecogniserConfig
 from hcompress.stages.base import Stage
 from hcompress.stages.codebook import MakeCodebook, Method
+from hcompress.stages.factorise import Factorise
 from hcompress.stages.half import Half
 from hcompress.stages.initialise import Initialise
 from hcompress.stages.int8 import Int8
@@ -45,3 +49,15 @@ def test_sizes_are_foreseen(tmp_path: Path) -> None:
 def test_what_no_rule_knows_is_unknown() -> None:
     assert after(FakeSlim(), None) is None
     assert after(ReplaceHead(), None) is None
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [Factorise(bottleneck=257), SwapBackbone(width=100), Initialise(charset=Path(), heads=7)],
+)
+def test_what_no_recogniser_can_be_is_the_users_mistake(tmp_path: Path, stage: Stage) -> None:
+    if isinstance(stage, Initialise):
+        (tmp_path / "charset.txt").write_text("ab")
+        stage = dataclasses.replace(stage, charset=tmp_path / "charset.txt")
+    with pytest.raises(UsageError, match="must be"):
+        after(stage, Forecast(RecogniserConfig(), 100, 0))

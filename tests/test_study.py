@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from hcompress.errors import UsageError
-from hcompress.recipe import Recipe, load_recipe
+from hcompress.recipe import Recipe, load_recipe, packaged_folder
 from hcompress.shrink import RunOptions, stage_options
 from hcompress.stages import STAGES as REAL
+from hcompress.study.corpus import load_corpus
 from hcompress.study.spec import find_study, load_study, packaged_studies
 from hcompress.study.variant import differences
 from tests.fake_study import RECIPE, STAGES, FakeTune, load, write_files
@@ -146,8 +147,17 @@ def test_packaged_studies_compare_like_with_like() -> None:
 def test_documented_studies_are_studies(tmp_path: Path) -> None:
     page = (Path(__file__).parent.parent / "docs" / "studies.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert blocks
-    for block in blocks:
+    corpora = [block for block in blocks if "[data]" in block]
+    studies = [block for block in blocks if block not in corpora]
+    assert corpora
+    assert studies
+    for block in studies:
         (tmp_path / "study.toml").write_text(block)
         load_study(tmp_path / "study.toml", REAL)
+    (tmp_path / "recipes").symlink_to(packaged_folder())  # as in a checkout
+    for block in corpora:
+        (tmp_path / "corpus.toml").write_text(block)
+        corpus = load_corpus(str(tmp_path / "corpus.toml"))
+        for path in packaged_studies().values():
+            load_study(path, REAL, corpus)
     assert [name for name in packaged_studies() if f"`{name}`" not in page] == []

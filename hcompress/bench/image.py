@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hcompress.bench.rapidocr import ALONE, engine, has_rapidocr
 from hcompress.bench.timing import Effort, figures, interleave
 from hcompress.recogniser.config import Preprocessing
 from hcompress.runtime import OnnxReader
@@ -38,7 +39,7 @@ def image_rows(
     }
     size = readers["hamming"].preprocessing
     steps = min(_steps(reader, size) for reader in readers.values())
-    peer = rapidocr() if has_rapidocr() else None
+    peer = _peer() if has_rapidocr() else None
     rows = []
     for batch in batches:
         contenders: dict[str, Read] = {name: reader.read for name, reader in readers.items()}
@@ -50,22 +51,10 @@ def image_rows(
     return rows
 
 
-def has_rapidocr() -> bool:
-    """Whether it, and all that it needs, can be imported."""
-    try:
-        from rapidocr import RapidOCR
-    except ImportError:
-        return False
-    return callable(RapidOCR)
-
-
-def rapidocr() -> Read:
-    """Its recogniser alone, with the model it comes with, on one thread."""
-    from rapidocr import RapidOCR
-
-    one = {f"EngineConfig.onnxruntime.{kind}_op_num_threads": 1 for kind in ("intra", "inter")}
-    engine = RapidOCR(params={**one, "Global.log_level": "critical"})
-    return lambda images: engine(images[0], use_det=False, use_cls=False, use_rec=True)
+def _peer() -> Read:
+    """RapidOCR's recogniser, of a batch of one."""
+    read = engine()
+    return lambda images: read(images[0], **ALONE)
 
 
 def fresh_images(count: int, size: Preprocessing, seed: int = 1) -> Callable[[], Images]:

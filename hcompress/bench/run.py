@@ -120,15 +120,15 @@ def versions() -> dict[str, str | None]:
 
 def left_out() -> list[str]:
     """What was not measured, and why."""
-    from hcompress.bench.image import has_rapidocr
+    from hcompress.bench.rapidocr import INSTALL, has_rapidocr
     from hcompress.bench.search import has_faiss
     from hcompress.search import backend
 
     missing = []
     if not has_faiss():
-        missing.append("faiss: cannot be imported: pip install 'hcompress[bench]'")
+        missing.append(f"faiss: cannot be imported: {INSTALL}")
     if not has_rapidocr():
-        missing.append("RapidOCR: cannot be imported: pip install 'hcompress[bench]'")
+        missing.append(f"RapidOCR: cannot be imported: {INSTALL}")
     if backend.native is None:
         missing.append(f"the limits: no native extension, numpy searches ({backend.missing})")
     return missing

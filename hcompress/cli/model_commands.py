@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -13,7 +13,7 @@ from hcompress.cli.state import Data, Images, Json, Model, State, state_of
 from hcompress.stages.base import MOST_WORKERS
 
 if TYPE_CHECKING:
-    from hcompress.evaluation import Line
+    from hcompress.evaluation import Reader
 
 MOST_LINES: Final = 20
 """Rows of differences shown to people; --json has them all."""
@@ -94,7 +94,10 @@ def _interval(entry: Any) -> str:
 
 def compare(
     context: typer.Context,
-    before: Annotated[Path, typer.Argument(metavar="A", help="The model to compare with.")],
+    before: Annotated[
+        Path,
+        typer.Argument(metavar="A", help="The model to compare with, or rapidocr: a peer."),
+    ],
     after: Annotated[Path, typer.Argument(metavar="B", help="The model to judge.")],
     data: Annotated[
         Path | None, typer.Option("--data", help="Data to read with both: LMDB, labels or .toml.")
@@ -104,22 +107,31 @@ def compare(
 ) -> None:
     """Compare two models: bytes, and what reads worse.
 
-    With --data both read it: lines and characters that B reads worse or better than A.
+    With --data both read it: lines and characters that B reads worse or better than A. In the
+    place of a model, `rapidocr` is RapidOCR's recogniser (the extra bench): then only lines whose
+    every character both know count, and texts are compared after NFKC, without white space.
     """
     from hcompress import sizes
+    from hcompress.bench import rapidocr
 
     state = state_of(context)
-    for path in (before, after):
+    sides = (before, after)
+    peers = {path: rapidocr.RapidOcrReader() for path in {*sides} if rapidocr.is_meant(path)}
+    for peer in peers.values():
+        state.console.say(peer.title)
+    files = [peers[path].file if path in peers else path for path in sides]
+    for path in files:
         check_covered(path)
-    old, new = sizes.breakdown(before), sizes.breakdown(after)
+    old, new = map(sizes.breakdown, files)
+    names = [peers[path].title if path in peers else str(path) for path in sides]
     differences = [row.to_dict() for row in sizes.compare(old, new)]
     result: dict[str, Any] = {
-        "a": {"model": str(before), **old.to_dict()},
-        "b": {"model": str(after), **new.to_dict()},
+        "a": {"model": names[0], **old.to_dict()},
+        "b": {"model": names[1], **new.to_dict()},
         "differences": differences,
     }
     if data is not None:
-        result["reading"] = _compare_reading(state, (before, after), data, images)
+        result["reading"] = _compare_reading(state, sides, peers, data, images)
     if json_output:
         state.console.json(result)
         return
@@ -129,35 +141,27 @@ def compare(
 
 
 def _compare_reading(
-    state: State, models: tuple[Path, Path], data: Path, images: int | None
+    state: State,
+    models: Sequence[Path],
+    peers: Mapping[Path, Reader],
+    data: Path,
+    images: int | None,
 ) -> dict[str, Any]:
-    from hcompress import evaluation
+    from hcompress.comparison import FOLDING, common_lines, compare_lines
     from hcompress.data.source import open_data
+    from hcompress.evaluation import open_reader, read_lines
 
     source = open_data(data)
-    readers = [evaluation.open_reader(model) for model in models]
+    readers = [peers[model] if model in peers else open_reader(model) for model in models]
     before, after = (
-        evaluation.read_lines(reader, source, images, state.console.progress())
-        for reader in readers
+        read_lines(reader, source, images, state.console.progress()) for reader in readers
     )
-    return {
-        "data": str(data),
-        "a": evaluation.summarise(before),
-        "b": evaluation.summarise(after),
-        **evaluation.paired(before, after),
-        "worse": _changed(before, after, lost=True),
-        "better": _changed(before, after, lost=False),
-        "characters": evaluation.characters(before, after),
-    }
-
-
-def _changed(before: Sequence[Line], after: Sequence[Line], lost: bool) -> list[dict[str, Any]]:
-    """Lines that only A read exactly (``lost``), or only B."""
-    return [
-        {"index": one.index, "truth": one.truth, "a": one.read, "b": two.read}
-        for one, two in zip(before, after, strict=True)
-        if one.right != two.right and one.right == lost
-    ]
+    common = None
+    if peers:
+        total = len(before)
+        before, after = common_lines(before, after, [reader.characters for reader in readers])
+        common = {"read": total, "counted": len(before), "equal_after": FOLDING}
+    return {"data": str(data), "common": common, **compare_lines(before, after)}
 
 
 def _difference_rows(differences: Sequence[dict[str, Any]]) -> list[list[str]]:
@@ -172,6 +176,11 @@ def _difference_rows(differences: Sequence[dict[str, Any]]) -> list[list[str]]:
 def _show_reading(state: State, result: dict[str, Any]) -> None:
     console = state.console
     console.out("")
+    if (common := result["common"]) is not None:
+        console.out(
+            f"{common['counted']:,} of {common['read']:,} lines have only characters that both"
+            f" know; texts after {common['equal_after']}"
+        )
     console.table(evaluation_rows([("A", result["a"]), ("B", result["b"])]))
     low, high = result["change_low"], result["change_high"]
     console.out(

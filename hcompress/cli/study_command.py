@@ -20,6 +20,10 @@ def study(
         Path | None,
         typer.Argument(metavar="[TEACHER]", help="A checkpoint, instead of the study's own."),
     ] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option("--corpus", help="Other data: a corpus file, or a packaged one's name."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The study's folder; runs/STUDY without it.")
     ] = None,
@@ -35,6 +39,7 @@ def study(
     """
     from hcompress.keys import data_digest, remembering
     from hcompress.shrink import RunOptions
+    from hcompress.study.corpus import load_corpus
     from hcompress.study.plan import plan_study
     from hcompress.study.run import check_folder, run_study
     from hcompress.study.show import plan_rows, tables
@@ -42,7 +47,8 @@ def study(
 
     state = state_of(context)
     console = state.console
-    loaded = load_study(find_study(study), state.stages)
+    elsewhere = None if corpus is None else load_corpus(corpus)
+    loaded = load_study(find_study(study), state.stages, elsewhere)
     folder = out or DEFAULT_OUT / loaded.name
     if dry_run:
         check_folder(loaded, folder)

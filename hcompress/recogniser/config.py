@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from hcompress.errors import InputRefused
+from hcompress.errors import InputRefused, UsageError
 
 LIMITS = {
     "width": (4, 4096),
@@ -142,6 +142,16 @@ class RecogniserConfig:
                 raise InputRefused(f"configuration: {key} and a Hamming part disagree")
             if not 1 <= size <= self.width:
                 raise InputRefused(f"configuration: {key} = {size}: must be 1 to {self.width}")
+
+    def asked(self, **changes: Any) -> RecogniserConfig:
+        """This one, changed as a user's parameters ask: no file is at fault where that can't be.
+
+        Raises UsageError there.
+        """
+        try:
+            return dataclasses.replace(self, **changes)
+        except InputRefused as error:
+            raise UsageError(str(error)) from None
 
     @property
     def factorised(self) -> bool:

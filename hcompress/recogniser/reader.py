@@ -29,6 +29,11 @@ class TorchReader:
         """What images are fitted to."""
         return self.checkpoint.config.preprocessing
 
+    @property
+    def characters(self) -> tuple[str, ...]:
+        """What it can answer."""
+        return self.checkpoint.vocabulary.characters
+
     def read(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[Reading]:
         """A reading for each RGB image, h x w x 3 of any size, or [N, H, W, 3]."""
         return list(read_lines(images, self.preprocessing, self.decode, self.checkpoint.vocabulary))

@@ -74,6 +74,11 @@ class OnnxReader:
         return self.config.preprocessing
 
     @property
+    def characters(self) -> tuple[str, ...]:
+        """What it can answer."""
+        return self.vocabulary.characters
+
+    @property
     def vocabulary(self) -> Vocabulary:
         return self.metadata.vocabulary
 

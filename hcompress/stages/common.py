@@ -46,9 +46,9 @@ class Shape:
         return cls(**shape, **others)
 
     def config(self) -> RecogniserConfig:
-        """The shape these parameters ask for."""
+        """The shape these parameters ask for. Raises UsageError where there is no such one."""
         shape = {field: getattr(self, name) for name, field in _config_fields().items()}
-        return RecogniserConfig(**shape)
+        return RecogniserConfig().asked(**shape)
 
 
 def _config_fields() -> dict[str, str]:

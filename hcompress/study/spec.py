@@ -20,6 +20,7 @@ from hcompress.recipe import (
     packaged_recipes,
 )
 from hcompress.stages.base import MOST_IMAGES, Stage
+from hcompress.study.corpus import Corpus
 from hcompress.study.variant import Settings, Variant, apply, check_labels, leave_out, settings
 from hcompress.toml_table import Table, read_toml
 
@@ -69,17 +70,44 @@ def find_study(spelling: str) -> Path:
     return find_file(spelling, packaged_studies(), "study", Path())
 
 
-def load_study(path: Path, stages: Mapping[str, type[Stage]]) -> Study:
-    """Read and check a study file and the recipes it names. Raises UsageError: one line."""
+def load_study(
+    path: Path, stages: Mapping[str, type[Stage]], corpus: Corpus | None = None
+) -> Study:
+    """Read and check a study file and the recipes it names, and take it to another corpus.
+
+    Raises UsageError: one line.
+    """
 
     def open_recipe(spelling: str) -> Recipe:
         try:
             found = find_file(spelling, packaged_recipes(), "recipe", path.parent)
         except UsageError as error:
             raise UsageError(f"{path}: recipe: {error}") from None
-        return load_recipe(found, stages)
+        recipe = load_recipe(found, stages)
+        return recipe if corpus is None else corpus.adapt(recipe)
 
-    return parse_study(read_toml(path, "study"), str(path), path.parent, open_recipe)
+    study = parse_study(read_toml(path, "study"), str(path), path.parent, open_recipe)
+    return study if corpus is None else moved(study, corpus)
+
+
+def moved(study: Study, corpus: Corpus) -> Study:
+    """The study on another corpus. Its teacher is not of that corpus: it has none.
+
+    Raises UsageError where the corpus sets or replaces what the study does not have.
+    """
+    recipes = [variant.recipe for variant in study.variants]
+    check_labels(corpus.settings, recipes, f"{corpus.where}: set")
+    corpus.check_used(recipes, [lines.data for lines in study.tests])
+    return replace(
+        study,
+        name=f"{study.name}-{corpus.name}",
+        summary=f"{study.summary}: {corpus.summary}",
+        teacher=None,
+        tests=tuple(replace(lines, data=corpus.place(lines.data)) for lines in study.tests),
+        variants=tuple(
+            replace(variant, recipe=corpus.moved(variant.recipe)) for variant in study.variants
+        ),
+    )
 
 
 def parse_study(raw: Mapping[str, Any], where: str, base: Path, open_recipe: OpenRecipe) -> Study:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,8 +28,7 @@ def new_student(stage: SwapBackbone, before: Checkpoint, seed: int) -> Recognise
         raise UsageError("swap-backbone comes before factorise: give it a whole softmax")
     torch.manual_seed(seed)
     student = Recogniser(
-        replace(
-            config,
+        config.asked(
             backbone=stage.family,
             backbone_width=stage.backbone_width,
             width=stage.width,
