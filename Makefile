@@ -100,13 +100,13 @@ teacher-full: $(VENV)/.cjk ## Set up, then train the 20,948-character teacher (h
 		--out $(TEACHER_FULL)/1-trained
 	$(HCOMPRESS) finetune $(TEACHER_FULL)/1-trained --data recipes/data/gbk21k-train.toml \
 		--validation recipes/data/gbk21k-validation.toml --validation-images 500 \
-		--validate-every 200 --steps 1200 --batch 64 --learning-rate 1e-3 --matrix-rate 5e-3 \
+		--validate-every 100 --steps 300 --batch 64 --learning-rate 1e-3 --matrix-rate 5e-3 \
 		--backbone-rate 0.5 --distil 0 --patience 0 --snapshot-every 100 --precision fp32 \
 		--seed 2 --threads 1 --workers 0 --out $(TEACHER_FULL)/2-finetuned
 	$(HCOMPRESS) finetune $(TEACHER_FULL)/2-finetuned --data recipes/data/gbk21k-train.toml \
 		--validation recipes/data/gbk21k-validation.toml --validation-images 500 \
-		--validate-every 200 --steps 1200 --batch 64 --learning-rate 1e-3 --matrix-rate 5e-3 \
-		--backbone-rate 0.5 --distil 0 --slim-routes 1 --patience 0 --snapshot-every 100 \
+		--validate-every 250 --steps 1000 --batch 64 --learning-rate 1e-3 --matrix-rate 4e-3 \
+		--backbone-rate 1 --distil 0 --slim-routes 1 --patience 0 --snapshot-every 100 \
 		--precision fp32 --seed 3 --threads 1 --workers 0 --out $(TEACHER_FULL)/3-finetuned
 
 docs: $(VENV)/.run ## Set up, then write docs/stages.md again from the stages
