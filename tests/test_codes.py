@@ -178,3 +178,15 @@ def test_columns_that_are_nearly_equal_get_codes_that_are_apart() -> None:
     assert (near["apart"], near["found"], near["resolved"]) == (4, 1, 1)
     assert near["pairs"] == [[name(9), name(7), 3]]
     assert nearest_codes(made.codes, 1).distances.min() >= 4
+
+
+def test_codes_are_as_far_apart_as_asked_for() -> None:
+    teacher = recogniser(SMALL)
+    env = Env(7, 1, Provenance("codebook", "ab" * 32), NoProgress(), Path())
+    found = {}
+    for spacing in (1 / 64, 0.375):
+        stage = MakeCodebook(method=Method.COLUMNS, code_length=256, spacing=spacing)
+        made, report = make_codebook(stage, teacher, env)
+        found[spacing] = int(nearest_codes(made.codes, 1).distances.min())
+    assert found[1 / 64] < 96 <= found[0.375]
+    assert report["near_collisions"]["apart"] == 96

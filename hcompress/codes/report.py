@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hcompress.codes.apart import equal_report, least_distance, near_report
+from hcompress.codes.apart import equal_report, near_report
 from hcompress.codes.codebook import Repairs
 from hcompress.codes.distances import mean_distance, nearest_codes
 from hcompress.codes.votes import Votes
@@ -18,9 +18,16 @@ NEIGHBOURS = 5
 
 
 def codebook_report(
-    codes: NDArray[np.uint8], votes: Votes | None, repairs: Repairs, vocabulary: Vocabulary
+    codes: NDArray[np.uint8],
+    votes: Votes | None,
+    repairs: Repairs,
+    apart: int,
+    vocabulary: Vocabulary,
 ) -> dict[str, Any]:
-    """Samples a character, vote margins, distances, nearest neighbours, and what was repaired."""
+    """Samples a character, vote margins, distances, nearest neighbours, and what was repaired.
+
+    ``apart``: bits below which two codes were near.
+    """
     nearest = nearest_codes(codes, NEIGHBOURS)
     closest = nearest.distances[:, 0] if nearest.distances.shape[1] else np.zeros(1, np.int32)
 
@@ -40,7 +47,7 @@ def codebook_report(
         "never_right": named(repairs.never_right),
         "collisions": equal_report(repairs.collisions, name),
         "near_collisions": {
-            "apart": least_distance(codes.shape[1] * 8),
+            "apart": apart,
             **near_report(repairs.near, name),
         },
         "nearest": [

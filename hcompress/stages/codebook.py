@@ -32,6 +32,9 @@ class MakeCodebook:
     images: Annotated[int, Param("images to take the features of", 1, MOST_IMAGES)] = 4096
     method: Annotated[Method, Param("where codes come from")] = Method.LSH
     code_length: Annotated[int, Param("bits of a code, K; a multiple of 8", 8, 4096)] = 512
+    spacing: Annotated[
+        float, Param("share of the bits in which any two codes differ, at least", 0, 0.5)
+    ] = 1 / 64
     batch: Annotated[int, Param("images at once; part of the result's identity", 1, MOST_BATCH)] = (
         64
     )
