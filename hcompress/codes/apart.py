@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from hcompress.codes.codebook import Bits, pack
 from hcompress.codes.distances import BLOCK, distances
 
+SPACING = 1 / 64
+"""Share of the bits by which codes are kept apart where nothing else is asked for."""
 PAIRS = 50
 """Pairs that a report names."""
 
@@ -30,9 +32,9 @@ class NearCollision(NamedTuple):
     """Bits changed to part them; 0 where no way was found and the code stayed."""
 
 
-def least_distance(code_length: int) -> int:
-    """K/64 bits, and one at least: as far apart as `separate` puts equal codes."""
-    return max(1, code_length // 64)
+def least_distance(code_length: int, spacing: float = SPACING) -> int:
+    """That share of K bits, and one at least; by default as far as `separate` puts equal codes."""
+    return max(1, int(spacing * code_length))
 
 
 def part(
@@ -45,7 +47,7 @@ def part(
     flipped twice, so this ends; where it ends without success the code stays as it was.
     """
     changed = bits.copy()
-    packed = pack(bits)
+    packed, columns = pack(bits), np.ascontiguousarray(bits.T)
     suspects = _too_near(packed, apart)
     found: list[NearCollision] = []
     for index in range(max(first, 1), len(bits)):
@@ -56,10 +58,10 @@ def part(
         kept = int(near.argmin())
         if near[kept] >= apart:
             continue
-        moved = _moved_away(changed[index], margins[index], changed[:index], earlier, apart)
+        moved = _moved_away(changed[index], margins[index], columns[:, :index], near, apart)
         flipped = int((moved != changed[index]).sum())
         found.append(NearCollision(index, kept, int(near[kept]), flipped))
-        changed[index] = moved
+        changed[index] = columns[:, index] = moved
         packed[index] = pack(moved[None])[0]
         if flipped:  # it may have come near to a later one
             suspects[index:] |= distances(packed[index : index + 1], packed[index:])[0] < apart
@@ -99,19 +101,21 @@ def _moved_away(
     code: Bits,
     margins: NDArray[np.float64],
     others: Bits,
-    packed: NDArray[np.uint8],
+    near: NDArray[np.int32],
     apart: int,
 ) -> Bits:
+    """``code`` [K], flipped until it is ``apart`` bits from all ``others`` [K, n], which are
+    ``near`` [n] bits away; as it was where there is no way."""
     order = np.argsort(margins, kind="stable")
-    moved = code.copy()
+    moved, near = code.copy(), near.copy()
     free = np.ones(len(code), np.bool_)
-    while True:
-        near = distances(pack(moved[None]), packed)[0]
-        nearest = int(near.argmin())
-        if near[nearest] >= apart:
-            return moved
-        parting = order[(free & (moved == others[nearest]))[order]]
+    while near.min() < apart:
+        parting = order[(free & (moved == others[:, near.argmin()]))[order]]
         if not len(parting):
             return code
-        moved[parting[0]] ^= True
-        free[parting[0]] = False
+        bit = parting[0]
+        # One bit more from those that had it too, one less from the rest: no need to count anew.
+        near += np.where(others[bit] == moved[bit], 1, -1).astype(near.dtype)
+        moved[bit] ^= True
+        free[bit] = False
+    return moved

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hcompress.codes.apart import part
+from hcompress.codes.apart import least_distance, part
 from hcompress.codes.codebook import (
     Repairs,
     column_bits,
@@ -57,7 +57,7 @@ def make_codebook(
         repairs = Repairs(0, (), (), ())
     sure = votes.margins() if votes is not None else np.zeros(bits.shape)
     bits, collisions = separate(bits, sure)
-    apart = max(1, int(stage.spacing * stage.code_length))
+    apart = least_distance(stage.code_length, stage.spacing)
     bits, near = part(bits, sure, apart)
     repairs = replace(repairs, collisions=collisions, near=near)
     codebook = Codebook(pack(bits), projection)
