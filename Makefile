@@ -46,8 +46,9 @@ shrink-full: $(if $(FULL_TEACHER),,.no-full-teacher) $(VENV)/.cjk ## Set up, the
 	$(error no 20,948-character teacher: make teacher-full trains one, or put yours at \
 		recipes/teacher/gbk21k.safetensors)
 
-test: $(VENV)/.dev ## Set up, then run every test
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+# A file of tests is one process's from its first test to its last.
+test: $(VENV)/.dev ## Set up, then run every test, a file on each processor (up to eight)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile $(PYTEST_FLAGS)
 
 check: $(VENV)/.dev ## Set up, then ruff, mypy --strict and the fast tests
 	$(BIN)/ruff check .

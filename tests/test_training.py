@@ -43,7 +43,7 @@ from hcompress.training.lines import (
 )
 from hcompress.training.loop import Loss, Schedule, Task, train
 from hcompress.training.losses import feature_loss, hinge_loss, softmax_loss, state_loss
-from hcompress.training.muon import orthogonal
+from hcompress.training.muon import Muon, orthogonal
 from hcompress.training.precision import Precision
 from hcompress.training.run import train_lines
 from hcompress.training.student import finetune
@@ -515,6 +515,27 @@ def test_an_orthogonal_update_keeps_directions_and_evens_out_sizes(
     large = sizes > 0.05 * sizes.norm()
     assert ((diagonal[large] > 0.6) & (diagonal[large] < 1.3)).all()
     assert (diagonal < 1.3).all()
+
+
+def test_muon_takes_every_gradient_and_moves_every_other_step() -> None:
+    def after(*gradients: torch.Tensor) -> list[torch.Tensor]:
+        matrix = torch.nn.Parameter(torch.zeros(6, 4))
+        optimiser, places = Muon([matrix], lr=0.1), []
+        for gradient in gradients:
+            matrix.grad = gradient
+            optimiser.step()
+            places.append(matrix.detach().clone())
+        return places
+
+    one, other, third = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(3))
+    first, second, last = after(one, other, third)
+    assert first.abs().max() > 0
+    assert torch.equal(first, second)
+    assert not torch.equal(second, last)
+    assert not torch.equal(after(one, -other, third)[2], last)  # the second one was not lost
+    # A move is worth two steps at the rate asked for: 0.2 as AdamW's usual one is.
+    size = first.square().mean().sqrt().item()
+    assert size == pytest.approx(2 * 0.1 * 0.2, rel=0.25)
 
 
 def test_muon_takes_the_matrices_and_adamw_the_rest(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from hcompress.codes.votes import Votes
+from hcompress.recogniser.surgery import folded
 from hcompress.recogniser.vocabulary import PAD, UnknownCharacter
 from hcompress.training.lines import targets_of
+from hcompress.training.threads import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,16 +33,22 @@ def labelled_features(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Features [M, d] and ids [M] of a batch's characters and EOS at a time.
 
-    The decoder's input is the true prefix.
+    The decoder's input is the true prefix. As many batches at once as torch has threads: a
+    batch's sums are one thread's, whatever their number.
     """
-    model, vocabulary = teacher.model, teacher.vocabulary
+    model, vocabulary = folded(teacher.model), teacher.vocabulary
     signs = model.code_signs()
-    for batch in batches:
+
+    @torch.inference_mode()
+    def made(batch: Batch) -> tuple[Tensor, Tensor, int]:
         inputs, targets = targets_of(batch.texts, vocabulary, model.config.max_steps, unknown)
-        features = model.features(model.encode(torch.from_numpy(batch.images)), inputs, signs)
+        features = model.features(model.memory(torch.from_numpy(batch.images)), inputs, signs)
         counted = targets != PAD
-        yield features[counted], targets[counted]
-        progress.advance(len(batch.texts))
+        return features[counted], targets[counted], len(batch.texts)
+
+    for features, ids, images in in_threads(made, batches):
+        yield features, ids
+        progress.advance(images)
 
 
 @torch.inference_mode()

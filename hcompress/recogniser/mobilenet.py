@@ -32,12 +32,18 @@ class InvertedResidual(nn.Module):
         hidden = inputs * expansion
         self.residual = stride == (1, 1) and inputs == outputs
         self.expand: nn.Module = (
-            ConvNorm(inputs, hidden, 1, activation=nn.ReLU6(), folded=folded)
+            ConvNorm(inputs, hidden, 1, activation=nn.ReLU6(inplace=True), folded=folded)
             if expansion != 1
             else nn.Identity()
         )
         self.depthwise = ConvNorm(
-            hidden, hidden, 3, stride, groups=hidden, activation=nn.ReLU6(), folded=folded
+            hidden,
+            hidden,
+            3,
+            stride,
+            groups=hidden,
+            activation=nn.ReLU6(inplace=True),
+            folded=folded,
         )
         self.project = ConvNorm(hidden, outputs, 1, folded=folded)
 
@@ -55,7 +61,9 @@ class MobileNetV2(nn.Module):
         def scaled(channels: int) -> int:
             return max(8, round(channels * scale / 8) * 8)
 
-        self.stem = ConvNorm(3, scaled(STEM), 3, 2, activation=nn.ReLU6(), folded=folded)
+        self.stem = ConvNorm(
+            3, scaled(STEM), 3, 2, activation=nn.ReLU6(inplace=True), folded=folded
+        )
         blocks: list[nn.Module] = []
         channels = scaled(STEM)
         for expansion, width, count, stride in ROWS:

@@ -76,6 +76,11 @@ class Recogniser(nn.Module):
         rows = backbone.narrow(self._pixels(images)).flatten(2).transpose(1, 2)
         return Narrow(rows, last.weight[:, :, 0, 0], last.bias + self.memory_positions)
 
+    def memory(self, images: Tensor) -> Tensor | Narrow:
+        """What the decoder sees: `encode_narrow` where there is such a thing, else `encode`."""
+        narrow = self.encode_narrow(images)
+        return self.encode(images) if narrow is None else narrow
+
     def signs(self) -> Tensor:
         """The codebook as signs [V, K], float. Unpacked at each call: keep the result."""
         shifts = torch.arange(8, dtype=torch.uint8, device=self.codebook.device)
@@ -91,7 +96,7 @@ class Recogniser(nn.Module):
         projected: Tensor = self.embedding(nn.functional.embedding(ids, signs))
         return projected
 
-    def features(self, memory: Tensor, ids: Tensor, signs: Tensor | None) -> Tensor:
+    def features(self, memory: Tensor | Narrow, ids: Tensor, signs: Tensor | None) -> Tensor:
         """Teacher forcing: ids [N, T] (BOS first) -> h [N, T, d]."""
         return self.states(memory, ids, signs)[-1]
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from hcompress.errors import UsageError
-from hcompress.recogniser.config import BatchNorm, Weights
+from hcompress.recogniser.config import Weights
 from hcompress.recogniser.halving import as_half
 from hcompress.recogniser.heads import LearnedEmbedding, SoftmaxClassifier
 from hcompress.recogniser.int8 import SEARCHED, Quantised, quantised
 from hcompress.recogniser.model import Recogniser
-from hcompress.recogniser.surgery import rebuilt, with_folded_batch_norm
+from hcompress.recogniser.surgery import folded, rebuilt
 
 Moments = Mapping[str, Tensor]
 """Mean squares of a matrix's inputs, [in], up to a factor, by the weight's name."""
@@ -51,7 +51,7 @@ def prepared(model: Recogniser) -> Recogniser:
     """
     if model.config.weights is Weights.INT8:
         raise UsageError("the weights are int8 already")
-    return with_folded_batch_norm(model) if model.config.batch_norm is BatchNorm.LIVE else model
+    return folded(model)
 
 
 @torch.inference_mode()

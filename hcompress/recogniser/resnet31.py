@@ -45,7 +45,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, context: bool, folded: bool) -> None:
         super().__init__()
-        self.first = ConvNorm(inputs, outputs, 3, activation=nn.ReLU(), folded=folded)
+        self.first = ConvNorm(inputs, outputs, 3, activation=nn.ReLU(inplace=True), folded=folded)
         self.second = ConvNorm(outputs, outputs, 3, folded=folded)
         self.context: nn.Module = GlobalContext(outputs) if context else nn.Identity()
         self.shortcut: nn.Module = (
@@ -54,7 +54,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.context(self.second(self.first(x)))
-        return torch.relu(y + self.shortcut(x))
+        return torch.relu_(y + self.shortcut(x))
 
 
 class ResNet31(nn.Module):
@@ -68,8 +68,8 @@ class ResNet31(nn.Module):
 
         channels = scaled(128)
         layers: list[nn.Module] = [
-            ConvNorm(3, scaled(64), 3, activation=nn.ReLU(), folded=folded),
-            ConvNorm(scaled(64), channels, 3, activation=nn.ReLU(), folded=folded),
+            ConvNorm(3, scaled(64), 3, activation=nn.ReLU(inplace=True), folded=folded),
+            ConvNorm(scaled(64), channels, 3, activation=nn.ReLU(inplace=True), folded=folded),
         ]
         for stage, (count, width, pool) in enumerate(zip(BLOCKS, CHANNELS, POOLS, strict=True)):
             if pool is not None:
@@ -82,7 +82,9 @@ class ResNet31(nn.Module):
                 )
                 channels = scaled(width)
             after = outputs if stage == len(BLOCKS) - 1 else channels
-            layers.append(ConvNorm(channels, after, 3, activation=nn.ReLU(), folded=folded))
+            layers.append(
+                ConvNorm(channels, after, 3, activation=nn.ReLU(inplace=True), folded=folded)
+            )
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -122,6 +122,12 @@ def with_folded_batch_norm(model: Recogniser) -> Recogniser:
     return rebuilt(model, replace(model.config, batch_norm=BatchNorm.FOLDED), changed)
 
 
+def folded(model: Recogniser) -> Recogniser:
+    """`with_folded_batch_norm`, or the model itself where it is so already."""
+    live = model.config.batch_norm is BatchNorm.LIVE
+    return with_folded_batch_norm(model) if live else model
+
+
 def with_temperature(model: Recogniser, temperature: float) -> Recogniser:
     """Another confidence temperature; the texts stay the same."""
     return rebuilt(model, replace(model.config, temperature=temperature), {})

@@ -44,7 +44,7 @@ class MakeCodebook:
     workers: Workers = 1
 
     name: ClassVar[str] = "codebook"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     summary: ClassVar[str] = "make a binary code for every character"
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT

@@ -37,7 +37,7 @@ class Factorise:
     workers: Workers = 1
 
     name: ClassVar[str] = "factorise"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "put softmax and embedding through a bottleneck: no codes"
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT

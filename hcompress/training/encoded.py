@@ -7,24 +7,22 @@ kept in memory as FP16, and gone through in a new order each time.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hcompress.errors import InputRefused
-from hcompress.recogniser.config import BatchNorm
 from hcompress.recogniser.decoder import Narrow
-from hcompress.recogniser.surgery import with_folded_batch_norm
+from hcompress.recogniser.surgery import folded
 from hcompress.recogniser.vocabulary import PAD
 from hcompress.training.lines import Encoded, LineTrainer
 from hcompress.training.loop import Loss
+from hcompress.training.threads import in_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -138,15 +136,13 @@ def encode_lines(
     from hcompress.data.batches import batches
 
     trainer.eval()
-    student = trainer.student
-    if student.config.batch_norm is BatchNorm.LIVE:  # the same sums with fewer passes
-        student = with_folded_batch_norm(student).to(trainer.device)
+    student = folded(trainer.student).to(trainer.device)  # the same sums with fewer passes
     lines: list[EncodedLine] = []
     widening: tuple[Tensor, Tensor] | None = None
     chosen = range(min(count, len(source)))
     progress.start("encode", len(chosen))
     made = batches(source, chosen, 32, student.config.preprocessing, workers)
-    for part in _in_threads(partial(_encoded, trainer, student), made):
+    for part in in_threads(partial(_encoded, trainer, student), made):
         lines += part.lines
         widening = part.widening
         progress.advance(part.total)
@@ -168,9 +164,8 @@ class _EncodedBatch(NamedTuple):
 def _encoded(trainer: LineTrainer, student: Recogniser, batch: Batch) -> _EncodedBatch:
     inputs, targets = trainer.targets(batch.texts)
     images = torch.from_numpy(batch.images).to(trainer.device)
-    narrow = student.encode_narrow(images)
-    memory = student.encode(images) if narrow is None else narrow
-    rows = memory if isinstance(memory, Tensor) else memory.rows
+    memory = student.memory(images)
+    rows, widening = (memory, None) if isinstance(memory, Tensor) else (memory.rows, memory[1:])
     wanted = trainer.wanted(images, memory, inputs)
     lines = []
     for place, length in enumerate((targets != PAD).sum(1).tolist()):
@@ -180,29 +175,4 @@ def _encoded(trainer: LineTrainer, student: Recogniser, batch: Batch) -> _Encode
                 states = wanted[:, place, :length].transpose(0, 1).half().cpu()
             kept = inputs[place, :length].cpu(), targets[place, :length].cpu()
             lines.append(EncodedLine(rows[place].half().cpu(), states, *kept))
-    widening = None if narrow is None else (narrow.weight, narrow.offset)
     return _EncodedBatch(len(batch.texts), lines, widening)
-
-
-Item = TypeVar("Item")
-Made = TypeVar("Made")
-
-
-def _in_threads(work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
-    """``work`` on every item, in order, as many at once as torch has threads.
-
-    One thread an item is faster than all threads on one, and its sums are those of one thread.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    waiting: deque[Future[Made]] = deque()
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-    finally:
-        torch.set_num_threads(threads)

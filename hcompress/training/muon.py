@@ -15,12 +15,18 @@ from torch import Tensor, nn
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic Newton-Schulz iteration: steep at zero, so that five rounds are enough."""
 ROUNDS = 5
+EVERY = 2
+"""Steps for each move. Momentum turns slowly, and making it orthogonal is a third of a step's work:
+a move twice as far every other step ends at the same loss (reports/LOG.md)."""
 LIKE_ADAM = 0.2
 """Root mean square of AdamW's usual update (Liu et al. 2025), so that rates mean the same."""
 
 
 class Muon(torch.optim.Optimizer):
-    """For matrices [out, in] alone. Every direction of the momentum moves the matrix as far."""
+    """For matrices [out, in] alone. Every direction of the momentum moves the matrix as far.
+
+    All gradients go into the momentum; a matrix moves at the first step and then every `EVERY`.
+    """
 
     def __init__(
         self, params: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
@@ -31,7 +37,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Move every matrix that has a gradient; returns what ``closure`` does."""
+        """Take every gradient there is, and move if it is time to; returns what ``closure`` does."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -45,11 +51,15 @@ class Muon(torch.optim.Optimizer):
     def _move(self, matrix: nn.Parameter, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[matrix]
         if not state:
-            state["momentum"] = torch.zeros_like(matrix)
+            state["momentum"], state["step"] = torch.zeros_like(matrix), torch.zeros(())
         state["momentum"].lerp_(gradient, 1 - group["momentum"])
+        state["step"] += 1
+        if state["step"] % EVERY != 1:
+            return
         update = orthogonal(gradient.lerp(state["momentum"], group["momentum"]))  # Nesterov's way
-        matrix.mul_(1 - group["lr"] * group["weight_decay"])
-        matrix.sub_(update, alpha=group["lr"] * LIKE_ADAM * max(matrix.shape) ** 0.5)
+        rate = EVERY * group["lr"]
+        matrix.mul_(1 - rate * group["weight_decay"])
+        matrix.sub_(update, alpha=rate * LIKE_ADAM * max(matrix.shape) ** 0.5)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
