@@ -113,11 +113,13 @@ def killed_after(task: Task, steps: int) -> Task:
 
 @pytest.mark.parametrize("kill_at", [1, 3, 4, 6])
 @pytest.mark.parametrize("matrix_rate", [0.0, 1e-2])
-@pytest.mark.parametrize("slim_routes", [0.0, 0.5])
+@pytest.mark.parametrize(("slim_routes", "mean"), [(0.0, False), (0.5, True)])
 def test_a_resumed_run_ends_in_the_same_bits(
-    kill_at: int, matrix_rate: float, slim_routes: float, tmp_path: Path
+    kill_at: int, matrix_rate: float, slim_routes: float, mean: bool, tmp_path: Path
 ) -> None:
-    schedule = Schedule(6, 4, 1e-2, matrix_rate, warmup=2, validate_every=2, snapshot_every=2)
+    schedule = Schedule(
+        6, 4, 1e-2, matrix_rate, warmup=2, validate_every=2, snapshot_every=2, mean_with_start=mean
+    )
     aim = Aim(CHARACTERS, REFUSE, smoothing=0.1, slim_routes=slim_routes)
 
     def fresh() -> tuple[LineTrainer, Task]:
@@ -371,6 +373,27 @@ def test_a_lead_of_half_way_weights_must_be_more_than_chance(
     run(task, Schedule(3, 4, 1e-2, validate_every=1), tmp_path)
     for name, value in trainer.state_dict().items():
         assert torch.equal(value, kept[which][name]), name
+
+
+@pytest.mark.parametrize(("read", "taken"), [(0.8, True), (0.75, True), (0.6, False)])
+def test_the_mean_with_the_start_is_taken_unless_it_reads_worse(
+    read: float, taken: bool, tmp_path: Path
+) -> None:
+    accuracies = iter([0.7, 0.8, read])  # a standard error is 8 points of 50 lines
+    trainer = LineTrainer(recogniser(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def validate(_: nn.Module) -> float:
+        seen.append({k: v.clone() for k, v in trainer.state_dict().items()})
+        return next(accuracies)
+
+    first = {k: v.clone() for k, v in trainer.state_dict().items()}
+    task = replace(line_task(trainer, 2, validate=validate), validated=50)
+    run(task, Schedule(2, 4, 1e-2, validate_every=1, mean_with_start=True), tmp_path)
+    for name, value in trainer.state_dict().items():
+        mean = (first[name] + seen[1][name]) / 2 if value.is_floating_point() else value
+        assert torch.equal(seen[2][name], mean), name
+        assert torch.equal(value, mean if taken else seen[1][name]), name
 
 
 @given(st.integers(0, 10**6), st.floats(0, 3))

@@ -45,6 +45,13 @@ class Finetune(LineTraining):
             0,
         ),
     ] = 2.0
+    mean_with_start: Annotated[
+        bool,
+        Param(
+            "end with the mean of the weights before and after training, where it reads validation"
+            " lines as well: for a student that reads already"
+        ),
+    ] = False
     learning_rate: Annotated[float, Param("peak rate", 0)] = 2e-3
     matrix_rate: MatrixRate = 7e-3
     batch: BatchSize = 32

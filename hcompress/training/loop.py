@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from hcompress.errors import NumericalError
 from hcompress.training.muon import Muon
 from hcompress.training.snapshot import (
     TrainingState,
+    Weights,
     first_not_finite,
     load_snapshot,
     save_snapshot,
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from hcompress.stages.base import Progress
+
+
+FIRST, BEST = "first", "best"
+"""The names under which a snapshot keeps these weights."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class Schedule:
     patience: int = 0
     """Validations without a better accuracy before stopping; 0 to never stop early."""
     snapshot_every: int = 200
+    mean_with_start: bool = False
+    """The result is the mean of the weights before and after, where it reads as well."""
 
     def share(self, step: int) -> float:
         """Of the peak rates: linear warm-up, then half a cosine to zero."""
@@ -94,15 +101,17 @@ def train(
     """Run ``task`` to its end, resuming from ``snapshot`` where there is one.
 
     The model holds the result: the last weights, or those of the best validation where that was
-    better by more than chance or the run stopped early. Raises NumericalError at a loss that is
-    not finite, naming the tensor.
+    better by more than chance or the run stopped early; or their mean with the first. Raises
+    NumericalError at a loss that is not finite, naming the tensor.
     """
     optimisers = _optimisers(task, schedule)
     restored = load_snapshot(snapshot, task.model, optimisers)
-    state, best = restored if restored is not None else (TrainingState(), None)
+    state, kept = restored if restored is not None else (TrainingState(), {})
     model, *optimisers = fabric.setup(task.model, *optimisers)
     if restored is None and task.prepare is not None:
         task.prepare()
+    if restored is None and schedule.mean_with_start:
+        kept[FIRST] = _weights(task.model)
     _keep_frozen(task)
     progress.start(task.label, schedule.steps, done=state.step)
     started, first = time.monotonic(), state.step
@@ -112,16 +121,18 @@ def train(
             state.step += 1
             speed = (state.step - first) * schedule.batch_size / (time.monotonic() - started)
             progress.advance(1, f"loss {loss:.4f}, {speed:.0f} images/s")
-            best = _judge(task, schedule, fabric, state, loss, best, progress)
+            _judge(task, schedule, fabric, state, loss, kept, progress)
             if state.stopped or state.step >= schedule.steps:
                 break
             if state.step % schedule.snapshot_every == 0 and fabric.is_global_zero:
-                save_snapshot(snapshot, state, task.model, optimisers, best)
+                save_snapshot(snapshot, state, task.model, optimisers, kept)
     progress.finish()
-    if best is not None:
-        task.model.load_state_dict(best)
+    if BEST in kept:
+        task.model.load_state_dict(kept[BEST])
+        if FIRST in kept:
+            _meet_the_first(task, fabric, state, kept, progress)
     if fabric.is_global_zero:
-        save_snapshot(snapshot, state, task.model, optimisers, best)
+        save_snapshot(snapshot, state, task.model, optimisers, kept)
     return state
 
 
@@ -195,14 +206,14 @@ def _judge(
     fabric: Fabric,
     state: TrainingState,
     loss: float,
-    best: dict[str, Tensor] | None,
+    kept: dict[str, Weights],
     progress: Progress,
-) -> dict[str, Tensor] | None:
-    """Validate where it is time to; returns the best weights so far."""
+) -> None:
+    """Validate where it is time to, and keep the best weights so far."""
     every = schedule.validate_every
     last = state.step >= schedule.steps
     if task.validate is None or not every or (state.step % every and not last):
-        return best
+        return
     task.model.eval()
     accuracy = float(fabric.broadcast(task.validate(task.model)))
     _keep_frozen(task)
@@ -212,10 +223,43 @@ def _judge(
     # of theirs that few lines could give by chance is not held against the last ones.
     if accuracy >= state.best_accuracy - (_chance(state.best_accuracy, task) if last else 0.0):
         state.best_accuracy, state.best_step = accuracy, state.step
-        return {k: v.detach().cpu().clone() for k, v in task.model.state_dict().items()}
+        kept[BEST] = _weights(task.model)
+        return
     waited = (state.step - state.best_step) // every
     state.stopped = bool(schedule.patience) and waited >= schedule.patience
-    return best
+
+
+def _meet_the_first(
+    task: Task,
+    fabric: Fabric,
+    state: TrainingState,
+    kept: Mapping[str, Weights],
+    progress: Progress,
+) -> None:
+    """Half-way back to the first weights, unless that reads worse by more than chance.
+
+    What a few lines teach is bought with some of what many taught before; the mean of the two
+    has most of both (Wortsman et al. 2022), where the start was near.
+    """
+    assert task.validate is not None
+    task.model.load_state_dict(mean_weights(kept[FIRST], kept[BEST]))
+    task.model.eval()
+    state.mean_accuracy = float(fabric.broadcast(task.validate(task.model)))
+    least = state.best_accuracy - _chance(state.best_accuracy, task)
+    state.mean_taken = state.mean_accuracy >= least
+    if not state.mean_taken:
+        task.model.load_state_dict(kept[BEST])
+    verdict = "taken" if state.mean_taken else "left"
+    progress.say(f"{task.label}: mean with the start: {state.mean_accuracy:.2%}, {verdict}")
+
+
+def mean_weights(one: Weights, other: Weights) -> Weights:
+    """The mean of two states of one model; what holds no fractions is the other's."""
+    return {k: (one[k] + v) / 2 if v.is_floating_point() else v for k, v in other.items()}
+
+
+def _weights(model: nn.Module) -> Weights:
+    return {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
 
 
 def _chance(accuracy: float, task: Task) -> float:

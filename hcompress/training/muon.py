@@ -37,7 +37,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take every gradient there is, and move if it is time to; returns what ``closure`` does."""
+        """Take every gradient there is, and move if it is time; returns what ``closure`` does."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

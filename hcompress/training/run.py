@@ -42,11 +42,13 @@ def train_lines(
     slower: tuple[tuple[str, float], ...] = (),
     encode: int = 0,
     fit: int = 0,
+    mean_with_start: bool = False,
 ) -> tuple[Recogniser, dict[str, Any]]:
     """Train, then fit the confidence on the validation lines; returns the model in eval mode.
 
     ``encode``: distinct lines to encode once and learn from; 0 draws new ones at every step.
-    ``fit``: how many of these W is first fitted to.
+    ``fit``: how many of these W is first fitted to. ``mean_with_start``: as `Schedule` has it;
+    needs validation.
     """
     model, vocabulary = trainer.student, trainer.aim.vocabulary
     if stage.slim_routes and model.config.shared_layers and not model.config.ffn:
@@ -60,6 +62,7 @@ def train_lines(
         validate_every=stage.validate_every if validation is not None else 0,
         patience=stage.patience,
         snapshot_every=stage.snapshot_every,
+        mean_with_start=mean_with_start,
     )
     place = fabric.global_rank, fabric.world_size
     feed: Callable[[int], Iterator[Any]]
@@ -107,6 +110,8 @@ def train_lines(
         "steps": state.step,
         "images": state.step * stage.batch,
         "best_step": state.best_step,
+        "mean_accuracy": state.mean_accuracy if mean_with_start else None,
+        "mean_taken": state.mean_taken,
         "stopped_early": state.stopped,
         "temperature": model.config.temperature,
         "curve": state.curve,

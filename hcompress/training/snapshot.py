@@ -8,7 +8,7 @@ random while training.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from hcompress.recogniser.checkpoint import write_bytes
 
 KEY = "hcompress"
 
+Weights = dict[str, Tensor]
+"""A model's state."""
+
 
 @dataclass
 class TrainingState:
@@ -34,6 +37,10 @@ class TrainingState:
     stopped: bool = False
     """Validation accuracy stood still: no more steps."""
     curve: list[dict[str, float]] = field(default_factory=list)
+    mean_accuracy: float = -1.0
+    """Of the mean of the first and the best weights, where it was asked for."""
+    mean_taken: bool = False
+    """That mean is the result."""
 
 
 def save_snapshot(
@@ -41,11 +48,14 @@ def save_snapshot(
     state: TrainingState,
     model: nn.Module,
     optimisers: Sequence[Optimizer],
-    best: dict[str, Tensor] | None,
+    kept: Mapping[str, Weights],
 ) -> None:
-    """Write everything; the file under ``path`` is the old or the new snapshot, never a mix."""
+    """Write everything; the file under ``path`` is the old or the new snapshot, never a mix.
+
+    ``kept``: other weights of the model, by the name of what they are.
+    """
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-    tensors |= {f"best.{k}": v for k, v in (best or {}).items()}
+    tensors |= {f"{name}.{k}": v for name, weights in kept.items() for k, v in weights.items()}
     for number, optimiser in enumerate(optimisers):
         for index, slots in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{index}.{slot}": v for slot, v in slots.items()}
@@ -56,7 +66,7 @@ def save_snapshot(
 
 def load_snapshot(
     path: Path, model: nn.Module, optimisers: Sequence[Optimizer]
-) -> tuple[TrainingState, dict[str, Tensor] | None] | None:
+) -> tuple[TrainingState, dict[str, Weights]] | None:
     """Restore model and optimiser in place; None where there is no snapshot that can be used."""
     if not path.exists():
         return None
@@ -66,19 +76,19 @@ def load_snapshot(
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, TypeError, ValueError):
         return None
-    groups: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimiser": {}}
+    groups: dict[str, Weights] = {}
     for name, tensor in tensors.items():
         group, rest = name.split(".", 1)
-        groups[group][rest] = tensor
-    model.load_state_dict(groups["model"])
+        groups.setdefault(group, {})[rest] = tensor
+    model.load_state_dict(groups.pop("model"))
     slots: list[dict[int, dict[str, Any]]] = [{} for _ in optimisers]
-    for name, tensor in groups["optimiser"].items():
+    for name, tensor in groups.pop("optimiser", {}).items():
         number, index, slot = name.split(".", 2)
         slots[int(number)].setdefault(int(index), {})[slot] = tensor
     for optimiser, mine in zip(optimisers, slots, strict=True):
         kept = optimiser.state_dict()["param_groups"]
         optimiser.load_state_dict({"state": mine, "param_groups": kept})
-    return state, groups["best"] or None
+    return state, groups
 
 
 def first_not_finite(model: nn.Module) -> str:

@@ -49,6 +49,8 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
         raise UsageError("fit_lines are some of lines: set lines to as many at least")
     if stage.fit_lines and student.config.classifier is not Classifier.HAMMING:
         raise UsageError("fit_lines is for a Hamming classifier: set fit_lines = 0")
+    if stage.mean_with_start and (stage.validation is None or not stage.validate_every):
+        raise UsageError("mean_with_start is judged by validation: set validation, or leave it out")
     trainer = LineTrainer(student, teacher, aim, encode_once=shared, frozen_backbone=frozen)
     if teacher is not None:
         teacher.to(fabric.device)
@@ -63,6 +65,7 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
         slower=((BACKBONE, stage.backbone_rate),),
         encode=stage.lines,
         fit=stage.fit_lines,
+        mean_with_start=stage.mean_with_start,
     )
     precision = resolve(stage.precision).value
     return model, {"precision": precision, "encoded_once": shared, **figures}
