@@ -375,11 +375,20 @@ def test_a_lead_of_half_way_weights_must_be_more_than_chance(
         assert torch.equal(value, kept[which][name]), name
 
 
-@pytest.mark.parametrize(("read", "taken"), [(0.8, True), (0.75, True), (0.6, False)])
-def test_the_mean_with_the_start_is_taken_unless_it_reads_worse(
-    read: float, taken: bool, tmp_path: Path
+@pytest.mark.parametrize(
+    ("before", "read", "taken"),
+    [
+        (0.8, 0.8, True),
+        (0.75, 0.75, True),
+        (0.75, 0.6, False),
+        (0.6, 0.75, False),  # the steps won more than chance gives, and half would be lost
+        (0.6, 0.8, True),
+    ],
+)
+def test_the_mean_with_the_start_is_taken_where_it_reads_as_well(
+    before: float, read: float, taken: bool, tmp_path: Path
 ) -> None:
-    accuracies = iter([0.7, 0.8, read])  # a standard error is 8 points of 50 lines
+    accuracies = iter([before, 0.7, 0.8, read])  # a standard error is 8 points of 50 lines
     trainer = LineTrainer(recogniser(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
     seen: list[dict[str, torch.Tensor]] = []
 
@@ -391,9 +400,10 @@ def test_the_mean_with_the_start_is_taken_unless_it_reads_worse(
     task = replace(line_task(trainer, 2, validate=validate), validated=50)
     run(task, Schedule(2, 4, 1e-2, validate_every=1, mean_with_start=True), tmp_path)
     for name, value in trainer.state_dict().items():
-        mean = (first[name] + seen[1][name]) / 2 if value.is_floating_point() else value
-        assert torch.equal(seen[2][name], mean), name
-        assert torch.equal(value, mean if taken else seen[1][name]), name
+        mean = (first[name] + seen[2][name]) / 2 if value.is_floating_point() else value
+        assert torch.equal(seen[0][name], first[name]), name
+        assert torch.equal(seen[3][name], mean), name
+        assert torch.equal(value, mean if taken else seen[2][name]), name
 
 
 @given(st.integers(0, 10**6), st.floats(0, 3))

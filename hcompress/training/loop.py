@@ -55,7 +55,8 @@ class Schedule:
     """Validations without a better accuracy before stopping; 0 to never stop early."""
     snapshot_every: int = 200
     mean_with_start: bool = False
-    """The result is the mean of the weights before and after, where it reads as well."""
+    """The result is the mean of the weights before and after, where it reads as well. Needs
+    validation."""
 
     def share(self, step: int) -> float:
         """Of the peak rates: linear warm-up, then half a cosine to zero."""
@@ -110,7 +111,9 @@ def train(
     model, *optimisers = fabric.setup(task.model, *optimisers)
     if restored is None and task.prepare is not None:
         task.prepare()
-    if restored is None and schedule.mean_with_start:
+    if restored is None and schedule.mean_with_start and task.validate is not None:
+        task.model.eval()
+        state.first_accuracy = float(fabric.broadcast(task.validate(task.model)))
         kept[FIRST] = _weights(task.model)
     _keep_frozen(task)
     progress.start(task.label, schedule.steps, done=state.step)
@@ -236,21 +239,26 @@ def _meet_the_first(
     kept: Mapping[str, Weights],
     progress: Progress,
 ) -> None:
-    """Half-way back to the first weights, unless that reads worse by more than chance.
+    """Half-way back to the first weights, where that reads as well.
 
     What a few lines teach is bought with some of what many taught before; the mean of the two
-    has most of both (Wortsman et al. 2022), where the start was near.
+    has most of both (Wortsman et al. 2022). Where the steps won no more than chance can give, so
+    much less is as well for the mean too; what they clearly won, it must not cost.
     """
     assert task.validate is not None
     task.model.load_state_dict(mean_weights(kept[FIRST], kept[BEST]))
     task.model.eval()
     state.mean_accuracy = float(fabric.broadcast(task.validate(task.model)))
-    least = state.best_accuracy - _chance(state.best_accuracy, task)
-    state.mean_taken = state.mean_accuracy >= least
+    chance = _chance(state.best_accuracy, task)
+    near = state.first_accuracy >= state.best_accuracy - chance
+    state.mean_taken = state.mean_accuracy >= state.best_accuracy - (chance if near else 0.0)
     if not state.mean_taken:
         task.model.load_state_dict(kept[BEST])
     verdict = "taken" if state.mean_taken else "left"
-    progress.say(f"{task.label}: mean with the start: {state.mean_accuracy:.2%}, {verdict}")
+    progress.say(
+        f"{task.label}: validation before {state.first_accuracy:.2%}, after"
+        f" {state.best_accuracy:.2%}, mean of the two {state.mean_accuracy:.2%}: {verdict}"
+    )
 
 
 def mean_weights(one: Weights, other: Weights) -> Weights:

@@ -110,6 +110,7 @@ def train_lines(
         "steps": state.step,
         "images": state.step * stage.batch,
         "best_step": state.best_step,
+        "first_accuracy": state.first_accuracy if mean_with_start else None,
         "mean_accuracy": state.mean_accuracy if mean_with_start else None,
         "mean_taken": state.mean_taken,
         "stopped_early": state.stopped,

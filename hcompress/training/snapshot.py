@@ -37,10 +37,12 @@ class TrainingState:
     stopped: bool = False
     """Validation accuracy stood still: no more steps."""
     curve: list[dict[str, float]] = field(default_factory=list)
+    first_accuracy: float = -1.0
+    """Before the first step, where the mean of the first and the best weights was asked for."""
     mean_accuracy: float = -1.0
-    """Of the mean of the first and the best weights, where it was asked for."""
+    """Of that mean."""
     mean_taken: bool = False
-    """That mean is the result."""
+    """The mean is the result."""
 
 
 def save_snapshot(
