@@ -18,6 +18,7 @@ from torch import nn
 from hcompress.data.batches import Batch
 from hcompress.data.source import Sample
 from hcompress.errors import InputRefused, NumericalError, UsageError
+from hcompress.evaluation import similarity
 from hcompress.progress import NoProgress
 from hcompress.recogniser.checkpoint import Checkpoint
 from hcompress.recogniser.config import RecogniserConfig
@@ -36,12 +37,12 @@ from hcompress.training.glyphs import GlyphTrainer
 from hcompress.training.lines import (
     Aim,
     LineTrainer,
-    line_accuracy,
     slim_route,
     step_batches,
     targets_of,
+    validate_lines,
 )
-from hcompress.training.loop import Loss, Schedule, Task, train
+from hcompress.training.loop import Loss, Schedule, Task, Validated, train
 from hcompress.training.losses import feature_loss, hinge_loss, softmax_loss, state_loss
 from hcompress.training.muon import Muon, orthogonal
 from hcompress.training.precision import Precision
@@ -125,8 +126,8 @@ def test_a_resumed_run_ends_in_the_same_bits(
     def fresh() -> tuple[LineTrainer, Task]:
         trainer = LineTrainer(recogniser(SOFTMAX), None, aim)
 
-        def validate(_: nn.Module) -> float:
-            return line_accuracy(trainer.student, CHARACTERS, MemorySource(), 8, 4)
+        def validate(_: nn.Module) -> Validated:
+            return validate_lines(trainer.student, CHARACTERS, MemorySource(), 8, 4)
 
         return trainer, line_task(trainer, 6, validate=validate, matrices=("student.decoder.",))
 
@@ -340,14 +341,25 @@ def test_nan_stops_with_the_tensors_name(tmp_path: Path) -> None:
         run(line_task(trainer, 2), Schedule(2, 4, 1e-3), tmp_path)
 
 
+def test_validation_is_the_share_read_and_1_ned() -> None:
+    model, source = recogniser(SOFTMAX), MemorySource()
+    found = validate_lines(model, CHARACTERS, source, 8, 3)
+    pixels = torch.from_numpy(np.stack(source.images[:8]))
+    ids = model.read(pixels, candidates=1).ids[:, :, 0].tolist()
+    pairs = [(CHARACTERS.decode(i), t) for i, t in zip(ids, source.texts[:8], strict=True)]
+    assert found.accuracy == sum(read == text for read, text in pairs) / 8
+    assert found.ned == pytest.approx(sum(similarity(text, read) for read, text in pairs) / 8)
+    assert 0 <= found.accuracy <= found.ned < 1
+
+
 def test_it_stops_on_a_plateau_and_keeps_the_best(tmp_path: Path) -> None:
     accuracies = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.1])
     trainer = LineTrainer(recogniser(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
     kept: list[dict[str, torch.Tensor]] = []
 
-    def validate(_: nn.Module) -> float:
+    def validate(_: nn.Module) -> Validated:
         kept.append({k: v.clone() for k, v in trainer.state_dict().items()})
-        return next(accuracies)
+        return Validated(next(accuracies), 0.0)
 
     task = line_task(trainer, 6, validate=validate)
     schedule = Schedule(6, 4, 1e-2, validate_every=1, patience=2)
@@ -365,9 +377,9 @@ def test_a_lead_of_half_way_weights_must_be_more_than_chance(
     trainer = LineTrainer(recogniser(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
     kept: list[dict[str, torch.Tensor]] = []
 
-    def validate(_: nn.Module) -> float:
+    def validate(_: nn.Module) -> Validated:
         kept.append({k: v.clone() for k, v in trainer.state_dict().items()})
-        return next(accuracies)
+        return Validated(next(accuracies), 0.0)
 
     task = replace(line_task(trainer, 3, validate=validate), validated=validated)
     run(task, Schedule(3, 4, 1e-2, validate_every=1), tmp_path)
@@ -392,9 +404,9 @@ def test_the_mean_with_the_start_is_taken_where_it_reads_as_well(
     trainer = LineTrainer(recogniser(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
     seen: list[dict[str, torch.Tensor]] = []
 
-    def validate(_: nn.Module) -> float:
+    def validate(_: nn.Module) -> Validated:
         seen.append({k: v.clone() for k, v in trainer.state_dict().items()})
-        return next(accuracies)
+        return Validated(next(accuracies), 0.0)
 
     first = {k: v.clone() for k, v in trainer.state_dict().items()}
     task = replace(line_task(trainer, 2, validate=validate), validated=50)

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from hcompress.errors import InputRefused
+from hcompress.evaluation import similarity
 from hcompress.recogniser.config import Classifier
 from hcompress.recogniser.decoder import Narrow, Route
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.vocabulary import BOS, EOS, PAD, UnknownCharacter, Vocabulary
-from hcompress.training.loop import Loss
+from hcompress.training.loop import Loss, Validated
 from hcompress.training.losses import (
     answer_loss,
     feature_loss,
@@ -245,19 +246,22 @@ def slim_route(targets: Tensor, config: RecogniserConfig) -> Route:
     return Route(layers, tuple(bool(keep) for keep in kept))
 
 
-def line_accuracy(
+def validate_lines(
     model: Recogniser, vocabulary: Vocabulary, validation: DataSource, images: int, batch_size: int
-) -> float:
-    """Share of the first ``images`` validation lines read exactly."""
+) -> Validated:
+    """How the first ``images`` validation lines are read."""
     from hcompress.data.batches import batches
 
     count = min(images, len(validation))
-    right = 0
+    right, near = 0, 0.0
     for batch in batches(validation, range(count), batch_size, model.config.preprocessing):
         pixels = torch.from_numpy(batch.images).to(model.memory_positions.device)
         ids = model.read(pixels, candidates=1).ids[:, :, 0].tolist()
-        right += sum(vocabulary.decode(r) == t for r, t in zip(ids, batch.texts, strict=True))
-    return right / max(1, count)
+        for row, text in zip(ids, batch.texts, strict=True):
+            read = vocabulary.decode(row)
+            right += read == text
+            near += similarity(text, read)
+    return Validated(right / max(1, count), near / max(1, count))
 
 
 def glyph_preprocessing(preprocessing: Preprocessing, width: int) -> Preprocessing:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +74,15 @@ class Loss:
     targets: int
 
 
+class Validated(NamedTuple):
+    """What a model makes of validation lines."""
+
+    accuracy: float
+    """The share read exactly."""
+    ned: float
+    """1-NED: the mean over lines of 1 - edit distance / longer length."""
+
+
 @dataclass(frozen=True)
 class Task:
     """What is trained, on what, and how it is judged."""
@@ -83,7 +92,7 @@ class Task:
     loss: Callable[[nn.Module, Any], Loss]
     batches: Callable[[int], Iterator[Any]]
     """Batches from the given step on, this process's share of each; whatever ``loss`` takes."""
-    validate: Callable[[nn.Module], float] | None = None
+    validate: Callable[[nn.Module], Validated] | None = None
     validated: int = 0
     """Lines that ``validate`` reads: what its share of them owes to chance."""
     freeze: tuple[str, ...] = ()
@@ -113,7 +122,7 @@ def train(
         task.prepare()
     if restored is None and schedule.mean_with_start and task.validate is not None:
         task.model.eval()
-        state.first_accuracy = float(fabric.broadcast(task.validate(task.model)))
+        state.first_accuracy = fabric.broadcast(task.validate(task.model)).accuracy
         kept[FIRST] = _weights(task.model)
     _keep_frozen(task)
     progress.start(task.label, schedule.steps, done=state.step)
@@ -218,10 +227,13 @@ def _judge(
     if task.validate is None or not every or (state.step % every and not last):
         return
     task.model.eval()
-    accuracy = float(fabric.broadcast(task.validate(task.model)))
+    accuracy, ned = fabric.broadcast(task.validate(task.model))
     _keep_frozen(task)
-    state.curve.append({"step": state.step, "loss": loss, "accuracy": accuracy})
-    progress.say(f"{task.label}: step {state.step}: loss {loss:.4f}, validation {accuracy:.2%}")
+    state.curve.append({"step": state.step, "loss": loss, "accuracy": accuracy, "ned": ned})
+    progress.say(
+        f"{task.label}: step {state.step}: loss {loss:.4f}, validation {accuracy:.2%},"
+        f" 1-NED {ned:.4f}"
+    )
     # The rate has fallen to zero by the last step, and half-way weights are rarely better: a lead
     # of theirs that few lines could give by chance is not held against the last ones.
     if accuracy >= state.best_accuracy - (_chance(state.best_accuracy, task) if last else 0.0):
@@ -248,7 +260,7 @@ def _meet_the_first(
     assert task.validate is not None
     task.model.load_state_dict(mean_weights(kept[FIRST], kept[BEST]))
     task.model.eval()
-    state.mean_accuracy = float(fabric.broadcast(task.validate(task.model)))
+    state.mean_accuracy = fabric.broadcast(task.validate(task.model)).accuracy
     chance = _chance(state.best_accuracy, task)
     near = state.first_accuracy >= state.best_accuracy - chance
     state.mean_taken = state.mean_accuracy >= state.best_accuracy - (chance if near else 0.0)

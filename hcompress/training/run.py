@@ -15,8 +15,8 @@ from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.surgery import with_temperature
 from hcompress.training.encoded import encode_lines
 from hcompress.training.fit import fit_head
-from hcompress.training.lines import LineTrainer, line_accuracy, snapshot_file, step_batches
-from hcompress.training.loop import Loss, Schedule, Task, train
+from hcompress.training.lines import LineTrainer, snapshot_file, step_batches, validate_lines
+from hcompress.training.loop import Loss, Schedule, Task, Validated, train
 from hcompress.training.temperature import fitted_temperature
 
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ def train_lines(
         feed = step_batches(open_data(data), stage.batch, stage.steps, size, stage.workers, *place)
         loss = trainer.loss
 
-    def validate(_: torch.nn.Module) -> float:
+    def validate(_: torch.nn.Module) -> Validated:
         assert validation is not None
-        return line_accuracy(model, vocabulary, validation, stage.validation_images, stage.batch)
+        return validate_lines(model, vocabulary, validation, stage.validation_images, stage.batch)
 
     task = Task(
         label,
