@@ -254,11 +254,11 @@ def _meet_the_first(
     """Half-way back to the first weights, where that reads as well.
 
     What a few lines teach is bought with some of what many taught before; the mean of the two
-    has most of both (Wortsman et al. 2022). Where the steps won no more than chance can give, so
-    much less is as well for the mean too; what they clearly won, it must not cost.
+    has most of both (Wortsman et al. 2022). Where the steps won no more than chance gives, the
+    mean may lose as little; what they clearly won, it must keep.
     """
     assert task.validate is not None
-    task.model.load_state_dict(mean_weights(kept[FIRST], kept[BEST]))
+    task.model.load_state_dict(_mean(kept[FIRST], kept[BEST]))
     task.model.eval()
     state.mean_accuracy = fabric.broadcast(task.validate(task.model)).accuracy
     chance = _chance(state.best_accuracy, task)
@@ -273,7 +273,7 @@ def _meet_the_first(
     )
 
 
-def mean_weights(one: Weights, other: Weights) -> Weights:
+def _mean(one: Weights, other: Weights) -> Weights:
     """The mean of two states of one model; what holds no fractions is the other's."""
     return {k: (one[k] + v) / 2 if v.is_floating_point() else v for k, v in other.items()}
 

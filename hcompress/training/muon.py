@@ -53,8 +53,9 @@ class Muon(torch.optim.Optimizer):
         if not state:
             state["momentum"], state["step"] = torch.zeros_like(matrix), torch.zeros(())
         state["momentum"].lerp_(gradient, 1 - group["momentum"])
+        due = int(state["step"]) % EVERY == 0
         state["step"] += 1
-        if state["step"] % EVERY != 1:
+        if not due:
             return
         update = orthogonal(gradient.lerp(state["momentum"], group["momentum"]))  # Nesterov's way
         rate = EVERY * group["lr"]
