@@ -244,7 +244,7 @@ assert pack_signs(np.ones((1, 8), np.float32)).tolist() == [[255]]
 print(description())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("numpy, several times slower: no native extension (")
+    assert done.stdout.startswith("numpy, several times slower: no native extension (not built")
 
 
 def test_the_doctor_says_which_search_is_in_use() -> None:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import importlib.util
 from types import ModuleType
 from typing import Final
 
 NUMPY: Final = "numpy"
 """The name under which the plain search is asked for; it is always there."""
 
-native: ModuleType | None
-missing: str | None
-"""Why there is no extension; None where there is one."""
-try:
-    from hcompress.search import _native as native
+EXTENSION: Final = "hcompress.search._native"
 
-    missing = None
-except ImportError as error:
-    native, missing = None, str(error)
+
+def _load() -> tuple[ModuleType | None, str | None]:
+    """The extension, or why there is none."""
+    if importlib.util.find_spec(EXTENSION) is None:
+        return None, "not built: install again where there is a C compiler"
+    try:
+        return importlib.import_module(EXTENSION), None
+    except ImportError as error:
+        return None, str(error)
+
+
+native, missing = _load()
 
 
 @functools.cache
