@@ -15,6 +15,7 @@ from hcompress.codes.distances import distances, mean_distance, nearest_codes
 from hcompress.codes.file import Codebook, codebook_bytes, read_codebook
 from hcompress.codes.make import make_codebook
 from hcompress.codes.votes import Votes, random_projection
+from hcompress.codes.whitened import Scatter, orthogonal_projection, whitened_projections
 from hcompress.errors import InputRefused, UsageError
 from hcompress.progress import NoProgress
 from hcompress.recogniser.vocabulary import Vocabulary
@@ -190,3 +191,86 @@ def test_codes_are_as_far_apart_as_asked_for() -> None:
         found[spacing] = int(nearest_codes(made.codes, 1).distances.min())
     assert found[1 / 64] < 96 <= found[0.375]
     assert report["near_collisions"]["apart"] == 96
+
+
+def labelled(seed: int, count: int = 400, characters: int = 12, width: int = 6):  # type: ignore[no-untyped-def]
+    """Means, and features around them that scatter far more in some directions than in others."""
+    rng = np.random.default_rng(seed)
+    turned = np.linalg.qr(rng.standard_normal((width, width)))[0]
+    spread = turned * np.geomspace(4, 0.2, width)
+    means = rng.standard_normal((characters, width))
+    ids = rng.integers(0, characters, count)
+    features = means[ids] + rng.standard_normal((count, width)) @ spread.T
+    return means, spread @ spread.T, features.astype(np.float32), ids
+
+
+def scatter_of(features: np.ndarray, ids: np.ndarray, characters: int, cut: int) -> Scatter:  # type: ignore[type-arg]
+    scatter = Scatter.none(characters, features.shape[1])
+    for start in reversed(range(0, len(ids), cut)):
+        scatter.add(features[start : start + cut], ids[start : start + cut])
+    return scatter
+
+
+@given(SEEDS, st.integers(1, 90))
+@settings(max_examples=20)
+def test_scatter_is_the_same_bits_however_features_are_cut(seed: int, cut: int) -> None:
+    _, _, features, ids = labelled(seed)
+    whole, parts = (scatter_of(features, ids, 12, size) for size in (400, cut))
+    for field in ("moment", "sums", "seen"):
+        assert (getattr(whole, field) == getattr(parts, field)).all()
+    assert whole.within().tobytes() == parts.within().tobytes()
+
+
+def test_scatter_is_the_covariance_around_each_characters_mean() -> None:
+    _, covariance, features, ids = labelled(3, count=40_000)
+    found = scatter_of(features, ids, 12, 40_000)
+    rest = features - np.stack([features[ids == i].mean(0) for i in range(12)])[ids]
+    assert found.within() == pytest.approx(rest.T @ rest / (40_000 - 12), abs=1e-2)
+    assert found.within() == pytest.approx(covariance, rel=0.1, abs=0.1)
+    assert found.mean_square() == pytest.approx(features.T @ features / 40_000, abs=1e-2)
+
+
+def test_too_few_repeated_characters_tell_no_scatter() -> None:
+    features = labelled(0, count=12 + 5, width=6)[2]
+    with pytest.raises(InputRefused, match="too few for whitened codes"):
+        scatter_of(features, np.arange(17) % 12, 12, 17).within()
+    assert scatter_of(features, np.arange(17) % 11, 12, 17).within().shape == (6, 6)
+
+
+@given(SEEDS, st.integers(1, 9), st.integers(1, 30))
+@settings(max_examples=20)
+def test_orthogonal_projections(seed: int, width: int, code_length: int) -> None:
+    found = orthogonal_projection(width, code_length, seed)
+    assert (found == orthogonal_projection(width, code_length, seed)).all()
+    assert found.shape == (width, code_length)
+    for start in range(0, code_length, width):
+        block = found[:, start : start + width]
+        assert block.T @ block == pytest.approx(np.eye(block.shape[1]), abs=1e-9)
+
+
+def test_whitened_codes_name_characters_where_plain_column_codes_do_not() -> None:
+    """The softmax's own answer, w = inverse(S) m, is what both are made from."""
+    means, covariance, features, ids = labelled(5, count=4000, characters=40, width=16)
+    columns = np.linalg.solve(covariance, means.T).T.astype(np.float32)
+    scatter = scatter_of(features, ids, 40, 512)
+    for_columns, for_features = whitened_projections(scatter, 512, 7)
+    plain = random_projection(16, 512, 7)
+    right = {}
+    for name, codes, projection in (
+        ("plain", column_bits(columns, plain), plain),
+        ("whitened", column_bits(columns, for_columns), for_features),
+    ):
+        logits = features @ projection
+        nearest = distances(pack(logits >= 0), pack(codes)).argmin(1)
+        right[name] = float((nearest == ids).mean())
+    assert right["whitened"] > 0.9 > 0.7 > right["plain"]
+    # As large as Psi's at the start, so that a margin means the same.
+    assert (features @ for_features).std() == pytest.approx((features @ plain).std(), rel=0.1)
+
+
+def test_whitened_codes_need_data() -> None:
+    teacher = recogniser(SMALL)
+    stage = MakeCodebook(method=Method.WHITENED, code_length=64)
+    env = Env(7, 1, Provenance("codebook", "ab" * 32), NoProgress(), Path())
+    with pytest.raises(UsageError, match="method = whitened needs data"):
+        make_codebook(stage, teacher, env)

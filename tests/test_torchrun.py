@@ -32,7 +32,8 @@ def run(launcher: list[str], *arguments: str) -> subprocess.CompletedProcess[str
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_codebook_is_the_same_on_one_process_and_two(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["lsh", "whitened"])
+def test_the_codebook_is_the_same_on_one_process_and_two(tmp_path: Path, method: str) -> None:
     write_inputs(tmp_path)
     shape = Initialise(
         charset=tmp_path / "charset.txt", backbone_width=0.05, width=8, ffn_width=8, heads=2
@@ -40,7 +41,7 @@ def test_the_codebook_is_the_same_on_one_process_and_two(tmp_path: Path) -> None
     teacher = run_stage(shape, None, tmp_path / "teacher", StageOptions())
     command = [
         "codebook", str(teacher.path), "--data", str(tmp_path / "lines.txt"), "--images", "7",
-        "--batch", "2", "--code-length", "16", "--workers", "0",
+        "--batch", "2", "--code-length", "16", "--workers", "0", "--method", method,
     ]  # fmt: skip
     alone = run(ONE, *command, "--out", str(tmp_path / "one"))
     assert alone.returncode == 0, alone.stderr

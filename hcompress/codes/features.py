@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hcompress.codes.votes import Votes
+from hcompress.codes.whitened import Scatter
 from hcompress.recogniser.surgery import folded
 from hcompress.recogniser.vocabulary import PAD, UnknownCharacter
 from hcompress.training.lines import targets_of
@@ -83,10 +84,19 @@ def count_votes(
     return votes
 
 
-def sum_over_processes(votes: Votes) -> Votes:
-    """Every process's votes added up; whole numbers, so the order does not matter."""
-    if not torch.distributed.is_initialized():
-        return votes
-    for counts in (votes.sums, votes.seen, votes.right):
-        torch.distributed.all_reduce(torch.from_numpy(counts))
-    return votes
+@torch.inference_mode()
+def measure_scatter(
+    teacher: Checkpoint, batches: Iterable[Batch], unknown: UnknownCharacter, progress: Progress
+) -> Scatter:
+    """How the features of one character scatter, over every labelled character."""
+    scatter = Scatter.none(len(teacher.vocabulary), teacher.config.width)
+    for features, ids in labelled_features(teacher, batches, unknown, progress):
+        scatter.add(features.numpy(), ids.numpy())
+    return scatter
+
+
+def sum_over_processes(*counts: NDArray[np.int64] | NDArray[np.float64]) -> None:
+    """Every process's counts added up, in place; whole numbers, so the order does not matter."""
+    if torch.distributed.is_initialized():
+        for count in counts:
+            torch.distributed.all_reduce(torch.from_numpy(count))

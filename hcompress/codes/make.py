@@ -19,13 +19,17 @@ from hcompress.codes.codebook import (
 from hcompress.codes.file import Codebook
 from hcompress.codes.report import codebook_report
 from hcompress.codes.votes import Votes, random_projection
+from hcompress.codes.whitened import Scatter, whitened_projections
 from hcompress.errors import UsageError
 from hcompress.recogniser.heads import SoftmaxClassifier
 from hcompress.stages.codebook import MakeCodebook, Method
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
+    from hcompress.data.batches import Batch
     from hcompress.recogniser.checkpoint import Checkpoint
     from hcompress.stages.base import Env
 
@@ -42,19 +46,24 @@ def make_codebook(
             "codes are made from a whole softmax, neither a Hamming classifier nor a factorised"
             " one: give the recogniser from before `replace-head` or `factorise`"
         )
-    size = len(teacher.vocabulary)
-    projection = random_projection(teacher.config.width, stage.code_length, env.seed)
+    length = stage.code_length
+    projection = random_projection(teacher.config.width, length, env.seed)
     columns = classifier.weight.detach().numpy()
     votes: Votes | None = None
     shares: list[int] = []
-    if stage.method is Method.LSH:
-        votes, shares = _vote(stage, teacher, projection, env)
-        bits, repairs = voted_bits(votes, column_bits(columns, projection))
-    elif stage.method is Method.COLUMNS:
-        bits, repairs = column_bits(columns, projection), Repairs(0, (), (), ())
-    else:
-        bits = random_bits(size, stage.code_length, env.seed)
-        repairs = Repairs(0, (), (), ())
+    repairs = Repairs(0, (), (), ())
+    match stage.method:
+        case Method.LSH:
+            votes, shares = _vote(stage, teacher, projection, env)
+            bits, repairs = voted_bits(votes, column_bits(columns, projection))
+        case Method.COLUMNS:
+            bits = column_bits(columns, projection)
+        case Method.WHITENED:
+            scatter, shares = _scatter(stage, teacher, env)
+            for_columns, projection = whitened_projections(scatter, length, env.seed)
+            bits = column_bits(columns, for_columns)
+        case Method.RANDOM:
+            bits = random_bits(len(teacher.vocabulary), length, env.seed)
     sure = votes.margins() if votes is not None else np.zeros(bits.shape)
     bits, collisions = separate(bits, sure)
     apart = least_distance(stage.code_length, stage.spacing)
@@ -70,13 +79,36 @@ def _vote(
 ) -> tuple[Votes, list[int]]:
     """Votes over all processes, and how many images each one took."""
     from hcompress.codes.features import count_votes, sum_over_processes
+
+    feed, shares = _feed(stage, teacher, env)
+    votes = count_votes(teacher, projection, feed, stage.unknown, env.progress)
+    _say(shares, env)
+    sum_over_processes(votes.sums, votes.seen, votes.right)
+    return votes, shares
+
+
+def _scatter(stage: MakeCodebook, teacher: Checkpoint, env: Env) -> tuple[Scatter, list[int]]:
+    """As `_vote`, of the features themselves."""
+    from hcompress.codes.features import measure_scatter, sum_over_processes
+
+    feed, shares = _feed(stage, teacher, env)
+    scatter = measure_scatter(teacher, feed, stage.unknown, env.progress)
+    _say(shares, env)
+    sum_over_processes(scatter.moment, scatter.sums, scatter.seen)
+    return scatter, shares
+
+
+def _feed(stage: MakeCodebook, teacher: Checkpoint, env: Env) -> tuple[Iterator[Batch], list[int]]:
+    """This process's batches, and how many images each process takes."""
     from hcompress.data.batches import batches, shard
     from hcompress.data.source import open_data
     from hcompress.training.device import launch
     from hcompress.training.precision import Precision
 
     if stage.data is None:
-        raise UsageError("method = lsh needs data; or take method = columns, which needs none")
+        raise UsageError(
+            f"method = {stage.method.value} needs data; or take method = columns, which needs none"
+        )
     # Codes must be the same bytes everywhere, so always float32 on the CPU's fixed threads.
     fabric = launch(Precision.FP32, env.threads, accelerator="cpu")
     source = open_data(stage.data)
@@ -87,9 +119,11 @@ def _vote(
     ]
     mine = shard(range(count), fabric.global_rank, fabric.world_size, stage.batch)
     env.progress.start("codebook", len(mine))
-    feed = batches(source, mine, stage.batch, teacher.config.preprocessing, stage.workers)
-    votes = count_votes(teacher, projection, feed, stage.unknown, env.progress)
+    size = teacher.config.preprocessing
+    return batches(source, mine, stage.batch, size, stage.workers), shares
+
+
+def _say(shares: list[int], env: Env) -> None:
     env.progress.finish()
     for rank, images in enumerate(shares):
         env.progress.say(f"codebook: process {rank} of {len(shares)}: {images} images")
-    return sum_over_processes(votes), shares

@@ -20,6 +20,8 @@ class Method(StrEnum):
     """The teacher's features of labelled images, by majority vote."""
     COLUMNS = "columns"
     """The softmax columns: no data at all."""
+    WHITENED = "whitened"
+    """The softmax columns, where the features of labelled images scatter alike to every side."""
     RANDOM = "random"
     """Chance: the control of the paper's Table 3."""
 
@@ -28,7 +30,7 @@ class Method(StrEnum):
 class MakeCodebook:
     """Make every character's code; the model itself is passed on as it is."""
 
-    data: Annotated[Path | None, Param("labelled images (lsh only)", data=True)] = None
+    data: Annotated[Path | None, Param("labelled images (lsh and whitened)", data=True)] = None
     images: Annotated[int, Param("images to take the features of", 1, MOST_IMAGES)] = 4096
     method: Annotated[Method, Param("where codes come from")] = Method.LSH
     code_length: Annotated[int, Param("bits of a code, K; a multiple of 8", 8, 4096)] = 512
