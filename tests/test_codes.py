@@ -143,7 +143,8 @@ def test_a_codebook_file_comes_back_and_fits_one_charset(tmp_path: Path) -> None
     vocabulary, path = Vocabulary("abc"), tmp_path / "codebook.safetensors"
     codebook = Codebook(pack(random_bits(6, 64, 0)), random_projection(32, 64, 0))
     data = codebook_bytes(codebook, vocabulary)
-    assert data == codebook_bytes(codebook, vocabulary)
+    turned = Codebook(*map(np.asfortranarray, (codebook.codes, codebook.projection)))
+    assert data == codebook_bytes(codebook, vocabulary) == codebook_bytes(turned, vocabulary)
     path.write_bytes(data)
     found = read_codebook(path, vocabulary, 32)
     assert (found.codes == codebook.codes).all()

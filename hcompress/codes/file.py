@@ -37,7 +37,11 @@ class Codebook:
 def codebook_bytes(codebook: Codebook, vocabulary: Vocabulary) -> bytes:
     """The file's bytes: the same for the same codebook and characters."""
     about = json.dumps({"characters": _digest(vocabulary), "format": 1}, sort_keys=True)
-    tensors: dict[str, NDArray[Any]] = {"codes": codebook.codes, "projection": codebook.projection}
+    # safetensors writes an array's memory as it lies: row by row, or it comes back as another one.
+    tensors: dict[str, NDArray[Any]] = {
+        "codes": np.ascontiguousarray(codebook.codes),
+        "projection": np.ascontiguousarray(codebook.projection),
+    }
     return save(tensors, metadata={KEY: about})
 
 
