@@ -23,9 +23,10 @@ from hcompress.progress import NoProgress
 from hcompress.recogniser.checkpoint import Checkpoint
 from hcompress.recogniser.config import RecogniserConfig
 from hcompress.recogniser.decoder import Route
+from hcompress.recogniser.heads import HAMMING_TEMPERATURE, hamming_scores
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.surgery import with_folded_batch_norm, with_shared_layers, without_ffn
-from hcompress.recogniser.vocabulary import BOS, EOS, PAD, UnknownCharacter
+from hcompress.recogniser.vocabulary import BOS, EOS, FIRST_READABLE, PAD, UnknownCharacter
 from hcompress.stages.base import Env, Provenance
 from hcompress.stages.finetune import Finetune
 from hcompress.stages.sharing import SharedFrom
@@ -43,7 +44,13 @@ from hcompress.training.lines import (
     validate_lines,
 )
 from hcompress.training.loop import Loss, Schedule, Task, Validated, train
-from hcompress.training.losses import feature_loss, hinge_loss, softmax_loss, state_loss
+from hcompress.training.losses import (
+    choice_loss,
+    feature_loss,
+    hinge_loss,
+    softmax_loss,
+    state_loss,
+)
 from hcompress.training.muon import Muon, orthogonal
 from hcompress.training.precision import Precision
 from hcompress.training.run import train_lines
@@ -321,9 +328,14 @@ def test_a_fitted_head_is_the_best_w_for_its_lines() -> None:
     [
         (SLIM, Finetune(data=Path("d"), lines=4, fit_lines=5, distil=0), "set lines to as many"),
         (SOFTMAX, Finetune(data=Path("d"), lines=4, fit_lines=4, distil=0), "a Hamming classifier"),
+        (
+            SOFTMAX,
+            Finetune(data=Path("d"), choice=1, distil=0),
+            "choice is for a Hamming classifier",
+        ),
     ],
 )
-def test_fit_lines_that_cannot_be(
+def test_what_only_codes_have_is_refused(
     config: RecogniserConfig, stage: Finetune, complaint: str
 ) -> None:
     made = Checkpoint(recogniser(config), CHARACTERS, Provenance("train", "ab" * 32))
@@ -437,6 +449,21 @@ def test_hinge_is_equation_6(seed: int, margin: float) -> None:
     assert found.item() == pytest.approx(expected / 8, rel=1e-5, abs=1e-5)
 
 
+@given(st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_choice_is_the_cross_entropy_of_the_nearest_code(seed: int) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    signs = torch.randint(0, 2, (9, 16), generator=rng).float() * 2 - 1
+    targets = torch.tensor([[4, 8, EOS], [7, EOS, PAD]])
+    # Sure bits: then the soft distance is the Hamming distance, and the loss that of `scores`.
+    logits = 20 * (torch.randint(0, 2, (2, 3, 16), generator=rng).float() * 2 - 1)
+    scores = hamming_scores(logits, signs) / (HAMMING_TEMPERATURE * 16)
+    expected = -torch.log_softmax(scores[..., FIRST_READABLE:], -1)
+    places = (targets - FIRST_READABLE).clamp(min=0)[..., None]
+    wanted = expected.gather(-1, places)[..., 0][targets != PAD].sum()
+    assert choice_loss(logits, targets, signs).item() == pytest.approx(wanted.item(), rel=1e-4)
+
+
 def test_padding_never_counts() -> None:
     targets = torch.tensor([[4, EOS, PAD], [PAD, PAD, PAD]])
     rng = torch.Generator().manual_seed(0)
@@ -447,6 +474,7 @@ def test_padding_never_counts() -> None:
     for loss in (
         lambda z: softmax_loss(z, targets, 0.1),
         lambda z: hinge_loss(z, targets, signs, 1.0),
+        lambda z: choice_loss(z, targets, signs),
         lambda z: feature_loss(z, torch.zeros(2, 3, 8), targets),
     ):
         assert loss(logits).item() == pytest.approx(loss(other).item())

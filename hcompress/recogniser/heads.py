@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from hcompress.recogniser.config import Classifier, Embedding, RecogniserConfig
 from hcompress.recogniser.meta import shapes_only
 
+HAMMING_TEMPERATURE = 1 / 32
+"""Confidence temperature of an untuned Hamming head, in code lengths: 16 bits at K = 512."""
+
 
 class SoftmaxClassifier(nn.Module):
     """Eq. 1-2: one column of weights per character."""

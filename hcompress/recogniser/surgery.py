@@ -16,13 +16,10 @@ from torch import Tensor, nn
 from hcompress.codes.file import Codebook
 from hcompress.errors import UsageError
 from hcompress.recogniser.config import BatchNorm, Classifier, Embedding, RecogniserConfig
-from hcompress.recogniser.heads import LearnedEmbedding
+from hcompress.recogniser.heads import HAMMING_TEMPERATURE, LearnedEmbedding
 from hcompress.recogniser.layers import ConvNorm
 from hcompress.recogniser.model import Recogniser
 from hcompress.stages.sharing import SharedFrom
-
-HAMMING_TEMPERATURE = 1 / 32
-"""Confidence temperature of an untuned Hamming head, in code lengths: 16 bits at K = 512."""
 
 
 def rebuilt(model: Recogniser, config: RecogniserConfig, changed: dict[str, Tensor]) -> Recogniser:

@@ -36,6 +36,14 @@ class Finetune(LineTraining):
         ),
     ] = 0
     margin: Annotated[float, Param("threshold of the hinge loss, theta in Eq. 6", 0)] = 1.0
+    choice: Annotated[
+        float,
+        Param(
+            "weight of the cross-entropy over all codes, where the hinge asks each bit alone; each"
+            " step then multiplies with every code; for a Hamming classifier",
+            0,
+        ),
+    ] = 0.0
     distil: Annotated[float, Param("weight of the distance to the teacher's features", 0)] = 4.0
     distil_layers: Annotated[
         float,

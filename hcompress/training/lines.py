@@ -20,6 +20,7 @@ from hcompress.recogniser.vocabulary import BOS, EOS, PAD, UnknownCharacter, Voc
 from hcompress.training.loop import Loss, Validated
 from hcompress.training.losses import (
     answer_loss,
+    choice_loss,
     feature_loss,
     hinge_loss,
     softmax_loss,
@@ -114,6 +115,8 @@ class Aim:
     """Label smoothing of the softmax loss."""
     margin: float = 1.0
     """Of the hinge loss (Eq. 6)."""
+    choice: float = 0.0
+    """Weight of the cross-entropy over all codes; 0 for none."""
     distil: float = 0.0
     """Weight of the distance to the teacher's features; 0 for none."""
     distil_layers: float = 0.0
@@ -183,6 +186,8 @@ class LineTrainer(nn.Module):
         if student.config.classifier is Classifier.HAMMING:
             assert isinstance(self.signs, Tensor)
             loss = hinge_loss(logits, targets, self.signs, aim.margin)
+            if aim.choice:
+                loss = loss + aim.choice * choice_loss(logits, targets, self.signs)
         else:
             loss = softmax_loss(logits, targets, aim.smoothing)
         if wanted is None:

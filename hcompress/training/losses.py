@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hcompress.recogniser.vocabulary import PAD
+from hcompress.recogniser.heads import HAMMING_TEMPERATURE
+from hcompress.recogniser.vocabulary import FIRST_READABLE, PAD
 
 
 def softmax_loss(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
@@ -32,6 +33,21 @@ def hinge_loss(logits: Tensor, targets: Tensor, signs: Tensor, margin: float) ->
     wanted = torch.nn.functional.embedding(targets, signs)
     per_bit = torch.relu(margin - wanted * logits.float())
     return (per_bit.mean(-1) * (targets != PAD)).sum()
+
+
+def choice_loss(logits: Tensor, targets: Tensor, signs: Tensor) -> Tensor:
+    """Cross-entropy of choosing the target's code among all readable ones, summed over targets.
+
+    Eq. 6 asks each bit alone; which bits tell a character from the codes nearest to its own it
+    can't see. Scores are those of Eq. 7 with tanh in place of the sign, over the temperature of an
+    untuned Hamming head. logits [N, T, K], targets [N, T], signs [V, K].
+    """
+    counted = targets != PAD
+    soft = torch.tanh(logits[counted].float())
+    scores = soft @ signs[FIRST_READABLE:].T * (0.5 / (HAMMING_TEMPERATURE * signs.shape[1]))
+    return torch.nn.functional.cross_entropy(
+        scores, targets[counted] - FIRST_READABLE, reduction="sum"
+    )
 
 
 def feature_loss(features: Tensor, wanted: Tensor, targets: Tensor) -> Tensor:
