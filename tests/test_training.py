@@ -335,7 +335,7 @@ def test_a_fitted_head_is_the_best_w_for_its_lines() -> None:
         ),
     ],
 )
-def test_what_only_codes_have_is_refused(
+def test_fit_lines_that_cannot_be(
     config: RecogniserConfig, stage: Finetune, complaint: str
 ) -> None:
     made = Checkpoint(recogniser(config), CHARACTERS, Provenance("train", "ab" * 32))

@@ -40,7 +40,7 @@ class Finetune(LineTraining):
         float,
         Param(
             "weight of the cross-entropy over all codes, where the hinge asks each bit alone; each"
-            " step then multiplies with every code; for a Hamming classifier",
+            " step then multiplies with every code (a softmax's loss is that anyway)",
             0,
         ),
     ] = 0.0

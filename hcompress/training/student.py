@@ -50,8 +50,6 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
         raise UsageError("fit_lines are some of lines: set lines to as many at least")
     if stage.fit_lines and student.config.classifier is not Classifier.HAMMING:
         raise UsageError("fit_lines is for a Hamming classifier: set fit_lines = 0")
-    if stage.choice and student.config.classifier is not Classifier.HAMMING:
-        raise UsageError("choice is for a Hamming classifier: set choice = 0")
     if stage.mean_with_start and (stage.validation is None or not stage.validate_every):
         raise UsageError("mean_with_start is judged by validation: set validation, or leave it out")
     trainer = LineTrainer(student, teacher, aim, encode_once=shared, frozen_backbone=frozen)
