@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,14 @@ import onnxsim
 import pytest
 import torch
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from hcompress import sizes
+from hcompress.bench.heads import Shape, hamming_config, hamming_weights
 from hcompress.errors import NumericalError
-from hcompress.export import forms
+from hcompress.export import forms, heads
 from hcompress.export.compose import whole_loop
+from hcompress.export.graph import Graph, value
 from hcompress.export.parity import Decodings, decode_torch
 from hcompress.export.rounding import rounded_in_float
 from hcompress.export.simplify import simplify
@@ -25,9 +29,10 @@ from hcompress.export.stored import check_stored_once
 from hcompress.recogniser.checkpoint import Checkpoint, save_checkpoint
 from hcompress.recogniser.config import Weights
 from hcompress.recogniser.metadata import ModelMetadata
-from hcompress.recogniser.vocabulary import BOS, EOS, PAD
+from hcompress.recogniser.vocabulary import BOS, EOS, FIRST_READABLE, PAD
 from hcompress.runtime.serving import ServingPair
 from hcompress.runtime.session import Session
+from hcompress.search import CodeIndex, pack_signs
 from hcompress.stages.base import Provenance
 from tests.tiny_recognisers import CONFIGS, LIGHT, pictures, recogniser
 
@@ -137,6 +142,36 @@ def test_ties_go_to_the_lowest_id_and_the_unreadable_are_never_read() -> None:
     bits = np.packbits((logits >= 0).numpy().astype(np.uint8), bitorder="little")
     made.model.codebook[:2] = torch.from_numpy(bits)
     assert (run(portable(made), images[:1]).ids[0, 0] >= EOS).all()
+
+
+@pytest.mark.parametrize("count", [4000, 20_000], ids=["the tie is in the key", "no room for it"])
+@pytest.mark.parametrize("form", [heads.portable_codes, heads.serving_codes])
+def test_ties_among_many_long_codes_go_to_the_lowest_id(
+    count: int, form: Callable[..., heads.Codes | None]
+) -> None:
+    """With K = 2048 a whole float32 has room for the distance and 16,352 ids, and no more."""
+    rng = np.random.default_rng(count)
+    codes = np.tile(rng.integers(0, 256, (count // 4, 256), np.uint8), (4, 1))
+    shape = Shape(count, 32, 2048)
+    projection, _ = hamming_weights(shape, 0)
+    weights = {
+        "classifier.projection.weight": torch.from_numpy(projection),
+        "codebook": torch.from_numpy(codes),
+    }
+    # A fitted temperature: scaled by one, sums are no whole numbers any more.
+    g, config = Graph(weights, store_half=False), replace(hamming_config(shape), temperature=19.3)
+    images = (g, config, count, "images") if form is heads.portable_codes else (g, config, count)
+    ranked = heads.rank(g, config, "h", count, form(*images))
+    g.rename(ranked.ids, "ids")
+    inputs = [value("h", TensorProto.FLOAT, ("N", 32))]
+    inputs.append(value("images", TensorProto.UINT8, (1, "H", 1, 1)))
+    outputs = [value("ids", TensorProto.INT64, ("N", 5))]
+    data = g.model(inputs, outputs, "{}").SerializeToString()
+    features = rng.standard_normal((40, 32), np.float32)
+    feeds = {"h": features, "images": np.zeros((1, 48, 1, 1), np.uint8)}
+    (found,) = Session(data, 1, {"H": 48}).run(["ids"], feeds)
+    expected = CodeIndex(codes, FIRST_READABLE).nearest(pack_signs(features @ projection.T), 5)
+    assert found.tolist() == expected.ids.tolist()
 
 
 def test_a_step_with_its_cache_equals_the_whole_prefix() -> None:

@@ -111,8 +111,9 @@ def rank(
     # Zero counts as +1, as in training: no zero sign exists.
     key, agreement = codes.nearest(g, g.op("GreaterOrEqual", logits, g.number(0.0)))
     scaled = g.op("Mul", agreement, g.number(0.5 / config.temperature))
-    # Scaling whole numbers this small keeps their order, and equal ones equal.
-    return _ranked(g, top(g, key or scaled, vocabulary), scaled, logits)
+    # Agreement is whole, so equal distances are equal. Scaled it need not be: onnxruntime scales
+    # inside of the product, where rounding tells equal ones apart.
+    return _ranked(g, top(g, key or agreement, vocabulary), scaled, logits)
 
 
 def portable_codes(
@@ -173,10 +174,10 @@ def serving_codes(g: Graph, config: RecogniserConfig, vocabulary: int) -> Codes 
         agreement = body.op("MatMul", query, codes)
         if kind != FLOAT:
             agreement = body.to(agreement, FLOAT)
-        if (2 * length + 1) * readable > EXACT_FLOAT:
+        if (length // 2 + 1) * readable > EXACT_FLOAT:
             return None, agreement
-        # One whole number that orders by agreement, then by id.
-        scaled = body.op("Mul", agreement, body.number(readable))
+        # One whole number that orders by agreement, an even one, then by id.
+        scaled = body.op("Mul", agreement, body.number(readable / 2))
         key = body.op("Sub", scaled, body.call("Count", body.number(readable)))
         return key, agreement
 
