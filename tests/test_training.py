@@ -328,11 +328,6 @@ def test_a_fitted_head_is_the_best_w_for_its_lines() -> None:
     [
         (SLIM, Finetune(data=Path("d"), lines=4, fit_lines=5, distil=0), "set lines to as many"),
         (SOFTMAX, Finetune(data=Path("d"), lines=4, fit_lines=4, distil=0), "a Hamming classifier"),
-        (
-            SOFTMAX,
-            Finetune(data=Path("d"), choice=1, distil=0),
-            "choice is for a Hamming classifier",
-        ),
     ],
 )
 def test_fit_lines_that_cannot_be(
