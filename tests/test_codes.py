@@ -16,7 +16,7 @@ from hcompress.codes.file import Codebook, codebook_bytes, read_codebook
 from hcompress.codes.make import make_codebook
 from hcompress.codes.votes import Votes, random_projection
 from hcompress.codes.whitened import Scatter, orthogonal_projection, whitened_projections
-from hcompress.errors import InputRefused, UsageError
+from hcompress.errors import InputRefused, NumericalError, UsageError
 from hcompress.progress import NoProgress
 from hcompress.recogniser.vocabulary import Vocabulary
 from hcompress.stages.base import Env, Provenance
@@ -236,6 +236,14 @@ def test_too_few_repeated_characters_tell_no_scatter() -> None:
     with pytest.raises(InputRefused, match="too few for whitened codes"):
         scatter_of(features, np.arange(17) % 12, 12, 17).within()
     assert scatter_of(features, np.arange(17) % 11, 12, 17).within().shape == (6, 6)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-4, np.nan])
+def test_features_that_hardly_scatter_are_refused(scale: float) -> None:
+    _, _, features, ids = labelled(0)
+    scatter = scatter_of(features * np.float32(scale), ids, 12, 400)
+    with pytest.raises(NumericalError, match="features of one character scatter"):
+        whitened_projections(scatter, 16, 7)
 
 
 @given(SEEDS, st.integers(1, 9), st.integers(1, 30))

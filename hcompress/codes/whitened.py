@@ -9,6 +9,7 @@ V vocabulary, d features, K bits, n features of a batch.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,11 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hcompress.errors import InputRefused
+from hcompress.errors import InputRefused, NumericalError
 from hcompress.training.threads import one_thread
 
-GRAIN: Final = 256
-"""Features count in steps of 1/256. Products of such numbers add up exactly in a float64, in any
+GRAIN: Final = 1024
+"""Features count in steps of 1/1024. Products of such numbers add up exactly in a float64, in any
 order, so that one process and many find the same scatter."""
 RIDGE: Final = 0.03
 """Of the scatter's mean variance, added to every direction's: few features tell little of the
@@ -96,14 +97,21 @@ def whitened_projections(
     """What to multiply with for bits: columns and features, by [d, K] each.
 
     Both see the same directions of the whitened space. The second is as long as Psi (Eq. 3)
-    would be, so that bit logits begin as large. Raises InputRefused as `Scatter.within`.
+    would be, so that bit logits begin as large. Raises InputRefused as `Scatter.within`, and
+    NumericalError where features do not scatter, or are no numbers.
     """
     width = len(scatter.moment)
     directions = torch.from_numpy(orthogonal_projection(width, code_length, seed))
     mean_square = torch.from_numpy(scatter.mean_square())
     with one_thread():
         within = torch.from_numpy(scatter.within())
-        within.diagonal().add_(RIDGE * within.diagonal().mean())
+        variance = float(within.diagonal().mean())
+        if not (math.isfinite(variance) and variance > GRAIN**-2):
+            raise NumericalError(
+                f"features of one character scatter by a variance of {variance:g}: too little to"
+                " make whitened codes by, or no number; take method = lsh or columns"
+            )
+        within.diagonal().add_(RIDGE * variance)
         root = torch.linalg.cholesky(within)
         for_columns = root @ directions
         for_features = torch.linalg.solve_triangular(root.T, directions, upper=True)
