@@ -80,6 +80,10 @@ class MobileNetV2(nn.Module):
         features: Tensor = self.output(self.narrow(x))
         return features
 
+    def path(self) -> list[str]:
+        """Names of the modules an image passes, first to last."""
+        return ["stem", *(f"blocks.{index}" for index in range(len(self.blocks))), "output"]
+
     def narrow(self, x: Tensor) -> Tensor:
         """What the last convolution takes: [N, 3, H, W] -> [N, c, H/8, W/4]."""
         features: Tensor = self.blocks(self.stem(x))

@@ -90,3 +90,12 @@ class ResNet31(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         features: Tensor = self.layers(x)
         return features
+
+    def path(self) -> list[str]:
+        """Names of the modules an image passes, first to last; pooling, which learns nothing, is
+        none of them."""
+        return [
+            f"layers.{index}"
+            for index, layer in enumerate(self.layers)
+            if not isinstance(layer, nn.MaxPool2d)
+        ]

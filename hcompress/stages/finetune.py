@@ -19,6 +19,14 @@ class Finetune(LineTraining):
     backbone_rate: Annotated[
         float, Param("the backbone's share of the rate; 0 keeps it as it is, and is faster", 0, 1)
     ] = 0.0
+    kept_blocks: Annotated[
+        int,
+        Param(
+            "the backbone's first blocks, counted from the image, that stay as they are while those"
+            " after them learn: theirs are the largest maps, and most of a step's time",
+            0,
+        ),
+    ] = 0
     lines: Annotated[
         int,
         Param(

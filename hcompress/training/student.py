@@ -46,6 +46,7 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
             "lines asks for encodings that stay: set backbone_rate = 0, and distil from a teacher"
             " with the same backbone or set distil = 0"
         )
+    kept = _kept(stage.kept_blocks, student)
     if stage.fit_lines > stage.lines:
         raise UsageError("fit_lines are some of lines: set lines to as many at least")
     if stage.fit_lines and student.config.classifier is not Classifier.HAMMING:
@@ -62,7 +63,7 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
         trainer,
         fabric,
         env,
-        freeze=(BACKBONE,) if frozen else (),
+        freeze=(BACKBONE,) if frozen else kept,
         slower=((BACKBONE, stage.backbone_rate),),
         encode=stage.lines,
         fit=stage.fit_lines,
@@ -70,6 +71,18 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
     )
     precision = resolve(stage.precision).value
     return model, {"precision": precision, "encoded_once": shared, **figures}
+
+
+def _kept(count: int, student: Recogniser) -> tuple[str, ...]:
+    """Prefixes of the names of the backbone's first ``count`` blocks. Raises UsageError where
+    nothing is left to learn."""
+    path = student.backbone.path()
+    if count >= len(path):
+        raise UsageError(
+            f"kept_blocks = {count}, and the backbone has {len(path)}: set backbone_rate = 0 to"
+            " keep all of them"
+        )
+    return tuple(f"{BACKBONE}{name}." for name in path[:count])
 
 
 def _teacher(stage: Finetune, before: Checkpoint, env: Env) -> Recogniser | None:
