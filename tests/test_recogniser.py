@@ -97,6 +97,42 @@ def test_the_hamming_head_reads_the_nearest_code() -> None:
     torch.testing.assert_close(-model.scores(features, signs)[:, EOS:].long(), differing[:, EOS:])
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_refined_the_bit_logits_choose_among_the_nearest(seed: int) -> None:
+    model = recogniser(replace(HAMMING, refined=True, temperature=3.0), seed)
+    signs, generator = model.signs(), torch.Generator().manual_seed(seed)
+    features = torch.randn(50, HAMMING.width, generator=generator)
+    with torch.inference_mode():
+        logits = model.classifier(features)
+        ids, chances = model.rank(model.scores(features, signs), 5)
+        found, shared = model.refine(features, signs, ids, chances)
+    moved = 0
+    for line in range(50):
+        sums = {i: float(signs[i] @ logits[line]) for i in ids[line].tolist()}
+        wanted = sorted(sums, key=lambda i: -sums[i])
+        moved += wanted != ids[line].tolist()
+        assert found[line].tolist() == wanted
+        weights = np.exp([(sums[i] - max(sums.values())) / 6 for i in wanted])
+        expected = float(chances[line].sum()) * weights / weights.sum()
+        np.testing.assert_allclose(shared[line].numpy(), expected, rtol=1e-4)
+    assert moved > 10
+    # Where all bits are as sure as each other, the order stays: that of the distances.
+    model.classifier = torch.nn.Identity()
+    with torch.inference_mode():
+        same, _ = model.refine(torch.sign(logits), signs, ids, chances)
+    assert torch.equal(same, ids)
+
+
+def test_a_refined_recogniser_reads_the_same_whatever_is_asked() -> None:
+    model = recogniser(replace(HAMMING, refined=True))
+    images = torch.from_numpy(noise(12))
+    five, one = model.read(images), model.read(images, candidates=1)
+    assert torch.equal(five.ids[:, :, :1], one.ids)
+    plain = Recogniser(HAMMING, len(CHARACTERS))
+    plain.load_state_dict(model.state_dict())
+    assert not torch.equal(plain.eval().read(images).ids[:, 0, 0], five.ids[:, 0, 0])
+
+
 def test_both_families_give_one_position_per_8_rows_and_4_columns() -> None:
     narrow = replace(SOFTMAX, backbone=Backbone.RESNET31, backbone_width=0.0625)
     for config in (SOFTMAX, narrow):
@@ -239,6 +275,8 @@ def test_hostile_configurations_are_refused() -> None:
         {"backbone": "vgg"},
         {"ffn": "false"},
         {"surprise": 1},
+        {"refined": True},
+        {"refined": 1},
         {"preprocessing": {"height": 47}},
         {"temperature": 0.0},
         {"temperature": float("nan")},
@@ -256,6 +294,9 @@ def test_hostile_configurations_are_refused() -> None:
         with pytest.raises(InputRefused):
             RecogniserConfig.from_dict(good | change)
     assert RecogniserConfig.from_dict(good) == SOFTMAX
+    assert "refined" not in good
+    told = replace(HAMMING, refined=True)
+    assert RecogniserConfig.from_dict(told.to_dict()) == told
 
 
 def test_loading_imports_no_compiler(tmp_path: Path) -> None:

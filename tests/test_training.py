@@ -21,11 +21,16 @@ from hcompress.errors import InputRefused, NumericalError, UsageError
 from hcompress.evaluation import similarity
 from hcompress.progress import NoProgress
 from hcompress.recogniser.checkpoint import Checkpoint
-from hcompress.recogniser.config import RecogniserConfig
+from hcompress.recogniser.config import Backbone, RecogniserConfig
 from hcompress.recogniser.decoder import Route
 from hcompress.recogniser.heads import HAMMING_TEMPERATURE, hamming_scores
 from hcompress.recogniser.model import Recogniser
-from hcompress.recogniser.surgery import with_folded_batch_norm, with_shared_layers, without_ffn
+from hcompress.recogniser.surgery import (
+    with_folded_batch_norm,
+    with_shared_layers,
+    with_temperature,
+    without_ffn,
+)
 from hcompress.recogniser.vocabulary import BOS, EOS, FIRST_READABLE, PAD, UnknownCharacter
 from hcompress.stages.base import Env, Provenance
 from hcompress.stages.finetune import Finetune
@@ -54,7 +59,7 @@ from hcompress.training.losses import (
 from hcompress.training.muon import Muon, orthogonal
 from hcompress.training.precision import Precision
 from hcompress.training.run import train_lines
-from hcompress.training.student import finetune
+from hcompress.training.student import finetune, kept_prefixes
 from hcompress.training.temperature import fitted_temperature
 from tests.models import CHARACTERS, HAMMING, SLIM, SOFTMAX, noise, recogniser
 
@@ -220,6 +225,25 @@ def test_a_frozen_backbone_stays_bit_for_bit(tmp_path: Path) -> None:
     assert not any(name.startswith(("backbone.", "codebook")) for name in moved)
 
 
+@pytest.mark.parametrize("family", Backbone)
+def test_kept_blocks_stay_bit_for_bit_and_those_after_them_learn(
+    family: Backbone, tmp_path: Path
+) -> None:
+    width = 0.25 if family is Backbone.MOBILENET_V2 else 0.0625
+    model = recogniser(replace(SLIM, backbone=family, backbone_width=width))
+    path = model.backbone.path()
+    named = {name for name, _ in model.backbone.named_parameters()}
+    assert named == {n for part in path for n in named if n.startswith(part + ".")}
+    before = {k: v.clone() for k, v in model.backbone.state_dict().items()}
+    trainer = LineTrainer(model, None, Aim(CHARACTERS, REFUSE))
+    kept = kept_prefixes(3, model)
+    run(line_task(trainer, 2, freeze=kept), Schedule(2, 4, 1e-2), tmp_path)
+    moved = {k for k, v in model.backbone.state_dict().items() if not torch.equal(v, before[k])}
+    first, rest = path[:3], path[3:]
+    assert not any(name.startswith(f"{part}.") for name in moved for part in first)
+    assert all(any(name.startswith(f"{part}.") for name in moved) for part in rest)
+
+
 def encoded_task(model: Recogniser, teacher: Recogniser, steps: int) -> tuple[LineTrainer, Task]:
     aim = Aim(CHARACTERS, REFUSE, distil=1.0, distil_layers=0.5)
     trainer = LineTrainer(model, teacher, aim, encode_once=True, frozen_backbone=True)
@@ -328,9 +352,15 @@ def test_a_fitted_head_is_the_best_w_for_its_lines() -> None:
     [
         (SLIM, Finetune(data=Path("d"), lines=4, fit_lines=5, distil=0), "set lines to as many"),
         (SOFTMAX, Finetune(data=Path("d"), lines=4, fit_lines=4, distil=0), "a Hamming classifier"),
+        (SOFTMAX, Finetune(data=Path("d"), refined=True, distil=0), "a Hamming classifier"),
+        (
+            SLIM,
+            Finetune(data=Path("d"), kept_blocks=16, backbone_rate=1.0, distil=0),
+            "backbone has 16",
+        ),
     ],
 )
-def test_fit_lines_that_cannot_be(
+def test_what_finetune_can_not_do(
     config: RecogniserConfig, stage: Finetune, complaint: str
 ) -> None:
     made = Checkpoint(recogniser(config), CHARACTERS, Provenance("train", "ab" * 32))
@@ -450,8 +480,8 @@ def test_choice_is_the_cross_entropy_of_the_nearest_code(seed: int) -> None:
     rng = torch.Generator().manual_seed(seed)
     signs = torch.randint(0, 2, (9, 16), generator=rng).float() * 2 - 1
     targets = torch.tensor([[4, 8, EOS], [7, EOS, PAD]])
-    # Sure bits: then the soft distance is the Hamming distance, and the loss that of `scores`.
-    logits = 20 * (torch.randint(0, 2, (2, 3, 16), generator=rng).float() * 2 - 1)
+    # Bits that are all as sure: agreement is then the Hamming distance, and the loss `scores`'s.
+    logits = 1.0 * (torch.randint(0, 2, (2, 3, 16), generator=rng).float() * 2 - 1)
     scores = hamming_scores(logits, signs) / (HAMMING_TEMPERATURE * 16)
     expected = -torch.log_softmax(scores[..., FIRST_READABLE:], -1)
     places = (targets - FIRST_READABLE).clamp(min=0)[..., None]
@@ -564,6 +594,34 @@ def test_the_fitted_temperature_is_the_likeliest(tmp_path: Path) -> None:
     def cost(temperature: float) -> float:
         loss = nn.functional.cross_entropy(scores / temperature, targets[targets != PAD])
         return float(loss)
+
+    assert cost(best) <= min(cost(best * factor) for factor in (0.8, 0.95, 1.05, 1.25)) + 1e-6
+
+
+def test_the_fitted_temperature_of_a_refined_recogniser_is_the_likeliest(tmp_path: Path) -> None:
+    model, source = recogniser(replace(HAMMING, refined=True)), MemorySource()
+    trainer = LineTrainer(model, None, Aim(CHARACTERS, REFUSE, choice=1.0))
+    run(line_task(trainer, 30), Schedule(30, 4, 3e-3, warmup=5), tmp_path)
+    model.eval()
+    best = fitted_temperature(model, CHARACTERS, source, 24, 8)
+    signs = model.code_signs()
+    assert signs is not None
+    batch = next(step_batches(source, 24, 1, SOFTMAX.preprocessing, 0, 0, 1)(0))
+    inputs, targets = targets_of(batch.texts, CHARACTERS, SOFTMAX.max_steps, REFUSE)
+    wanted = targets[targets != PAD]
+
+    def cost(temperature: float) -> float:
+        """By what `read` answers: every id's probability, the five nearest ones refined."""
+        told = with_temperature(model, temperature)
+        with torch.inference_mode():
+            features = told.features(told.encode(torch.from_numpy(batch.images)), inputs, signs)
+            h = features[targets != PAD]
+            scores = told.scores(h, signs)
+            chances = torch.softmax(scores / temperature, -1)
+            ids, refined = told.refine(h, signs, *told.rank(scores, 5))
+        assert torch.allclose(refined.sum(1), chances.gather(1, ids).sum(1))
+        chances = chances.scatter(1, ids, refined)
+        return -float(chances.gather(1, wanted[:, None]).log().mean())
 
     assert cost(best) <= min(cost(best * factor) for factor in (0.8, 0.95, 1.05, 1.25)) + 1e-6
 

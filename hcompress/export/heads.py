@@ -16,13 +16,18 @@ import numpy as np
 from onnx import TensorProto
 
 from hcompress.export.graph import Graph
-from hcompress.recogniser.config import SCALE, Classifier, Embedding, RecogniserConfig
+from hcompress.recogniser.config import (
+    CANDIDATES,
+    SCALE,
+    Classifier,
+    Embedding,
+    RecogniserConfig,
+)
 from hcompress.recogniser.vocabulary import EOS, FIRST_READABLE, PAD
 
 FLOAT, FLOAT16, INT8, INT32, UINT8 = (
     TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT8, TensorProto.INT32, TensorProto.UINT8,
 )  # fmt: skip
-CANDIDATES = 5
 EXACT_HALF, EXACT_FLOAT = 1 << 11, 1 << 24
 """FP16 and float32 hold every whole number up to here."""
 SIGNS = ((np.arange(256)[:, None] >> np.arange(8)) & 1) * 2 - 1
@@ -113,7 +118,8 @@ def rank(
     scaled = g.op("Mul", agreement, g.number(0.5 / config.temperature))
     # Agreement is whole, so equal distances are equal. Scaled it need not be: onnxruntime scales
     # inside of the product, where rounding tells equal ones apart.
-    return _ranked(g, top(g, key or agreement, vocabulary), scaled, logits)
+    ranked = _ranked(g, top(g, key or agreement, vocabulary), scaled, logits)
+    return _refined(g, config, ranked, logits, codes) if config.refined else ranked
 
 
 def portable_codes(
@@ -200,6 +206,28 @@ def _ranked(g: Graph, places: str, scaled: str, logits: str | None) -> Ranked:
     chances = g.op("GatherElements", g.op("Softmax", scaled, axis=-1), places, axis=1)
     ids = g.op("Add", places, g.number(FIRST_READABLE, TensorProto.INT64))
     return Ranked(ids, chances, logits)
+
+
+def _refined(
+    g: Graph, config: RecogniserConfig, ranked: Ranked, logits: str, codes: Codes
+) -> Ranked:
+    """The candidates in the order `Recogniser.refine` gives them."""
+    rows = codes.rows(g, g.op("Reshape", ranked.ids, g.ints(-1)))
+    kept = g.op("Shape", ranked.ids)
+    shape = g.op("Concat", kept, g.ints(config.code_length or 0), axis=0)
+    signs = g.op("Reshape", g.to(rows, FLOAT), shape)
+    # A sum of products and no MatMul: TensorRT may round what goes into one to TF32.
+    products = g.op("Mul", signs, g.op("Unsqueeze", logits, g.ints(1)))
+    agreement = g.op("ReduceSum", products, g.ints(2), keepdims=0)
+    halved = g.op("Mul", agreement, g.number(0.5 / config.temperature))
+    together = g.op("ReduceSum", ranked.chances, g.ints(1), keepdims=1)
+    shares = g.op("Mul", g.op("Softmax", halved, axis=-1), together)
+    order = g.ops("TopK", agreement, g.op("Slice", kept, g.ints(1), g.ints(2)), outputs=2)[1]
+    return Ranked(
+        g.op("GatherElements", ranked.ids, order, axis=1),
+        g.op("GatherElements", shares, order, axis=1),
+        logits,
+    )
 
 
 def unless_ended(g: Graph, alive: str, ranked: Ranked) -> tuple[str, str]:

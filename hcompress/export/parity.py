@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hcompress.recogniser.config import Classifier
+from hcompress.recogniser.config import CANDIDATES, Classifier
 from hcompress.recogniser.model import Recogniser
-from hcompress.recogniser.vocabulary import BOS, EOS, PAD
+from hcompress.recogniser.vocabulary import BOS, EOS, FIRST_READABLE, PAD
 
 ROUNDING = 1e-4
 """Of the logits' root mean square: what float32 sums may differ by, with room to spare."""
@@ -135,9 +135,30 @@ def hangs_on_rounding(
     telling = signs[0] != signs[1]
     query = torch.where(logits >= 0, 1, -1)
     distances = (signs != query).sum(1)
+    if model.config.refined:
+        return _hangs_refined(model, logits, distances, signs, near)
     # Each telling bit that turns over moves the two distances apart by two.
     turning = int((telling & (logits.abs() <= near)).sum())
     return turning > 0 and abs(int(distances[0] - distances[1])) <= 2 * turning
+
+
+def _hangs_refined(
+    model: Recogniser, logits: Tensor, distances: Tensor, signs: Tensor, near: float
+) -> bool:
+    """Whether their agreement is the same but for rounding, or one is a candidate by rounding.
+
+    logits [K], distances [2], signs [2, K].
+    """
+    agreement = signs @ logits
+    telling = int((signs[0] != signs[1]).sum())
+    if abs(float(agreement[0] - agreement[1])) <= 2 * near * telling**0.5:
+        return True
+    turning = int((logits.abs() <= near).sum())
+    all_signs = model.signs()[FIRST_READABLE:]
+    others = (all_signs != torch.where(logits >= 0, 1, -1)).sum(1).sort().values
+    last = int(others[min(CANDIDATES, len(others)) - 1])
+    # A bit that turns over moves a code by one, and the last candidate by one the other way.
+    return turning > 0 and int((distances - last).abs().min()) <= 2 * turning
 
 
 @torch.inference_mode()

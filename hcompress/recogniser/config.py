@@ -25,8 +25,10 @@ carry: depth costs time where layers are shared, and steps cost a mask of their 
 INPUT_LIMITS = {"height": (8, 256), "width": (4, 2048), "mean": (-10.0, 10.0), "std": (1e-3, 10.0)}
 CODE_LIMITS = (8, 4096)
 """Bits of a code."""
-BOTTLENECKS = ("classifier_bottleneck", "embedding_bottleneck")
-"""Keys of the configuration that are left out where they are None."""
+LEFT_OUT = {"classifier_bottleneck": None, "embedding_bottleneck": None, "refined": False}
+"""Keys of the configuration that are left out where this is their value."""
+CANDIDATES = 5
+"""k: the answers a step gives, best first, and the codes a refined recogniser looks at twice."""
 SCALE = ".scale"
 """What an int8 weight's name is followed by in the name of its scales."""
 
@@ -91,6 +93,8 @@ class RecogniserConfig:
     """p: the softmax's V x d matrix is a V x p and a p x d one; None where it is one matrix."""
     embedding_bottleneck: int | None = None
     """The same of the learned embedding."""
+    refined: bool = False
+    """Whether the bit logits choose among the nearest codes; see `Recogniser.refine`."""
     max_steps: int = 25
     """Decoding steps at most: the characters of a line and its EOS."""
     batch_norm: BatchNorm = BatchNorm.LIVE
@@ -129,6 +133,9 @@ class RecogniserConfig:
             raise InputRefused(
                 f"configuration: code_length {length} must be a multiple of 8 in {low}..{high}"
             )
+
+        if self.refined and self.classifier is not Classifier.HAMMING:
+            raise InputRefused("configuration: refined needs a Hamming classifier")
 
     def _check_bottlenecks(self) -> None:
         for key, has_matrix in (
@@ -173,9 +180,9 @@ class RecogniserConfig:
         return self.preprocessing.height // 8, self.preprocessing.width // 4
 
     def to_dict(self) -> dict[str, Any]:
-        """Bottlenecks only where there are any: files without one keep their bytes."""
+        """What came later only where it is used: files that lack it keep their bytes."""
         raw = dataclasses.asdict(self)
-        return {key: raw[key] for key in raw if key not in BOTTLENECKS or raw[key] is not None}
+        return {key: raw[key] for key in raw if key not in LEFT_OUT or raw[key] != LEFT_OUT[key]}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> RecogniserConfig:

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hcompress.recogniser.config import Backbone, BatchNorm, Classifier, Embedding, RecogniserConfig
+from hcompress.recogniser.config import (
+    CANDIDATES,
+    Backbone,
+    BatchNorm,
+    Classifier,
+    Embedding,
+    RecogniserConfig,
+)
 from hcompress.recogniser.decoder import Decoder, Narrow, sinusoid
 from hcompress.recogniser.heads import build_classifier, build_embedding, hamming_scores
 from hcompress.recogniser.meta import shapes_only
@@ -37,6 +44,7 @@ class Recogniser(nn.Module):
         self.config = config
         self.vocabulary = vocabulary
         folded = config.batch_norm is BatchNorm.FOLDED
+        family: dict[Backbone, type[MobileNetV2 | ResNet31]]
         family = {Backbone.MOBILENET_V2: MobileNetV2, Backbone.RESNET31: ResNet31}
         self.backbone = family[config.backbone](config.width, config.backbone_width, folded=folded)
         self.decoder = Decoder(config)
@@ -131,8 +139,11 @@ class Recogniser(nn.Module):
         )
 
     @torch.inference_mode()
-    def read(self, images: Tensor, candidates: int = 5) -> Decoded:
-        """Greedy decoding with a key/value cache. uint8 [N, H, W, C] -> `Decoded`."""
+    def read(self, images: Tensor, candidates: int = CANDIDATES) -> Decoded:
+        """Greedy decoding with a key/value cache. uint8 [N, H, W, C] -> `Decoded`.
+
+        A refined recogniser gives `CANDIDATES` at most, the ones it looks at twice.
+        """
         signs = self.code_signs()
         memory = self.encode(images)
         cross_keys, cross_values = self.decoder.cross_keys_values(memory)
@@ -150,7 +161,7 @@ class Recogniser(nn.Module):
                 cross_keys,
                 cross_values,
             )
-            ids, chances = self.rank(self.scores(features, signs), candidates)
+            ids, chances = self._answer(features, signs, candidates)
             ids = torch.where(ended[:, None], PAD, ids)
             chances = torch.where(ended[:, None], 1.0, chances)
             steps.append((ids, chances))
@@ -159,6 +170,17 @@ class Recogniser(nn.Module):
             if bool(ended.all()):
                 break
         return Decoded(torch.stack([i for i, _ in steps], 1), torch.stack([p for _, p in steps], 1))
+
+    def _answer(
+        self, features: Tensor, signs: Tensor | None, candidates: int
+    ) -> tuple[Tensor, Tensor]:
+        """h [N, d] -> the best ids and their probabilities, both [N, k]."""
+        scores = self.scores(features, signs)
+        if not self.config.refined:
+            return self.rank(scores, candidates)
+        assert signs is not None
+        ids, chances = self.refine(features, signs, *self.rank(scores, CANDIDATES))
+        return ids[:, :candidates], chances[:, :candidates]
 
     def rank(self, scores: Tensor, candidates: int) -> tuple[Tensor, Tensor]:
         """scores [..., V] -> the best ids [..., k] and their probabilities, ties to the lowest."""
@@ -172,6 +194,26 @@ class Recogniser(nn.Module):
             left.scatter_(-1, best[-1], float("-inf"))
         order = torch.cat(best, dim=-1)
         return order, chances.gather(-1, order)
+
+    def refine(
+        self, features: Tensor, signs: Tensor, ids: Tensor, chances: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The nearest codes' ids [N, k] in the order of their agreement with the bit logits.
+
+        A sign tells nothing of how sure its bit is. Among the few codes that the signs are nearest
+        to, the sum of bit logits, each with the code's sign, decides; what probability the few
+        have, they share as that says. No byte more is stored. features [N, d], signs [V, K].
+        """
+        agreement = self.agreement(features, signs, ids)
+        shares = torch.softmax(agreement / (2 * self.config.temperature), dim=-1)
+        order = agreement.argsort(dim=-1, descending=True, stable=True)
+        shared = chances.sum(-1, keepdim=True) * shares
+        return ids.gather(-1, order), shared.gather(-1, order)
+
+    def agreement(self, features: Tensor, signs: Tensor, ids: Tensor) -> Tensor:
+        """h [N, d], ids [N, k] -> sums of the bit logits with these codes' signs [N, k]."""
+        logits: Tensor = self.classifier(features)
+        return (signs[ids] * logits[:, None]).sum(-1)
 
 
 def grid_positions(config: RecogniserConfig) -> Tensor:

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hcompress.errors import InputRefused, NumericalError, UsageError
-from hcompress.recogniser.config import Classifier, Preprocessing, RecogniserConfig
+from hcompress.recogniser.config import (
+    CANDIDATES,
+    Classifier,
+    Preprocessing,
+    RecogniserConfig,
+)
 from hcompress.recogniser.metadata import ModelMetadata
 from hcompress.recogniser.vocabulary import FIRST_READABLE, Vocabulary
 from hcompress.runtime.checks import check_tensors
@@ -25,7 +30,6 @@ if TYPE_CHECKING:
     from hcompress.sizes import Layout
 
 ONNX_FILE = "model.onnx"
-CANDIDATES = 5
 HEIGHT = "H"
 
 

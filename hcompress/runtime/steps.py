@@ -43,7 +43,7 @@ class Steps:
         self._encoder = Session(cut.encoder, threads, where=where)
         self._step = Session(cut.step, threads, where=where)
         self._taken = tuple(self._step.inputs)
-        self._index = None
+        self._index, self._codebook = None, codebook
         if config.classifier is Classifier.HAMMING:
             from hcompress.search import CodeIndex
 
@@ -111,12 +111,17 @@ class Steps:
                 raise self._refused(f"{best.shape} and {chance.shape} candidates")
             return best, chance, caches
         from hcompress.search import pack_signs
+        from hcompress.search.refined import refined
 
         bits = answers[0]
         if bits.shape != (count, self._config.code_length) or bits.dtype.kind != "f":
             raise self._refused(f"{bits.shape} bit logits")
-        queries = pack_signs(bits.astype("float32", copy=False))
-        ranked = self._index.rank(queries, kept, self._config.temperature, self._threads)
+        logits: NDArray[np.float32] = bits.astype("float32", copy=False)
+        temperature = self._config.temperature
+        ranked = self._index.rank(pack_signs(logits), kept, temperature, self._threads)
+        if self._config.refined:
+            assert self._codebook is not None
+            ranked = refined(ranked, self._codebook, logits, temperature)
         return ranked.ids, ranked.probabilities, caches
 
     def _check_rows(self, arrays: Sequence[NDArray[Any]], count: int) -> None:

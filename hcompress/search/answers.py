@@ -25,4 +25,4 @@ class Ranked(NamedTuple):
     distances: NDArray[np.int32]
     """[N, k]: bits that differ."""
     probabilities: NDArray[np.float32]
-    """[N, k]: softmax over all readable ids of -distance / temperature."""
+    """[N, k]: softmax over all readable ids of -distance / temperature; see `refined`."""

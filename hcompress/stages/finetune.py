@@ -52,6 +52,13 @@ class Finetune(LineTraining):
             0,
         ),
     ] = 0.0
+    refined: Annotated[
+        bool,
+        Param(
+            "when it reads, let the bit logits choose among the five nearest codes: a sign alone"
+            " does not tell how sure a bit is"
+        ),
+    ] = False
     distil: Annotated[float, Param("weight of the distance to the teacher's features", 0)] = 4.0
     distil_layers: Annotated[
         float,

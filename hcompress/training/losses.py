@@ -39,12 +39,12 @@ def choice_loss(logits: Tensor, targets: Tensor, signs: Tensor) -> Tensor:
     """Cross-entropy of choosing the target's code among all readable ones, summed over targets.
 
     Eq. 6 asks each bit alone; which bits tell a character from the codes nearest to its own it
-    can't see. Scores are those of Eq. 7 with tanh in place of the sign, over the temperature of an
-    untuned Hamming head. logits [N, T, K], targets [N, T], signs [V, K].
+    can't see. Scores are those of Eq. 7 with the bit logits themselves in place of their signs,
+    over the temperature of an untuned Hamming head. logits [N, T, K], targets [N, T], signs [V, K].
     """
     counted = targets != PAD
-    soft = torch.tanh(logits[counted].float())
-    scores = soft @ signs[FIRST_READABLE:].T * (0.5 / (HAMMING_TEMPERATURE * signs.shape[1]))
+    scores = logits[counted].float() @ signs[FIRST_READABLE:].T
+    scores = scores * (0.5 / (HAMMING_TEMPERATURE * signs.shape[1]))
     return torch.nn.functional.cross_entropy(
         scores, targets[counted] - FIRST_READABLE, reduction="sum"
     )

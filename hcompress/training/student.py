@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +11,7 @@ from hcompress.errors import UsageError
 from hcompress.recogniser.checkpoint import Checkpoint, load_checkpoint
 from hcompress.recogniser.config import BatchNorm, Classifier
 from hcompress.recogniser.model import Recogniser
+from hcompress.recogniser.surgery import rebuilt
 from hcompress.training.device import launch, resolve
 from hcompress.training.lines import Aim, LineTrainer
 from hcompress.training.run import train_lines
@@ -29,6 +31,10 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
     fabric = launch(stage.precision, env.threads)
     torch.manual_seed(env.seed)
     student = before.model
+    if stage.refined and student.config.classifier is not Classifier.HAMMING:
+        raise UsageError("refined is for a Hamming classifier: leave it out")
+    if stage.refined:
+        student = rebuilt(student, replace(student.config, refined=True), {})
     teacher = _teacher(stage, before, env)
     aim = Aim(
         before.vocabulary,
@@ -46,7 +52,7 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
             "lines asks for encodings that stay: set backbone_rate = 0, and distil from a teacher"
             " with the same backbone or set distil = 0"
         )
-    kept = _kept(stage.kept_blocks, student)
+    kept = kept_prefixes(stage.kept_blocks, student)
     if stage.fit_lines > stage.lines:
         raise UsageError("fit_lines are some of lines: set lines to as many at least")
     if stage.fit_lines and student.config.classifier is not Classifier.HAMMING:
@@ -73,7 +79,7 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
     return model, {"precision": precision, "encoded_once": shared, **figures}
 
 
-def _kept(count: int, student: Recogniser) -> tuple[str, ...]:
+def kept_prefixes(count: int, student: Recogniser) -> tuple[str, ...]:
     """Prefixes of the names of the backbone's first ``count`` blocks. Raises UsageError where
     nothing is left to learn."""
     path = student.backbone.path()
