@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TRAINED = Path("runs/teacher-full/3-finetuned/model.safetensors")
+TRAINED = Path("runs/teacher-full/4-finetuned/model.safetensors")
 SHIPPED = Path("recipes/teacher/gbk21k.safetensors")
 JOBS = ("shrink", "shrink-full", "table1", "teacher", "teacher-full", "docs")
 

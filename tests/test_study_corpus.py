@@ -16,6 +16,7 @@ from hcompress.pipeline import StageOptions, run_stage
 from hcompress.recipe import load_recipe, packaged_folder, packaged_recipes
 from hcompress.stages import STAGES as REAL
 from hcompress.stages.initialise import Initialise
+from hcompress.stages.finetune import Finetune
 from hcompress.study.corpus import Corpus, load_corpus, packaged_corpora
 from hcompress.study.spec import Study, load_study, packaged_studies
 from tests.cjk_fonts import use_cjk_fonts
@@ -112,15 +113,22 @@ def gbk21k() -> Corpus:
     return load_corpus("gbk21k")
 
 
-def test_the_main_recipe_on_gbk21k_is_the_recipe_gbk21k() -> None:
+def test_the_main_recipe_on_gbk21k_is_the_recipe_gbk21k_without_its_long_part() -> None:
+    """Studies read by distances alone, as the paper does, and keep the backbone."""
     main_recipe, own = (
         load_recipe(packaged_recipes()[name], REAL) for name in ("hamming-ocr", "gbk21k")
     )
     moved = gbk21k().moved(gbk21k().adapt(main_recipe))
     at_own_place = gbk21k().moved(own)  # spells the same paths the same way
     assert [(step.label, step.stage) for step in moved.steps] == [
-        (step.label, resolved(step.stage)) for step in at_own_place.steps
+        (step.label, by_distances(resolved(step.stage)))
+        for step in at_own_place.steps
+        if step.label != "finetune-backbone"
     ]
+
+
+def by_distances(stage: Any) -> Any:
+    return replace(stage, refined=False) if isinstance(stage, Finetune) else stage
 
 
 def resolved(stage: Any) -> Any:
