@@ -15,8 +15,8 @@ from hcompress.errors import UsageError
 from hcompress.pipeline import StageOptions, run_stage
 from hcompress.recipe import load_recipe, packaged_folder, packaged_recipes
 from hcompress.stages import STAGES as REAL
-from hcompress.stages.initialise import Initialise
 from hcompress.stages.finetune import Finetune
+from hcompress.stages.initialise import Initialise
 from hcompress.study.corpus import Corpus, load_corpus, packaged_corpora
 from hcompress.study.spec import Study, load_study, packaged_studies
 from tests.cjk_fonts import use_cjk_fonts
