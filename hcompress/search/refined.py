@@ -24,11 +24,12 @@ def refined(
     counts the bits that differ once and agreement moves by two. packed [V, K/8], bit_logits
     [N, K].
     """
-    bits = np.unpackbits(packed[ranked.ids], axis=-1, bitorder="little")  # [N, k, K]
-    signs = bits.astype(np.float32) * 2 - 1
-    agreement = (signs * bit_logits[:, None]).sum(-1, dtype=np.float32)
-    weights = np.exp((agreement - agreement.max(1, keepdims=True)) / (2 * temperature))
-    whole = ranked.probabilities.sum(1, keepdims=True)
-    shared = (whole * weights / weights.sum(1, keepdims=True)).astype(np.float32)
-    order = np.argsort(-agreement, axis=1, kind="stable")
-    return Ranked(*(np.take_along_axis(part, order, 1) for part in (*ranked[:2], shared)))
+    signs = np.unpackbits(packed[ranked.ids], axis=-1, bitorder="little").astype(np.float32)
+    signs *= 2
+    signs -= 1
+    agreement = (signs @ bit_logits[:, :, None])[:, :, 0]
+    rows, order = np.arange(len(agreement))[:, None], np.argsort(-agreement, axis=1, kind="stable")
+    agreement = agreement[rows, order]
+    shares = np.exp((agreement - agreement[:, :1]) / (2 * temperature))
+    shares *= ranked.probabilities.sum(1, keepdims=True) / shares.sum(1, keepdims=True)
+    return Ranked(ranked.ids[rows, order], ranked.distances[rows, order], shares)
