@@ -151,12 +151,14 @@ def evaluate(
     data: str = "",
     progress: Progress | None = None,
     workers: int = 0,
+    of: frozenset[str] | None = None,
 ) -> dict[str, Any]:
     """Accuracy of a model on data, as `hcompress eval --json` prints it.
 
     ``accuracy`` (0 to 1) counts lines read exactly, a character outside the charset making its
     line wrong; its Wilson 95% interval is beside it. ``ned`` is the mean over lines of
-    1 - edit distance / length of the longer text. Calibration is over ten equal bins.
+    1 - edit distance / length of the longer text. Calibration is over ten equal bins. ``of``:
+    characters that are counted apart from the others, as `of_characters` says.
     """
     started = time.monotonic()
     lines = read_lines(reader, source, images, progress, workers)
@@ -165,6 +167,7 @@ def evaluate(
         "data": data,
         "data_digest": source.digest,
         **summarise(lines),
+        **({} if of is None else {"of": of_characters(lines, of)}),
         "seconds": round(time.monotonic() - started, 3),
         "samples": [
             {
@@ -273,6 +276,24 @@ def characters(before: Sequence[Line], after: Sequence[Line]) -> list[dict[str, 
 
 def _worsening(row: Mapping[str, Any]) -> tuple[int, str]:
     return row["wrong_before"] - row["wrong_after"], row["character"]
+
+
+def of_characters(lines: Iterable[Line], chosen: frozenset[str]) -> dict[str, Any]:
+    """Characters of the truth that are read right, the chosen ones and the others apart.
+
+    Right is what the best alignment of truth and reading has in its place. ``accuracy`` is None
+    where there is no such character.
+    """
+    counts = {True: [0, 0], False: [0, 0]}
+    for line in lines:
+        for character, wrong in zip(line.truth, misread(line.truth, line.read), strict=True):
+            tally = counts[character in chosen]
+            tally[0] += 1
+            tally[1] += not wrong
+    return {
+        name: {"count": count, "right": right, "accuracy": right / count if count else None}
+        for name, (count, right) in (("these", counts[True]), ("others", counts[False]))
+    }
 
 
 def misread(truth: str, read: str) -> list[bool]:

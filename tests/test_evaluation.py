@@ -23,6 +23,7 @@ from hcompress.evaluation import (
     characters,
     evaluate,
     misread,
+    of_characters,
     paired,
     similarity,
     summarise,
@@ -146,6 +147,18 @@ def test_misread_marks_what_was_replaced_or_lost() -> None:
     assert misread("abc", "ac") == [False, True, False]
     assert misread("abc", "abbc") == [False] * 3
     assert misread("abc", "") == [True] * 3
+
+
+def test_chosen_characters_are_counted_apart() -> None:
+    read = lines(("ab", "ax"), ("ba", "a"), ("cc", "cc"))
+    found = of_characters(read, frozenset("bz"))
+    assert found["these"] == {"count": 2, "right": 0, "accuracy": 0.0}
+    assert found["others"] == {"count": 4, "right": 4, "accuracy": 1.0}
+    assert of_characters(read, frozenset("z"))["these"]["accuracy"] is None
+    plain = evaluate(Parrot(), Numbers(9))
+    apart = evaluate(Parrot(), Numbers(9), of=frozenset("3"))
+    assert set(apart) - set(plain) == {"of"}
+    assert apart["of"]["these"]["count"] + apart["of"]["others"]["count"] == 9
 
 
 def test_summarise_is_finite() -> None:

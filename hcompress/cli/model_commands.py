@@ -49,6 +49,10 @@ def eval_(
         int,
         typer.Option("--workers", min=0, max=MOST_WORKERS, help="Processes that prepare images."),
     ] = 0,
+    of: Annotated[
+        Path | None,
+        typer.Option("--of", help="UTF-8 file of characters to count apart from the others."),
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Measure how well a model reads labelled data.
@@ -57,8 +61,10 @@ def eval_(
     """
     from hcompress.data.source import open_data
     from hcompress.evaluation import evaluate, open_reader
+    from hcompress.recogniser.vocabulary import read_charset
 
     state = state_of(context)
+    chosen = None if of is None else frozenset(read_charset(of).characters)
     source = open_data(data)
     result = evaluate(
         open_reader(model),
@@ -68,11 +74,14 @@ def eval_(
         data=str(data),
         progress=state.console.progress(),
         workers=workers,
+        of=chosen,
     )
     if json_output:
         state.console.json(result)
         return
     state.console.table(evaluation_rows([("", result)]))
+    if of is not None:
+        state.console.table(_rows_of(of, result["of"]))
 
 
 def evaluation_rows(entries: Sequence[tuple[str, Any]]) -> list[list[str]]:
@@ -85,6 +94,15 @@ def evaluation_rows(entries: Sequence[tuple[str, Any]]) -> list[list[str]]:
     rows.append(["1 - NED", *(f"{entry['ned']:.4f}" for entry in found)])
     rows.append(["mean confidence", *(f"{e['confidence']['mean']:.4f}" for e in found)])
     rows.append(["calibration error", *(f"{e['confidence']['ece']:.4f}" for e in found)])
+    return rows
+
+
+def _rows_of(of: Path, counted: Mapping[str, Any]) -> list[list[str]]:
+    rows = [["characters", "there", "read, %"]]
+    for name, key in ((f"of {of}", "these"), ("others", "others")):
+        share = counted[key]["accuracy"]
+        percent = "–" if share is None else f"{100 * share:.2f}"
+        rows.append([name, f"{counted[key]['count']:,}", percent])
     return rows
 
 
