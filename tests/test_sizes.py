@@ -197,10 +197,13 @@ def test_engine_with_a_sidecar(tmp_path: Path) -> None:
         {"name": "codebook", "bytes": 40, "params": 40},
         {"name": "container", "bytes": 60, "params": 0},
     ]
-    sidecar = {"breakdown": {"bytes": 100, "components": rows}, "techniques": ["INT8", "nonsense"]}
+    sidecar = {
+        "breakdown": {"bytes": 100, "components": rows},
+        "techniques": [sizes.REFINED, "INT8", "nonsense"],
+    }
     write(tmp_path, "model.plan.json", json.dumps(sidecar).encode())
     assert as_dict(sizes.breakdown(plan)) == {"codebook": (40, 40), "container": (60, 0)}
-    assert sizes.techniques_of(plan) == ["INT8"]
+    assert sizes.techniques_of(plan) == ["INT8", sizes.REFINED]
     for broken in ({"bytes": 99, "components": rows}, {"bytes": 100, "components": rows[:1]}, None):
         write(tmp_path, "model.plan.json", json.dumps({"breakdown": broken}).encode())
         with pytest.raises(InputRefused, match=r"model\.plan\.json"):
@@ -251,6 +254,8 @@ def test_techniques_of_every_kind() -> None:
     teacher = {"backbone": "resnet31", "classifier": "softmax", "embedding": "learned"}
     assert sizes.techniques({**teacher, "ffn": True, "shared_layers": False}) == []
     assert sizes.techniques({}) == []
+    assert sizes.techniques({**full, "refined": True}) == [*sizes.TECHNIQUES[:6], sizes.REFINED]
+    assert sizes.techniques({**full, "refined": 1}) == list(sizes.TECHNIQUES[:6])
     bottlenecks = {"classifier_bottleneck": 64, "embedding_bottleneck": 128}
     named = ["Factorised Softmax (p = 64)", "Factorised Embedding (p = 128)"]
     assert sizes.techniques(teacher | bottlenecks) == named

@@ -14,12 +14,13 @@ from hcompress.sizes.measure import (
     unique_bytes,
     weight_bytes,
 )
-from hcompress.sizes.metadata import TECHNIQUES, read_metadata, techniques, techniques_of
+from hcompress.sizes.metadata import REFINED, TECHNIQUES, read_metadata, techniques, techniques_of
 from hcompress.sizes.model import Breakdown, Component, Layout, Piece
 from hcompress.sizes.torchfile import PtFile, read_pt
 
 __all__ = [
     "GROUPS",
+    "REFINED",
     "TECHNIQUES",
     "Breakdown",
     "Component",

@@ -25,6 +25,8 @@ TECHNIQUES: tuple[str, ...] = (
     MOBILENET, HAMMING_CLASSIFIER, HAMMING_EMBEDDING, NO_FFN, SHARED_LAYERS, FP16, INT8,
 )  # fmt: skip
 """Names and order as in the paper's Table 1."""
+REFINED = "Refined (ours)"
+"""Bit logits choose among the nearest codes. It costs no bytes; the paper has nothing like it."""
 BOTTLENECKS: dict[str, str] = {
     "classifier_bottleneck": "Factorised Softmax",
     "embedding_bottleneck": "Factorised Embedding",
@@ -46,7 +48,7 @@ _IN_FORCE: dict[str, tuple[str, object]] = {
 def techniques(config: Mapping[str, Any]) -> list[str]:
     """The paper's techniques a RecogniserConfig (as a dict) has in force, in Table 1's order.
 
-    Those of its Figure 4 follow.
+    Those of its Figure 4 follow, and ours.
     """
     found = []
     for name in TECHNIQUES:
@@ -56,7 +58,8 @@ def techniques(config: Mapping[str, Any]) -> list[str]:
         if value == wanted and isinstance(value, bool) == isinstance(wanted, bool):
             found.append(name)
     names = [f"{name} (p = {config[key]})" for key, name in BOTTLENECKS.items() if key in config]
-    return found + [name for name in names if _BOTTLENECK.fullmatch(name)]
+    found += [name for name in names if _BOTTLENECK.fullmatch(name)]
+    return found + [REFINED] * (config.get("refined") is True)
 
 
 def read_metadata(path: Path) -> dict[str, Any] | None:
@@ -87,7 +90,8 @@ def techniques_of(path: Path) -> list[str]:
     if format_of(file) is Format.ENGINE:
         listed = (engine.read_sidecar(file) or {}).get("techniques")
         known = listed if isinstance(listed, list) else []
-        ours = [name for name in known if isinstance(name, str) and _BOTTLENECK.fullmatch(name)]
-        return [name for name in TECHNIQUES if name in known] + ours
+        bottlenecks = [n for n in known if isinstance(n, str) and _BOTTLENECK.fullmatch(n)]
+        named = [name for name in TECHNIQUES if name in known]
+        return named + bottlenecks + [REFINED] * (REFINED in known)
     config = (read_metadata(file) or {}).get("config")
     return techniques(config) if isinstance(config, dict) else []
