@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hcompress.data.render.spec import CHARSETS, Mode, Split, make_spec, read_spec
 from hcompress.errors import InputRefused, UsageError
+from hcompress.recogniser.vocabulary import read_charset
 
 RECIPES = Path(__file__).parent.parent / "recipes" / "data"
 MINIMAL = {"schema_version": 1, "seed": 1, "count": 10}
@@ -152,3 +153,16 @@ def test_any_table_is_read_or_refused(raw: dict[str, object]) -> None:
     except InputRefused:
         return
     assert spec.count >= 1
+
+
+def test_the_new_characters_are_new_and_stand_among_known_ones() -> None:
+    charsets = Path(__file__).resolve().parent.parent / "recipes" / "charsets"
+    known, new, among = (
+        set(read_charset(charsets / f"gbk21k{name}.txt").characters)
+        for name in ("", "-new", "-new-among")
+    )
+    assert len(new) == 500
+    assert not new & known
+    assert among >= new
+    assert len(among - new) == 500
+    assert among - new <= known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,40 @@ def test_a_line_that_hangs_on_a_bit_at_zero_is_undecided() -> None:
         soft.model.classifier.weight[9] = soft.model.classifier.weight[4]
     assert hangs_on_rounding(soft.model, images[0], nothing, 4, 9)
     assert not hangs_on_rounding(soft.model, images[0], nothing, 4, 5)
+
+
+def test_a_refined_line_hangs_on_equal_agreement_or_on_who_is_looked_at() -> None:
+    made = recogniser(replace(LIGHT, refined=True), characters=40)
+    images, model = pictures(1, made.config), made.model
+    nothing = np.zeros(0, np.int64)
+    with torch.no_grad():
+        memory = model.encode(torch.from_numpy(images))
+        h = model.features(memory, torch.tensor([[BOS]]), model.signs())[0, 0]
+        logits = model.classifier(h)
+        weight = model.classifier.projection.weight
+        assert logits.abs().min() > 1e-2
+        bits = (logits >= 0).numpy().astype(np.uint8)
+        for place in range(2, 42):  # bits apart: 0, 0, 0, 3, 6; then 7, and the others far
+            code = bits.copy()
+            code[: {2: 0, 3: 0, 4: 0, 5: 3, 6: 6, 7: 7}.get(place, place)] ^= 1
+            model.codebook[place] = torch.from_numpy(np.packbits(code, bitorder="little"))
+        assert not hangs_on_rounding(model, images[0], nothing, 4, 5)
+        assert not hangs_on_rounding(model, images[0], nothing, 4, 7)
+        weight[60] -= (weight[60] @ h) * h / (h @ h)  # a bit that may fall on either side
+        assert not hangs_on_rounding(model, images[0], nothing, 4, 20)
+        assert hangs_on_rounding(model, images[0], nothing, 4, 7), "it may be the fifth"
+        model.codebook[20] = model.codebook[4]
+        model.codebook[20, 7] ^= 1 << 4  # apart in that bit alone
+        assert hangs_on_rounding(model, images[0], nothing, 4, 20)
+
+
+def test_an_answer_of_nan_is_held_against_nothing() -> None:
+    made = recogniser(LIGHT)
+    images = pictures(2, made.config)
+    torchs = decode_torch(made.model, images)
+    nan = Decodings(torchs.ids, torchs.probabilities * np.float32("nan"))
+    with pytest.raises(NumericalError, match="answers NaN"):
+        compare(made.model, images, nan, torchs)
 
 
 def test_many_undecided_lines_show_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,3 +97,22 @@ def test_a_damaged_model_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert out.out == ""
     assert out.err.startswith(f"error: {model}: broken protobuf: ")
     assert out.err.count("\n") == 1
+
+
+def test_eval_counts_chosen_characters_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = exported(tmp_path, recogniser(LIGHT))
+    for name in "ab":
+        picture(tmp_path / f"{name}.png")
+    data = tmp_path / "lines.tsv"
+    data.write_text("a.png\t一七\nb.png\t一\n", encoding="utf-8")
+    chosen = tmp_path / "chosen.txt"
+    chosen.write_text("一\n", encoding="utf-8")
+    assert main(["eval", str(model), str(data), "--of", str(chosen), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["of"]
+    assert (found["these"]["count"], found["others"]["count"]) == (2, 1)
+    assert main(["eval", str(model), str(data), "--of", str(chosen)]) == 0
+    assert "chosen.txt" in capsys.readouterr().out
+    chosen.write_bytes(b"\xff")
+    assert main(["eval", str(model), str(data), "--of", str(chosen)]) == 3

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import helper, numpy_helper
 
 from hcompress.errors import HcompressError, InputRefused, NumericalError, UsageError
@@ -59,6 +60,16 @@ def test_images_of_any_size_are_read_as_torch_reads_them(tmp_path: Path) -> None
     batch = pictures(3, LIGHT)
     assert reader.read(batch) == [reader.read(batch[n : n + 1])[0] for n in range(3)]
     assert reader.read([]) == []
+
+
+@pytest.mark.parametrize("name", ["softmax", "refined"])
+def test_a_checkpoint_that_answers_nan_is_a_numerical_error(name: str) -> None:
+    made = recogniser(CONFIGS[name])
+    with torch.no_grad():
+        for parameter in made.model.classifier.parameters():
+            parameter.mul_(float("inf"))
+    with pytest.raises(NumericalError, match="answers NaN"):
+        TorchReader(made).decode(pictures(3, made.config))
 
 
 def test_readings_of_lines_that_end_and_that_do_not() -> None:

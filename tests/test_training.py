@@ -244,6 +244,32 @@ def test_kept_blocks_stay_bit_for_bit_and_those_after_them_learn(
     assert all(any(name.startswith(f"{part}.") for name in moved) for part in rest)
 
 
+def test_finetune_keeps_blocks_and_makes_a_refined_recogniser(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hcompress.training.run.open_data", lambda _: MemorySource())
+    model = recogniser(SLIM)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    stage = Finetune(
+        data=Path("d"), steps=2, batch=4, workers=0, distil=0, backbone_rate=1.0, kept_blocks=3,
+        choice=1.0, refined=True,
+    )  # fmt: skip
+    made = Checkpoint(model, CHARACTERS, Provenance("train", "ab" * 32))
+    env = Env(7, 1, Provenance("finetune", "ab" * 32), NoProgress(), tmp_path)
+    tuned, _ = finetune(stage, made, env)
+    assert tuned.config == replace(SLIM, refined=True)
+    moved = {k for k, v in tuned.state_dict().items() if not torch.equal(v, before[k])}
+    assert not any(
+        name.startswith(kept)
+        for name in moved
+        for kept in ("backbone.stem.", "backbone.blocks.0.", "backbone.blocks.1.")
+    )
+    assert any(name.startswith("backbone.blocks.2.") for name in moved)
+    # Without the word it stays refined.
+    again, _ = finetune(replace(stage, refined=False, steps=0), replace(made, model=tuned), env)
+    assert again.config.refined
+
+
 def encoded_task(model: Recogniser, teacher: Recogniser, steps: int) -> tuple[LineTrainer, Task]:
     aim = Aim(CHARACTERS, REFUSE, distil=1.0, distil_layers=0.5)
     trainer = LineTrainer(model, teacher, aim, encode_once=True, frozen_backbone=True)
@@ -353,6 +379,7 @@ def test_a_fitted_head_is_the_best_w_for_its_lines() -> None:
         (SLIM, Finetune(data=Path("d"), lines=4, fit_lines=5, distil=0), "set lines to as many"),
         (SOFTMAX, Finetune(data=Path("d"), lines=4, fit_lines=4, distil=0), "a Hamming classifier"),
         (SOFTMAX, Finetune(data=Path("d"), refined=True, distil=0), "a Hamming classifier"),
+        (SLIM, Finetune(data=Path("d"), kept_blocks=3, distil=0), "set backbone_rate above 0"),
         (
             SLIM,
             Finetune(data=Path("d"), kept_blocks=16, backbone_rate=1.0, distil=0),

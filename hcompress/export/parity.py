@@ -7,6 +7,7 @@ found out by the numbers at the step where the two part, counted as undecided, a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hcompress.errors import NumericalError
 from hcompress.recogniser.config import CANDIDATES, Classifier
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.vocabulary import BOS, EOS, FIRST_READABLE, PAD
@@ -92,7 +94,9 @@ def decode_torch(model: Recogniser, images: NDArray[np.uint8]) -> Decodings:
 def compare(
     model: Recogniser, images: NDArray[np.uint8], torchs: Decodings, others: Decodings
 ) -> Parity:
-    """Line by line."""
+    """Line by line. Raises NumericalError where torch itself answers NaN."""
+    if np.isnan(torchs.probabilities).any():
+        raise NumericalError("torch answers NaN: nothing to hold an export against; train it again")
     first, second = torchs.ids[:, :, 0], others.ids[:, :, 0]
     apart = np.flatnonzero((first != second).any(1))
     different: list[int] = []
@@ -129,6 +133,8 @@ def hangs_on_rounding(
     ids = torch.from_numpy(np.concatenate([[BOS], prefix])[None].astype(np.int64))
     logits = model.classifier(model.features(memory, ids, model.code_signs()))[0, -1]
     near = ROUNDING * float(logits.square().mean().sqrt())
+    if not math.isfinite(near):
+        return False
     if model.config.classifier is Classifier.SOFTMAX:
         return abs(float(logits[one] - logits[other])) <= near
     signs = model.signs()[[one, other]]

@@ -202,7 +202,7 @@ class Recogniser(nn.Module):
 
         A sign tells nothing of how sure its bit is. Among the few codes that the signs are nearest
         to, the sum of bit logits, each with the code's sign, decides; what probability the few
-        have, they share as that says. No byte more is stored. features [N, d], signs [V, K].
+        have, they share as that says. No weight more is stored. features [N, d], signs [V, K].
         """
         agreement = self.agreement(features, signs, ids)
         shares = torch.softmax(agreement / (2 * self.config.temperature), dim=-1)

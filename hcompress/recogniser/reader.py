@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from hcompress.errors import NumericalError
 from hcompress.recogniser.checkpoint import Checkpoint, load_checkpoint
 from hcompress.recogniser.config import Preprocessing
 from hcompress.runtime.lines import read_lines
@@ -39,6 +40,11 @@ class TorchReader:
         return list(read_lines(images, self.preprocessing, self.decode, self.checkpoint.vocabulary))
 
     def decode(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """uint8 [N, H, W, 3] -> ids and probabilities [N, T, k], as `OnnxReader.decode`."""
+        """uint8 [N, H, W, 3] -> ids and probabilities [N, T, k], as `OnnxReader.decode`.
+
+        Raises NumericalError for NaN.
+        """
         decoded = self.checkpoint.model.read(torch.from_numpy(images))
+        if bool(decoded.probabilities.isnan().any()):
+            raise NumericalError("the checkpoint answers NaN: its weights are damaged")
         return decoded.ids.numpy(), decoded.probabilities.numpy()

@@ -30,6 +30,7 @@ def refined(
     agreement = (signs @ bit_logits[:, :, None])[:, :, 0]
     rows, order = np.arange(len(agreement))[:, None], np.argsort(-agreement, axis=1, kind="stable")
     agreement = agreement[rows, order]
-    shares = np.exp((agreement - agreement[:, :1]) / (2 * temperature))
-    shares *= ranked.probabilities.sum(1, keepdims=True) / shares.sum(1, keepdims=True)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # NaN is for the caller
+        shares = np.exp((agreement - agreement[:, :1]) / (2 * temperature))
+        shares *= ranked.probabilities.sum(1, keepdims=True) / shares.sum(1, keepdims=True)
     return Ranked(ranked.ids[rows, order], ranked.distances[rows, order], shares)

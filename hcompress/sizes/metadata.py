@@ -26,7 +26,7 @@ TECHNIQUES: tuple[str, ...] = (
 )  # fmt: skip
 """Names and order as in the paper's Table 1."""
 REFINED = "Refined (ours)"
-"""Bit logits choose among the nearest codes. It costs no bytes; the paper has nothing like it."""
+"""Bit logits choose among the nearest codes. It costs no weight; the paper has nothing like it."""
 BOTTLENECKS: dict[str, str] = {
     "classifier_bottleneck": "Factorised Softmax",
     "embedding_bottleneck": "Factorised Embedding",

@@ -55,8 +55,8 @@ class Finetune(LineTraining):
     refined: Annotated[
         bool,
         Param(
-            "when it reads, let the bit logits choose among the five nearest codes: a sign alone"
-            " does not tell how sure a bit is"
+            "from now on, when it reads, let the bit logits choose among the five nearest codes: a"
+            " sign alone does not tell how sure a bit is; once on it stays on"
         ),
     ] = False
     distil: Annotated[float, Param("weight of the distance to the teacher's features", 0)] = 4.0

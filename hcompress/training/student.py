@@ -52,6 +52,8 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
             "lines asks for encodings that stay: set backbone_rate = 0, and distil from a teacher"
             " with the same backbone or set distil = 0"
         )
+    if stage.kept_blocks and frozen:
+        raise UsageError("kept_blocks is for a backbone that learns: set backbone_rate above 0")
     kept = kept_prefixes(stage.kept_blocks, student)
     if stage.fit_lines > stage.lines:
         raise UsageError("fit_lines are some of lines: set lines to as many at least")
@@ -85,8 +87,8 @@ def kept_prefixes(count: int, student: Recogniser) -> tuple[str, ...]:
     path = student.backbone.path()
     if count >= len(path):
         raise UsageError(
-            f"kept_blocks = {count}, and the backbone has {len(path)}: set backbone_rate = 0 to"
-            " keep all of them"
+            f"kept_blocks = {count}, and the backbone has {len(path)}: to keep all of them, leave"
+            " it out and set backbone_rate = 0"
         )
     return tuple(f"{BACKBONE}{name}." for name in path[:count])
 

@@ -68,8 +68,8 @@ class Nearest(NamedTuple):
 def likeliest(scores: Tensor, wanted: Tensor, nearest: Nearest | None = None) -> float:
     """The temperature under which scores [N, V] make the wanted ids [N] likeliest.
 
-    Found over its logarithm, where the likelihood has one peak. ``nearest`` where these share what
-    they have together by their agreement, as a refined recogniser's do.
+    Found over its logarithm, where a softmax's likelihood has one peak. ``nearest`` where these
+    share what they have together by their agreement, as a refined recogniser's do.
     """
 
     def cost(log_temperature: float) -> float:
