@@ -29,6 +29,7 @@ from hcompress.stages.finetune import Finetune
 from hcompress.stages.half import Half
 from hcompress.stages.int8 import Int8
 from hcompress.stages.onnx import OnnxStage
+from hcompress.stages.recode import Recode
 from hcompress.stages.replace_head import ReplaceHead
 from hcompress.stages.slim_decoder import SlimDecoder
 from hcompress.stages.swap_backbone import SwapBackbone
@@ -179,6 +180,7 @@ def _(stage: Extend, known: Forecast | None) -> Forecast | None:
 
 
 @after.register(Finetune)
+@after.register(Recode)
 @after.register(OnnxStage)
 def _(_stage: object, known: Forecast | None) -> Forecast | None:
     return known

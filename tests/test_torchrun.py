@@ -11,8 +11,12 @@ from pathlib import Path
 import pytest
 
 from hcompress.pipeline import StageOptions, run_stage
+from hcompress.recogniser.checkpoint import MODEL_FILE
 from hcompress.stages.initialise import Initialise
+from tests.test_extend import lines, saved
+from tests.test_factorise import texts_of
 from tests.test_resume_stages import write_inputs
+from tests.tiny_recognisers import LIGHT, recogniser
 
 ROOT = Path(__file__).parent.parent
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "hcompress"]
@@ -69,3 +73,18 @@ def test_an_error_under_torchrun_names_the_process(tmp_path: Path) -> None:
     # torchrun ends the others as soon as one has failed, so that either may be the one that speaks.
     assert re.search(r"^rank [01]: error: .*nowhere: no such file or folder$", both.stderr, re.M)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_codes_move_to_the_same_bytes_on_one_process_and_two(tmp_path: Path) -> None:
+    made = recogniser(LIGHT)
+    source = saved(tmp_path / "model", made)
+    data = lines(tmp_path / "d", texts_of(made, 7), made.config)
+    command = ["recode", str(source / MODEL_FILE), "--data", str(data), "--batch", "2"]
+    for launcher, name in ((ONE, "one"), (TWO, "two")):
+        done = run(launcher, *command, "--workers", "0", "--out", str(tmp_path / name))
+        assert done.returncode == 0, done.stderr
+    written = [(tmp_path / name / MODEL_FILE).read_bytes() for name in ("one", "two")]
+    assert written[0] == written[1]
+    assert "recode: process 1 of 2: 3 images" in done.stderr

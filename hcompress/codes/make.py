@@ -16,6 +16,7 @@ from hcompress.codes.codebook import (
     separate,
     voted_bits,
 )
+from hcompress.codes.feed import dealt_out, say_shares
 from hcompress.codes.file import Codebook
 from hcompress.codes.report import codebook_report
 from hcompress.codes.votes import Votes, random_projection
@@ -82,7 +83,7 @@ def _vote(
 
     feed, shares = _feed(stage, teacher, env)
     votes = count_votes(teacher, projection, feed, stage.unknown, env.progress)
-    _say(shares, env)
+    say_shares("codebook", shares, env)
     sum_over_processes(votes.sums, votes.seen, votes.right)
     return votes, shares
 
@@ -93,37 +94,15 @@ def _scatter(stage: MakeCodebook, teacher: Checkpoint, env: Env) -> tuple[Scatte
 
     feed, shares = _feed(stage, teacher, env)
     scatter = measure_scatter(teacher, feed, stage.unknown, env.progress)
-    _say(shares, env)
+    say_shares("codebook", shares, env)
     sum_over_processes(scatter.moment, scatter.sums, scatter.seen)
     return scatter, shares
 
 
 def _feed(stage: MakeCodebook, teacher: Checkpoint, env: Env) -> tuple[Iterator[Batch], list[int]]:
     """This process's batches, and how many images each process takes."""
-    from hcompress.data.batches import batches, shard
-    from hcompress.data.source import open_data
-    from hcompress.training.device import launch
-    from hcompress.training.precision import Precision
-
     if stage.data is None:
         raise UsageError(
             f"method = {stage.method.value} needs data; or take method = columns, which needs none"
         )
-    # Codes must be the same bytes everywhere, so always float32 on the CPU's fixed threads.
-    fabric = launch(Precision.FP32, env.threads, accelerator="cpu")
-    source = open_data(stage.data)
-    count = min(stage.images, len(source))
-    shares = [
-        len(shard(range(count), rank, fabric.world_size, stage.batch))
-        for rank in range(fabric.world_size)
-    ]
-    mine = shard(range(count), fabric.global_rank, fabric.world_size, stage.batch)
-    env.progress.start("codebook", len(mine))
-    size = teacher.config.preprocessing
-    return batches(source, mine, stage.batch, size, stage.workers), shares
-
-
-def _say(shares: list[int], env: Env) -> None:
-    env.progress.finish()
-    for rank, images in enumerate(shares):
-        env.progress.say(f"codebook: process {rank} of {len(shares)}: {images} images")
+    return dealt_out("codebook", stage, teacher.config.preprocessing, env)

@@ -15,6 +15,7 @@ from hcompress.stages.half import Half
 from hcompress.stages.initialise import Initialise
 from hcompress.stages.int8 import Int8
 from hcompress.stages.onnx import OnnxStage
+from hcompress.stages.recode import Recode
 from hcompress.stages.replace_head import ReplaceHead
 from hcompress.stages.slim_decoder import SlimDecoder
 from hcompress.stages.swap_backbone import SwapBackbone
@@ -29,6 +30,7 @@ _IN_ORDER: tuple[type[Stage], ...] = (
     Factorise,
     SlimDecoder,
     Finetune,
+    Recode,
     Extend,
     Half,
     Int8,

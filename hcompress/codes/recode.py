@@ -1,0 +1,81 @@
+"""Moving codes to where features lie: the work of the `recode` stage. V vocabulary, K bits.
+
+Codes are made before training, from a softmax or by vote. Training draws features to them, and
+where it can't, nothing says that the code was the better of the two: so the codes go to meet the
+features. `finetune` goes on from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from hcompress.codes.apart import least_distance, part
+from hcompress.codes.codebook import Repairs, pack, separate, unpack
+from hcompress.codes.features import labelled_features, sum_over_processes
+from hcompress.codes.feed import dealt_out, say_shares
+from hcompress.codes.leanings import Leanings, moved_bits
+from hcompress.codes.report import codebook_report
+from hcompress.errors import UsageError
+from hcompress.recogniser.checkpoint import load_checkpoint, read_stored
+from hcompress.recogniser.config import Classifier
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from hcompress.recogniser.metadata import ModelMetadata
+    from hcompress.stages.base import Env
+    from hcompress.stages.recode import Recode
+
+
+def recode(
+    stage: Recode, source: Path, env: Env
+) -> tuple[ModelMetadata, dict[str, Tensor], dict[str, Any]]:
+    """The file's metadata and tensors with other codes, and the figures.
+
+    Raises UsageError where the classifier is a softmax.
+    """
+    before = load_checkpoint(source)
+    model = before.model
+    if model.config.classifier is not Classifier.HAMMING:
+        raise UsageError(f"{source}: the classifier is a softmax: it has no codes to move")
+    old = unpack(model.codebook.numpy())
+    feed, shares = dealt_out("recode", stage, before.config.preprocessing, env)
+    leanings = Leanings.none(*old.shape)
+    for features, ids in labelled_features(before, feed, stage.unknown, env.progress):
+        with torch.inference_mode():
+            logits = model.classifier(features)
+        leanings.add(logits.numpy(), ids.numpy())
+    say_shares("recode", shares, env)
+    sum_over_processes(leanings.sums, leanings.seen)
+    bits, sure = moved_bits(leanings, old, stage.old_weight)
+    bits, collisions = separate(bits, sure)
+    apart = least_distance(old.shape[1], stage.spacing)
+    bits, near = part(bits, sure, apart)
+    codes = pack(bits)
+    seen = leanings.seen > 0
+    unseen = tuple(np.flatnonzero(~seen).tolist())
+    moved = (bits != old).sum(1)
+    metadata, tensors = read_stored(source)
+    tensors["codebook"] = torch.from_numpy(codes)
+    report = codebook_report(
+        codes, None, Repairs(0, unseen, (), collisions, near), apart, before.vocabulary
+    )
+    return (
+        replace(metadata, provenance=env.provenance),
+        tensors,
+        {
+            "images_per_process": shares,
+            "looks": int(leanings.seen.sum()),
+            "moved_bits": {
+                "mean": round(float(moved[seen].mean()) if seen.any() else 0.0, 3),
+                "maximum": int(moved.max()),
+            },
+            **report,
+        },
+    )

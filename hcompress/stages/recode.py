@@ -1,0 +1,49 @@
+"""`recode`: codes moved to where a trained recogniser's features lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from hcompress.recogniser.vocabulary import UnknownCharacter
+from hcompress.stages.base import MOST_BATCH, MOST_IMAGES, Env, Kind, Param
+from hcompress.stages.common import Workers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recode:
+    """Move the codes of a recogniser with a Hamming classifier; no weight is touched."""
+
+    data: Annotated[Path, Param("labelled images: lines that show the characters", data=True)]
+    images: Annotated[int, Param("images to look at", 1, MOST_IMAGES)] = 16384
+    old_weight: Annotated[
+        float, Param("images that a character's old code counts for as well", 0, 1e6)
+    ] = 2.0
+    spacing: Annotated[
+        float, Param("share of the bits in which any two codes differ, at least", 0, 0.5)
+    ] = 1 / 64
+    batch: Annotated[int, Param("images at once; part of the result's identity", 1, MOST_BATCH)] = (
+        32
+    )
+    unknown: Annotated[UnknownCharacter, Param("what an unknown character in a label does")] = (
+        UnknownCharacter.REFUSE
+    )
+    workers: Workers = 1
+
+    name: ClassVar[str] = "recode"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "move codes to where a trained recogniser's features lie"
+    consumes: ClassVar[Kind] = Kind.CHECKPOINT
+    produces: ClassVar[Kind] = Kind.CHECKPOINT
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy")
+
+    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+        from hcompress.codes.recode import recode
+        from hcompress.recogniser.checkpoint import MODEL_FILE, write_stored
+
+        assert source is not None
+        metadata, tensors, report = recode(self, source, env)
+        write_stored(out / MODEL_FILE, metadata, tensors)
+        return report
