@@ -58,9 +58,13 @@ class StageOptions:
 def check_chain(steps: Sequence[tuple[str, Stage]], start: Kind) -> None:
     """Raises UsageError where a stage cannot take what the one before makes.
 
-    ``steps`` are labels with their stages; ``start`` is what the first one is given.
+    ``steps`` are labels with their stages; ``start`` is what the first one is given. To start
+    from, an ONNX file of ours is as good as the checkpoint whose tensors it holds.
     """
+    first = steps[0][1].consumes if steps else Kind.NOTHING
     given, giver = start, "the run"
+    if (start, first) == (Kind.ONNX, Kind.CHECKPOINT):
+        given = first
     for label, stage in steps:
         if stage.consumes not in (Kind.NOTHING, given):
             hint = ": name a model to start from" if given is Kind.NOTHING else ""

@@ -71,7 +71,7 @@ def test_lmdb_travels_to_workers_opened_or_not(tmp_path: Path) -> None:
     assert again.digest == source.digest
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.dictionaries(
         st.binary(min_size=1, max_size=300), st.binary(max_size=20_000), min_size=1, max_size=60

@@ -162,7 +162,7 @@ def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
             RenderedSource(LINES)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.integers(0, 2**32), st.integers(1, 24), st.floats(0, 1), st.sampled_from(["latin", "digits"])
 )
@@ -180,7 +180,7 @@ def test_rare_characters_are_a_quarter_as_frequent() -> None:
     assert drawn.count("a") == pytest.approx(4000, abs=250)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32))
 def test_text_stands_out_at_full_strength(seed: int) -> None:
     """The mean over the ink differs from the mean over the ground, whatever was done to it."""
@@ -197,7 +197,7 @@ def test_text_stands_out_at_full_strength(seed: int) -> None:
     assert apart > 6
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32), st.floats(0, 1))
 def test_any_view_keeps_the_ink_in_sight(seed: int, strength: float) -> None:
     rng = np.random.default_rng(seed)
@@ -211,7 +211,7 @@ def test_any_view_keeps_the_ink_in_sight(seed: int, strength: float) -> None:
     assert np.asarray(seen).sum() > 0.7 * np.asarray(straight).sum()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.floats(0, 1), st.sampled_from(FACES))
 def test_bent_letters_keep_their_ink_their_order_and_their_room(
     seed: int, strength: float, face: Face

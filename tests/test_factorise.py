@@ -97,7 +97,7 @@ def random_matrix(seed: int, shape: tuple[int, int]) -> torch.Tensor:
 sizes_ = st.tuples(st.integers(1, 40), st.integers(1, 12), st.integers(1, 12))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), sizes_)
 def test_the_start_is_the_best_of_its_rank(seed: int, size: tuple[int, int, int]) -> None:
     rows, width, bottleneck = size[0], size[1], min(size[1:])
@@ -115,7 +115,7 @@ def test_the_start_is_the_best_of_its_rank(seed: int, size: tuple[int, int, int]
     assert torch.equal(again[1], projection)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), sizes_)
 def test_with_features_their_products_move_least(seed: int, size: tuple[int, int, int]) -> None:
     rows, width, bottleneck = size[0], size[1], min(size[1:])

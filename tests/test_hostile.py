@@ -504,9 +504,7 @@ def mutate(data: bytes, edits: list[tuple[int, int]], cut: int) -> bytes:
 
 
 @pytest.mark.parametrize("name", GOOD)
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     edits=st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(1, 255)), max_size=4),
     cut=st.one_of(st.just(0), st.integers(0, 1 << 20)),
@@ -528,9 +526,7 @@ def test_every_truncation(name: str, tmp_path: Path) -> None:
         refused(write(tmp_path, name, GOOD[name][:length]))
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=60))
 def test_arbitrary_pickles(body: bytes, tmp_path: Path) -> None:
     path = write(tmp_path, "m.pt", make.pt_bytes(body, {"0": bytes(16)}))

@@ -34,7 +34,7 @@ from hcompress.runtime.serving import ServingPair
 from hcompress.runtime.session import Session
 from hcompress.search import CodeIndex, pack_signs
 from hcompress.stages.base import Provenance
-from tests.tiny_recognisers import CONFIGS, LIGHT, pictures, recogniser
+from tests.tiny_recognisers import CONFIGS, LIGHT, ROUNDING, pictures, recogniser
 
 Images = NDArray[np.uint8]
 FROM_HERE = Provenance("onnx", "cd" * 32)
@@ -73,7 +73,7 @@ def assert_same(one: Decodings, other: Decodings) -> None:
             )
             for answers in (one, other)
         ]
-        np.testing.assert_allclose(padded[0], padded[1], atol=1e-4 if filler else 0)
+        np.testing.assert_allclose(padded[0], padded[1], atol=ROUNDING if filler else 0)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -190,7 +190,7 @@ def test_a_step_with_its_cache_equals_the_whole_prefix() -> None:
             prefix = torch.from_numpy(before[:, :length])
             logits = model.classifier(model.features(memory, prefix, model.signs()))[:, -1]
             alive = ~np.isin(before[:, length - 1], (EOS, PAD))
-            np.testing.assert_allclose(bits[alive, length - 1], logits[alive], atol=1e-4)
+            np.testing.assert_allclose(bits[alive, length - 1], logits[alive], atol=ROUNDING)
 
 
 def test_weights_are_stored_once_and_as_the_checkpoint_has_them(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def run(stage: Recode, source: Path, out: Path) -> dict[str, Any]:
     return dict(stage.run(source, out, env(out)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**31), st.floats(0, 20))
 def test_codes_are_the_sides_of_the_sums_in_any_order(seed: int, weight: float) -> None:
     rng = np.random.default_rng(seed)

@@ -44,7 +44,7 @@ def test_cuts_lie_in_the_middle_of_the_widest_gap_within_reach() -> None:
     assert [piece.shape[1] for piece in pieces(taller, SIZE)] == [272, 288]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 3000), st.integers(1, 120), st.integers(0, 2**32 - 1))
 def test_pieces_are_the_line_and_none_is_too_long(width: int, height: int, seed: int) -> None:
     image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)

@@ -25,7 +25,7 @@ from hcompress.recogniser.metadata import ModelMetadata
 from hcompress.recogniser.vocabulary import EOS, PAD
 from hcompress.runtime import OnnxReader, split
 from hcompress.stages.base import Provenance
-from tests.tiny_recognisers import CONFIGS, LIGHT, int8, pictures, recogniser
+from tests.tiny_recognisers import CONFIGS, LIGHT, ROUNDING, int8, pictures, recogniser
 
 
 def exported(folder: Path, made: Checkpoint) -> Path:
@@ -51,10 +51,10 @@ def test_steps_answer_as_the_loop_and_as_torch(
     ids, chances = stepwise.decode(images)
     expected = decode_torch(made.model, images)
     np.testing.assert_array_equal(ids, expected.ids[:, : ids.shape[1]])
-    np.testing.assert_allclose(chances, expected.probabilities[:, : ids.shape[1]], atol=1e-4)
+    np.testing.assert_allclose(chances, expected.probabilities[:, : ids.shape[1]], atol=ROUNDING)
     whole_ids, whole_chances = loop.decode(images)
     np.testing.assert_array_equal(ids, whole_ids)
-    np.testing.assert_allclose(chances, whole_chances, atol=1e-5)
+    np.testing.assert_allclose(chances, whole_chances, atol=ROUNDING)
 
 
 @pytest.mark.parametrize(("name", "seed"), [("light", 0), ("softmax", 2)])

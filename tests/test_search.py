@@ -90,7 +90,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 @given(cases())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_every_set_finds_what_a_naive_search_finds(case: Case) -> None:
     ids, distances = naive(case.codes, case.queries, case.k, case.first)
     expected = softmax(case.codes, case.queries, ids, case.temperature, case.first)

@@ -296,7 +296,7 @@ def test_a_narrow_memory_gives_the_states_of_the_memory(config: RecogniserConfig
     signs = model.code_signs()
     found, expected = model.states(narrow, ids, signs), model.states(memory, ids, signs)
     for mine, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-3)
     weights = list(model.decoder.parameters())
     wanted = torch.autograd.grad(expected[-1].square().sum(), weights)
     grads = torch.autograd.grad(found[-1].square().sum(), weights)
@@ -483,7 +483,7 @@ def test_the_mean_with_the_start_is_taken_where_it_reads_as_well(
 
 
 @given(st.integers(0, 10**6), st.floats(0, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_hinge_is_equation_6(seed: int, margin: float) -> None:
     rng = torch.Generator().manual_seed(seed)
     logits = torch.randn(2, 3, 8, generator=rng)
@@ -502,7 +502,7 @@ def test_hinge_is_equation_6(seed: int, margin: float) -> None:
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_choice_is_the_cross_entropy_of_the_nearest_code(seed: int) -> None:
     rng = torch.Generator().manual_seed(seed)
     signs = torch.randint(0, 2, (9, 16), generator=rng).float() * 2 - 1
@@ -542,7 +542,7 @@ def test_targets_end_in_eos_and_long_or_unknown_lines_do_not_count() -> None:
 
 
 @given(st.integers(0, 5), st.sampled_from([1, 2, 4]), st.sampled_from([None, 3]))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_processes_share_a_step_and_resume_anywhere(
     start: int, world: int, drawn_by: int | None
 ) -> None:
@@ -654,7 +654,7 @@ def test_the_fitted_temperature_of_a_refined_recogniser_is_the_likeliest(tmp_pat
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**31))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_an_orthogonal_update_keeps_directions_and_evens_out_sizes(
     rows: int, columns: int, seed: int
 ) -> None:

@@ -6,12 +6,13 @@ V vocabulary, K bits. Pure functions of their arguments.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hcompress.codes.codebook import Bits, pack
+from hcompress.codes.codebook import Bits, Repairs, pack, separate
 from hcompress.codes.distances import BLOCK, distances
 
 SPACING = 1 / 64
@@ -66,6 +67,19 @@ def part(
         if flipped:  # it may have come near to a later one
             suspects[index:] |= distances(packed[index : index + 1], packed[index:])[0] < apart
     return changed, tuple(found)
+
+
+def repaired(
+    bits: Bits, margins: NDArray[np.float64], spacing: float, repairs: Repairs
+) -> tuple[Bits, Repairs, int]:
+    """A whole codebook with equal codes separated and near ones parted.
+
+    Also what had to be done, added to ``repairs``, and how many bits apart codes are held.
+    """
+    bits, collisions = separate(bits, margins)
+    apart = least_distance(bits.shape[1], spacing)
+    bits, near = part(bits, margins, apart)
+    return bits, replace(repairs, collisions=collisions, near=near), apart
 
 
 def _too_near(packed: NDArray[np.uint8], apart: int) -> NDArray[np.bool_]:

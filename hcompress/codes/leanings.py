@@ -19,6 +19,11 @@ GRAIN: Final = 1 << 20
 process and many make the same codes."""
 
 
+def held(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Bit logits held to the margin of the hinge loss, which asks for no more."""
+    return np.clip(logits, -1, 1).astype(np.float64)
+
+
 @dataclass(frozen=True)
 class Leanings:
     """What was counted so far."""
@@ -35,13 +40,11 @@ class Leanings:
     def add(self, logits: NDArray[np.float32], ids: NDArray[np.int64]) -> None:
         """Count a batch in place: bit logits [n, K] and their characters.
 
-        Held to the margin of the hinge loss, which asks for no more: as `extend` has it. Raises
-        NumericalError for NaN.
+        Raises NumericalError for NaN.
         """
         if np.isnan(logits).any():
             raise NumericalError("the recogniser's bit logits are NaN: there is no code to move to")
-        held = np.clip(logits, -1, 1).astype(np.float64)
-        np.add.at(self.sums, ids, np.rint(held * GRAIN).astype(np.int64))
+        np.add.at(self.sums, ids, np.rint(held(logits) * GRAIN).astype(np.int64))
         np.add.at(self.seen, ids, 1)
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hcompress.codes.apart import least_distance, part
+from hcompress.codes.apart import repaired
 from hcompress.codes.codebook import (
     Repairs,
     column_bits,
     pack,
     random_bits,
-    separate,
     voted_bits,
 )
 from hcompress.codes.feed import dealt_out, say_shares
@@ -66,10 +64,7 @@ def make_codebook(
         case Method.RANDOM:
             bits = random_bits(len(teacher.vocabulary), length, env.seed)
     sure = votes.margins() if votes is not None else np.zeros(bits.shape)
-    bits, collisions = separate(bits, sure)
-    apart = least_distance(stage.code_length, stage.spacing)
-    bits, near = part(bits, sure, apart)
-    repairs = replace(repairs, collisions=collisions, near=near)
+    bits, repairs, apart = repaired(bits, sure, stage.spacing, repairs)
     codebook = Codebook(pack(bits), projection)
     report = codebook_report(codebook.codes, votes, repairs, apart, teacher.vocabulary)
     return codebook, {"method": stage.method.value, "images_per_process": shares, **report}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hcompress.codes.apart import NearCollision, equal_report, near_report, part
 from hcompress.codes.codebook import Bits, pack, separate
 from hcompress.codes.distances import BLOCK, distances
+from hcompress.codes.leanings import held
 from hcompress.codes.looks import Looks
 from hcompress.recogniser.vocabulary import Vocabulary
 from hcompress.stages.extend import Ballot
@@ -72,7 +73,7 @@ def mean_logits(looks: Looks, count: int, ballot: Ballot) -> NDArray[np.float64]
     if ballot is Ballot.VOTES:
         ballots = np.where(looks.logits >= 0, 1.0, -1.0)
     else:
-        ballots = np.clip(looks.logits, -1, 1).astype(np.float64)
+        ballots = held(looks.logits)
     sums = np.zeros((count, ballots.shape[1]))
     np.add.at(sums, looks.ids, ballots)
     return sums / np.maximum(1, np.bincount(looks.ids, minlength=count))[:, None]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from hcompress.codes.apart import least_distance, part
-from hcompress.codes.codebook import Repairs, pack, separate, unpack
+from hcompress.codes.apart import repaired
+from hcompress.codes.codebook import Repairs, pack, unpack
 from hcompress.codes.features import labelled_features, sum_over_processes
 from hcompress.codes.feed import dealt_out, say_shares
 from hcompress.codes.leanings import Leanings, moved_bits
@@ -54,18 +54,14 @@ def recode(
     say_shares("recode", shares, env)
     sum_over_processes(leanings.sums, leanings.seen)
     bits, sure = moved_bits(leanings, old, stage.old_weight)
-    bits, collisions = separate(bits, sure)
-    apart = least_distance(old.shape[1], stage.spacing)
-    bits, near = part(bits, sure, apart)
-    codes = pack(bits)
     seen = leanings.seen > 0
-    unseen = tuple(np.flatnonzero(~seen).tolist())
+    unseen = Repairs(0, tuple(np.flatnonzero(~seen).tolist()), (), ())
+    bits, repairs, apart = repaired(bits, sure, stage.spacing, unseen)
+    codes = pack(bits)
     moved = (bits != old).sum(1)
     metadata, tensors = read_stored(source)
     tensors["codebook"] = torch.from_numpy(codes)
-    report = codebook_report(
-        codes, None, Repairs(0, unseen, (), collisions, near), apart, before.vocabulary
-    )
+    report = codebook_report(codes, None, repairs, apart, before.vocabulary)
     return (
         replace(metadata, provenance=env.provenance),
         tensors,

@@ -1,7 +1,8 @@
 """Recognisers on disk: one safetensors file that holds all a reader needs.
 
-Weights may be stored as FP16, or as int8 with a scale a channel; in memory they are float32,
-which is what the CPU computes in.
+An ONNX file of ours holds the same tensors under the same names, and is read as well. Weights may
+be stored as FP16, or as int8 with a scale a channel; in memory they are float32, which is what the
+CPU computes in.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from hcompress.artifact import MODEL_FILES
 from hcompress.errors import InputRefused, NumericalError, UsageError
 from hcompress.recogniser.config import SCALE, RecogniserConfig, Weights
 from hcompress.recogniser.int8 import Quantised, stored
 from hcompress.recogniser.metadata import KEY, ModelMetadata
 from hcompress.recogniser.model import Recogniser
+from hcompress.recogniser.onnx_weights import read_onnx_weights
 from hcompress.recogniser.vocabulary import Vocabulary
-from hcompress.stages.base import Provenance
+from hcompress.stages.base import Kind, Provenance
 
-MODEL_FILE = "model.safetensors"
+MODEL_FILE = MODEL_FILES[Kind.CHECKPOINT]
+ONNX_FILE = MODEL_FILES[Kind.ONNX]
 STORED = {
     Weights.FP32: (torch.float32,),
     Weights.FP16: (torch.float16, torch.float32),
@@ -53,8 +57,11 @@ class Checkpoint:
 
 
 def model_file(source: Path) -> Path:
-    """The checkpoint file itself, given it or the folder it lies in."""
+    """The checkpoint file itself, given it or the folder it lies in; an ONNX file where a folder
+    has no other."""
     path = source / MODEL_FILE if source.is_dir() else source
+    if not path.exists() and (source / ONNX_FILE).exists():
+        return source / ONNX_FILE
     if not path.exists():
         raise UsageError(f"{path}: no such checkpoint")
     return path
@@ -80,8 +87,10 @@ def read_stored(source: Path) -> tuple[ModelMetadata, dict[str, Tensor]]:
     configuration is not looked at.
     """
     path = model_file(source)
-    from hcompress.sizes import breakdown
+    from hcompress.sizes import Format, breakdown, format_of
 
+    if format_of(path) is Format.ONNX:
+        return read_onnx_weights(path)
     breakdown(path)  # refuses broken structure before safetensors allocates anything
     try:
         with safe_open(path, framework="pt") as file:
@@ -180,9 +189,8 @@ def save_checkpoint(
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise NumericalError(f"{path.name}: tensor {name} holds NaN or infinity")
         tensors[name] = tensor
-    config = model.config
-    if packed is None and config.weights is Weights.INT8:  # changed since, and floats again
-        config = replace(config, weights=Weights.FP32 if half_except is None else Weights.FP16)
+    weights = Weights.FP32 if half_except is None else Weights.FP16
+    config = replace(model.config, weights=Weights.INT8 if packed is not None else weights)
     write_stored(path, ModelMetadata(config, vocabulary, provenance), tensors)
 
 

@@ -125,6 +125,13 @@ def folded(model: Recogniser) -> Recogniser:
     return with_folded_batch_norm(model) if live else model
 
 
+def refined(model: Recogniser) -> Recogniser:
+    """Bit logits choose among the nearest codes (`Recogniser.refine`); nothing else changes."""
+    if model.config.classifier is not Classifier.HAMMING:
+        raise UsageError("refined is for a Hamming classifier: leave it out")
+    return rebuilt(model, replace(model.config, refined=True), {})
+
+
 def with_temperature(model: Recogniser, temperature: float) -> Recogniser:
     """Another confidence temperature; the texts stay the same."""
     return rebuilt(model, replace(model.config, temperature=temperature), {})

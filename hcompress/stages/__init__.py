@@ -16,6 +16,7 @@ from hcompress.stages.initialise import Initialise
 from hcompress.stages.int8 import Int8
 from hcompress.stages.onnx import OnnxStage
 from hcompress.stages.recode import Recode
+from hcompress.stages.regrow import Regrow
 from hcompress.stages.replace_head import ReplaceHead
 from hcompress.stages.slim_decoder import SlimDecoder
 from hcompress.stages.swap_backbone import SwapBackbone
@@ -32,6 +33,7 @@ _IN_ORDER: tuple[type[Stage], ...] = (
     Finetune,
     Recode,
     Extend,
+    Regrow,
     Half,
     Int8,
     OnnxStage,

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from hcompress.recogniser.vocabulary import UnknownCharacter
-from hcompress.stages.base import MOST_BATCH, MOST_IMAGES, Env, Kind, Param
-from hcompress.stages.common import Workers
+from hcompress.stages.base import MOST_IMAGES, Env, Kind, Param
+from hcompress.stages.common import LookBatch, Spacing, Unknown, Workers
 
 
 class Method(StrEnum):
@@ -34,15 +34,9 @@ class MakeCodebook:
     images: Annotated[int, Param("images to take the features of", 1, MOST_IMAGES)] = 4096
     method: Annotated[Method, Param("where codes come from")] = Method.LSH
     code_length: Annotated[int, Param("bits of a code, K; a multiple of 8", 8, 4096)] = 512
-    spacing: Annotated[
-        float, Param("share of the bits in which any two codes differ, at least", 0, 0.5)
-    ] = 1 / 64
-    batch: Annotated[int, Param("images at once; part of the result's identity", 1, MOST_BATCH)] = (
-        64
-    )
-    unknown: Annotated[UnknownCharacter, Param("what an unknown character in a label does")] = (
-        UnknownCharacter.REFUSE
-    )
+    spacing: Spacing = 1 / 64
+    batch: LookBatch = 64
+    unknown: Unknown = UnknownCharacter.REFUSE
     workers: Workers = 1
 
     name: ClassVar[str] = "codebook"

@@ -24,6 +24,11 @@ MatrixRate = Annotated[
     Param("peak rate of the decoder's matrices, by Muon; 0 leaves them to AdamW", 0),
 ]
 BatchSize = Annotated[int, Param("lines a step, over all processes", 1, MOST_BATCH)]
+Spacing = Annotated[
+    float, Param("share of the bits in which any two codes differ, at least", 0, 0.5)
+]
+LookBatch = Annotated[int, Param("images at once; part of the result's identity", 1, MOST_BATCH)]
+Unknown = Annotated[UnknownCharacter, Param("what an unknown character in a label does")]
 Charset = Annotated[Path, Param("UTF-8 file of the characters, in order of their ids")]
 
 
@@ -82,8 +87,6 @@ class LineTraining:
     )
     patience: Annotated[int, Param("validations without a gain before stopping; 0: never", 0)] = 0
     snapshot_every: Annotated[int, Param("steps between snapshots", 1, keyed=False)] = 200
-    unknown: Annotated[UnknownCharacter, Param("what an unknown character in a label does")] = (
-        UnknownCharacter.REFUSE
-    )
+    unknown: Unknown = UnknownCharacter.REFUSE
     precision: Annotated[Precision, Param("arithmetic of the training")] = Precision.AUTO
     workers: Workers = 1

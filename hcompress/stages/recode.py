@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from hcompress.recogniser.vocabulary import UnknownCharacter
-from hcompress.stages.base import MOST_BATCH, MOST_IMAGES, Env, Kind, Param
-from hcompress.stages.common import Workers
+from hcompress.stages.base import MOST_IMAGES, Env, Kind, Param
+from hcompress.stages.common import LookBatch, Spacing, Unknown, Workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,15 +21,9 @@ class Recode:
     old_weight: Annotated[
         float, Param("images that a character's old code counts for as well", 0, 1e6)
     ] = 2.0
-    spacing: Annotated[
-        float, Param("share of the bits in which any two codes differ, at least", 0, 0.5)
-    ] = 1 / 64
-    batch: Annotated[int, Param("images at once; part of the result's identity", 1, MOST_BATCH)] = (
-        32
-    )
-    unknown: Annotated[UnknownCharacter, Param("what an unknown character in a label does")] = (
-        UnknownCharacter.REFUSE
-    )
+    spacing: Spacing = 1 / 64
+    batch: LookBatch = 32
+    unknown: Unknown = UnknownCharacter.REFUSE
     workers: Workers = 1
 
     name: ClassVar[str] = "recode"

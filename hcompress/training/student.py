@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +10,7 @@ from hcompress.errors import UsageError
 from hcompress.recogniser.checkpoint import Checkpoint, load_checkpoint
 from hcompress.recogniser.config import BatchNorm, Classifier
 from hcompress.recogniser.model import Recogniser
-from hcompress.recogniser.surgery import rebuilt
+from hcompress.recogniser.surgery import refined
 from hcompress.training.device import launch, resolve
 from hcompress.training.lines import Aim, LineTrainer
 from hcompress.training.run import train_lines
@@ -30,11 +29,7 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
         raise UsageError("batch normalisation is folded: train the backbone before, not after")
     fabric = launch(stage.precision, env.threads)
     torch.manual_seed(env.seed)
-    student = before.model
-    if stage.refined and student.config.classifier is not Classifier.HAMMING:
-        raise UsageError("refined is for a Hamming classifier: leave it out")
-    if stage.refined:
-        student = rebuilt(student, replace(student.config, refined=True), {})
+    student = refined(before.model) if stage.refined else before.model
     teacher = _teacher(stage, before, env)
     aim = Aim(
         before.vocabulary,

@@ -1,0 +1,68 @@
+"""`regrow`: softmax, layers, feed-forward networks and batch normalisation given back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from hcompress.stages.base import MOST_IMAGES, Env, Kind, Param
+from hcompress.stages.common import LookBatch, Workers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regrow:
+    """Give a small recogniser all its parts back: the start of its next teacher.
+
+    It reads much as before; `finetune` then has the room of a large one.
+    """
+
+    data: Annotated[
+        Path, Param("images that batch normalisation is measured on; labels don't count", data=True)
+    ]
+    images: Annotated[int, Param("images to look at", 1, MOST_IMAGES)] = 1024
+    batch: LookBatch = 32
+    workers: Workers = 1
+
+    name: ClassVar[str] = "regrow"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "give a small recogniser its large parts back, to train it further"
+    consumes: ClassVar[Kind] = Kind.CHECKPOINT
+    produces: ClassVar[Kind] = Kind.CHECKPOINT
+    libraries: ClassVar[tuple[str, ...]] = ("torch",)
+
+    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+        from collections.abc import Iterator
+
+        import torch
+
+        from hcompress.data.batches import batches
+        from hcompress.data.source import open_data
+        from hcompress.recogniser.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
+        from hcompress.recogniser.regrowth import regrown
+
+        assert source is not None
+        before = load_checkpoint(source)
+        torch.manual_seed(env.seed)
+        torch.set_num_threads(env.threads)
+        data = open_data(self.data)
+        count = min(self.images, len(data))
+        size = before.config.preprocessing
+
+        def seen() -> Iterator[torch.Tensor]:
+            env.progress.start("regrow", count)
+            for batch in batches(data, range(count), self.batch, size, self.workers):
+                yield torch.from_numpy(batch.images)
+                env.progress.advance(len(batch.texts))
+            env.progress.finish()
+
+        model = regrown(before.model, seen())
+        save_checkpoint(out / MODEL_FILE, model, before.vocabulary, env.provenance)
+        return {
+            "classifier": model.config.classifier,
+            "embedding": model.config.embedding,
+            "ffn": model.config.ffn,
+            "stored_layers": model.config.stored_layers,
+            "batch_norm": model.config.batch_norm,
+        }
