@@ -17,18 +17,20 @@ REQUIREMENTS := pyproject.toml constraints.txt $(wildcard hcompress/search/nativ
 
 # The 20,948-character teacher: the one that lies there, else the one that teacher-full makes.
 TEACHER_FULL := runs/teacher-full
+TEACHER_REGROWN := runs/teacher-regrown
 FULL_TEACHER := $(firstword $(wildcard recipes/teacher/gbk21k.safetensors \
 	$(TEACHER_FULL)/4-finetuned/model.safetensors))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev shrink shrink-full test check table1 teacher teacher-full docs clean
+.PHONY: help setup setup-dev shrink shrink-full test check table1 teacher teacher-full \
+	teacher-regrown docs clean
 
 help: ## Show this list
 	@echo "Usage: make TARGET"
 	@echo
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | \
-		while IFS="$$(printf '\t')" read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+		while IFS="$$(printf '\t')" read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
 	@echo
 	@echo "Variables: PYTHON=python3.12 (which Python), PIP_FLAGS=... (handed to pip),"
 	@echo "           PYTEST_FLAGS=... (handed to pytest), SHRINK_FLAGS=... (handed to hcompress shrink)"
@@ -119,6 +121,18 @@ teacher-full: $(VENV)/.cjk ## Set up, then train the 20,948-character teacher (h
 		--validate-every 300 --steps 900 --batch 64 --learning-rate 5e-4 --matrix-rate 2e-3 \
 		--backbone-rate 1 --distil 0 --slim-routes 1 --patience 0 --snapshot-every 50 \
 		--precision fp32 --seed 5 --threads 2 --workers 1 --out $(TEACHER_FULL)/4-finetuned
+
+# The packaged model's backbone has seen more lines than its teacher: the next teacher starts there.
+teacher-regrown: $(VENV)/.cjk ## Set up, then grow the packaged model back into a teacher and train it (an hour)
+	$(HCOMPRESS) regrow hcompress/models/gbk21k.onnx --data recipes/data/gbk21k-train.toml \
+		--seed 1 --threads 2 --out $(TEACHER_REGROWN)/1-regrown
+	$(HCOMPRESS) finetune $(TEACHER_REGROWN)/1-regrown --data recipes/data/gbk21k-train-regrown.toml \
+		--validation recipes/data/gbk21k-validation.toml --validation-images 1000 \
+		--validate-every 550 --steps 2200 --batch 64 --learning-rate 4e-4 --matrix-rate 1.5e-3 \
+		--backbone-rate 1 --distil 0 --slim-routes 1 --patience 0 --snapshot-every 100 \
+		--seed 6 --threads 2 --workers 1 --out $(TEACHER_REGROWN)/2-finetuned
+	$(HCOMPRESS) half $(TEACHER_REGROWN)/2-finetuned --no-fold-batch-norm \
+		--seed 1 --threads 2 --out $(TEACHER_REGROWN)/3-half
 
 docs: $(VENV)/.run ## Set up, then write docs/stages.md again from the stages
 	$(HCOMPRESS) stages --markdown > docs/stages.md
