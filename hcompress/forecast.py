@@ -11,7 +11,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from hcompress.recogniser.config import (
     BatchNorm,
@@ -30,6 +30,7 @@ from hcompress.stages.half import Half
 from hcompress.stages.int8 import Int8
 from hcompress.stages.onnx import OnnxStage
 from hcompress.stages.recode import Recode
+from hcompress.stages.regrow import Regrow
 from hcompress.stages.replace_head import ReplaceHead
 from hcompress.stages.slim_decoder import SlimDecoder
 from hcompress.stages.swap_backbone import SwapBackbone
@@ -59,6 +60,11 @@ class Forecast:
         elements = backbone_elements(self.config) + sum(head_elements(self.config, self.size))
         codes = codebook_bytes(self.config, self.size)
         return _ELEMENT_BYTES[self.config.weights] * elements + codes + self.rest
+
+    def as_floats(self, **changes: Any) -> Forecast:
+        """After a stage that writes every weight as FP32, its configuration changed as asked."""
+        config = self.config.asked(weights=Weights.FP32, **changes)
+        return dataclasses.replace(self, config=config)
 
 
 def forecast_of(model: Path) -> Forecast | None:
@@ -101,18 +107,17 @@ def _(stage: Shape, _known: Forecast | None) -> Forecast | None:
 def _(stage: SwapBackbone, known: Forecast | None) -> Forecast | None:
     if known is None:
         return None
-    config = known.config.asked(
+    return known.as_floats(
         backbone=stage.family,
         backbone_width=stage.backbone_width,
         width=stage.width,
         ffn_width=stage.ffn_width,
     )
-    return dataclasses.replace(known, config=config)
 
 
 @after.register
 def _(stage: MakeCodebook, known: Forecast | None) -> Forecast | None:
-    return known and dataclasses.replace(known, code_length=stage.code_length)
+    return known and dataclasses.replace(known, code_length=stage.code_length).as_floats()
 
 
 @after.register
@@ -120,12 +125,11 @@ def _(stage: ReplaceHead, known: Forecast | None) -> Forecast | None:
     if known is None or known.code_length is None:
         return None
     config = known.config
-    config = config.asked(
+    return known.as_floats(
         classifier=Classifier.HAMMING if stage.classifier else config.classifier,
         embedding=Embedding.HAMMING if stage.embedding else config.embedding,
         code_length=known.code_length,
     )
-    return dataclasses.replace(known, config=config)
 
 
 @after.register
@@ -133,22 +137,20 @@ def _(stage: Factorise, known: Forecast | None) -> Forecast | None:
     if known is None:
         return None
     config, p = known.config, stage.bottleneck
-    config = config.asked(
+    return known.as_floats(
         classifier_bottleneck=p if stage.classifier else config.classifier_bottleneck,
         embedding_bottleneck=p if stage.embedding else config.embedding_bottleneck,
     )
-    return dataclasses.replace(known, config=config)
 
 
 @after.register
 def _(stage: SlimDecoder, known: Forecast | None) -> Forecast | None:
     if known is None:
         return None
-    config = known.config.asked(
+    return known.as_floats(
         ffn=known.config.ffn and not stage.remove_ffn,
         shared_layers=known.config.shared_layers or stage.share_layers,
     )
-    return dataclasses.replace(known, config=config)
 
 
 @after.register
@@ -180,6 +182,25 @@ def _(stage: Extend, known: Forecast | None) -> Forecast | None:
 
 
 @after.register(Finetune)
+def _(_stage: Finetune, known: Forecast | None) -> Forecast | None:
+    return known and known.as_floats()
+
+
+@after.register
+def _(_stage: Regrow, known: Forecast | None) -> Forecast | None:
+    if known is None:
+        return None
+    return dataclasses.replace(known, code_length=None).as_floats(
+        classifier=Classifier.SOFTMAX,
+        embedding=Embedding.LEARNED,
+        code_length=None,
+        refined=False,
+        ffn=True,
+        shared_layers=False,
+        batch_norm=BatchNorm.LIVE,
+    )
+
+
 @after.register(Recode)
 @after.register(OnnxStage)
 def _(_stage: object, known: Forecast | None) -> Forecast | None:

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from hcompress.errors import UsageError
 from hcompress.forecast import Forecast, after
@@ -17,10 +18,19 @@ from hcompress.stages.factorise import Factorise
 from hcompress.stages.half import Half
 from hcompress.stages.initialise import Initialise
 from hcompress.stages.int8 import Int8
+from hcompress.stages.regrow import Regrow
 from hcompress.stages.replace_head import ReplaceHead
 from hcompress.stages.slim_decoder import SlimDecoder
 from hcompress.stages.swap_backbone import SwapBackbone
 from tests.fake_stages import FakeSlim
+
+
+def picture(folder: Path) -> Path:
+    """A label file with one picture."""
+    Image.new("RGB", (40, 16)).save(folder / "one.png")
+    labels = folder / "labels.tsv"
+    labels.write_text("one.png\t一\n", encoding="utf-8")
+    return labels
 
 
 def test_sizes_are_foreseen(tmp_path: Path) -> None:
@@ -36,6 +46,7 @@ def test_sizes_are_foreseen(tmp_path: Path) -> None:
         SlimDecoder(remove_ffn=False),
         Half(),
         Int8(),
+        Regrow(data=picture(tmp_path), workers=0),
     )
     source, known = None, None
     for number, stage in enumerate(chain):

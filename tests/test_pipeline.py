@@ -78,6 +78,9 @@ def test_the_chain_is_checked_before_any_work(tmp_path: Path) -> None:
         check_chain([onnx, slim], Kind.CHECKPOINT)
     with pytest.raises(UsageError, match="name a model to start from"):
         check_chain([slim], Kind.NOTHING)
+    check_chain([slim, onnx], Kind.ONNX)  # to start from, it stands for its checkpoint
+    with pytest.raises(UsageError, match='"slim" takes checkpoint, but the run gives engine'):
+        check_chain([slim], Kind.ENGINE)
     assert list(tmp_path.iterdir()) == []
 
 

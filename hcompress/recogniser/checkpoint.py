@@ -28,7 +28,6 @@ from hcompress.recogniser.vocabulary import Vocabulary
 from hcompress.stages.base import Kind, Provenance
 
 MODEL_FILE = MODEL_FILES[Kind.CHECKPOINT]
-ONNX_FILE = MODEL_FILES[Kind.ONNX]
 STORED = {
     Weights.FP32: (torch.float32,),
     Weights.FP16: (torch.float16, torch.float32),
@@ -57,11 +56,8 @@ class Checkpoint:
 
 
 def model_file(source: Path) -> Path:
-    """The checkpoint file itself, given it or the folder it lies in; an ONNX file where a folder
-    has no other."""
+    """The checkpoint file itself, given it or the folder it lies in."""
     path = source / MODEL_FILE if source.is_dir() else source
-    if not path.exists() and (source / ONNX_FILE).exists():
-        return source / ONNX_FILE
     if not path.exists():
         raise UsageError(f"{path}: no such checkpoint")
     return path

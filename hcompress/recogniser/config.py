@@ -29,6 +29,10 @@ LEFT_OUT = {"classifier_bottleneck": None, "embedding_bottleneck": None, "refine
 """Keys of the configuration that are left out where this is their value."""
 CANDIDATES = 5
 """k: the answers a step gives, best first, and the codes a refined recogniser looks at twice."""
+HUGE = 1 << 64
+"""More than any whole number in a configuration is."""
+SHOWN = 60
+"""Characters of a key or value that an error shows."""
 SCALE = ".scale"
 """What an int8 weight's name is followed by in the name of its scales."""
 
@@ -215,7 +219,7 @@ def _read_fields(kind: type[T], raw: Mapping[str, Any]) -> T:
     values: dict[str, Any] = {}
     for key, value in raw.items():
         if key not in hints:
-            raise InputRefused(f"configuration: unknown key {key!r}")
+            raise InputRefused(f"configuration: unknown key {_short(key)}")
         values[key] = _read_value(key, hints[key], value)
     return kind(**values)
 
@@ -228,9 +232,19 @@ def _read_value(key: str, hint: Any, value: Any) -> Any:
                 return kind(value)
             except ValueError:
                 known = ", ".join(kind)
-                raise InputRefused(f"configuration: {key} = {value!r}; one of {known}") from None
-        if kind is float and type(value) in (int, float):
+                raise InputRefused(
+                    f"configuration: {key} = {_short(value)}; one of {known}"
+                ) from None
+        if kind is float and type(value) is int and abs(value) < HUGE:
             return float(value)
         if type(value) is kind:
             return value
-    raise InputRefused(f"configuration: {key} has the wrong type: {value!r}")
+    raise InputRefused(f"configuration: {key} has the wrong type: {_short(value)}")
+
+
+def _short(value: Any) -> str:
+    """As it would be typed, and no longer than a line has room for."""
+    if isinstance(value, int) and abs(value) >= HUGE:
+        return "a huge number"  # Python refuses to print the hugest
+    text = repr(value)
+    return text if len(text) <= SHOWN else text[:SHOWN] + "..."

@@ -133,7 +133,8 @@ def _mixed(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -
     if queries.dtype is not torch.bfloat16 or queries.device.type != "cpu":
         return nn.functional.scaled_dot_product_attention(queries, keys, values, mask)
     scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
-    return torch.softmax(scores if mask is None else scores + mask, -1) @ values
+    scores = scores if mask is None else scores + mask.to(scores.dtype)
+    return torch.softmax(scores, -1) @ values
 
 
 class FeedForward(nn.Module):

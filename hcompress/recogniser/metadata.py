@@ -48,7 +48,7 @@ class ModelMetadata:
         """Raises InputRefused on anything that `to_json` does not write."""
         try:
             raw = json.loads(text)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # also a number of too many digits
             raise InputRefused("metadata: not JSON") from None
         if not isinstance(raw, dict) or raw.get("format") != FORMAT:
             raise InputRefused(f"metadata: not format {FORMAT}")

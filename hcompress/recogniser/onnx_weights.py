@@ -14,20 +14,22 @@ from hcompress.recogniser.metadata import ModelMetadata
 from hcompress.recogniser.model import Recogniser
 
 if TYPE_CHECKING:
-    from hcompress.sizes import Piece
-
-FLOATS = {2: torch.float16, 4: torch.float32}
-"""By bytes an element. Of one byte there are the codebook and int8 weights."""
+    import onnx
 
 
 def read_onnx_weights(path: Path) -> tuple[ModelMetadata, dict[str, Tensor]]:
     """Metadata and tensors of an exported recogniser; of the graph, nothing is looked at.
 
-    Raises InputRefused where the file is damaged or not ours, or keeps weights in other files.
+    Raises InputRefused where the file is damaged or not ours, keeps weights in other files, or
+    has a tensor twice or in a way that no export of ours has. Whether the tensors fit the
+    configuration is not looked at.
     """
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
     from hcompress import sizes
 
-    layout = sizes.layout(path)
+    layout = sizes.layout(path)  # refuses broken structure before onnx sees it
     if layout.metadata is None:
         raise InputRefused(f"{path}: no hcompress metadata: not a recogniser this tool wrote")
     try:
@@ -35,31 +37,32 @@ def read_onnx_weights(path: Path) -> tuple[ModelMetadata, dict[str, Tensor]]:
     except InputRefused as error:
         raise InputRefused(f"{path}: {error}") from None
     with torch.device("meta"):
-        shapes = Recogniser(metadata.config, len(metadata.vocabulary)).state_dict()
+        names = Recogniser(metadata.config, len(metadata.vocabulary)).state_dict().keys()
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except DecodeError as error:
+        raise InputRefused(f"{path}: {error}") from None
     tensors: dict[str, Tensor] = {}
-    for piece in layout.pieces:
-        like = shapes.get(piece.name.removesuffix(SCALE))
-        if like is None:
+    for tensor in graph.initializer:
+        if tensor.name.removesuffix(SCALE) not in names:
             continue  # the graph's own constants
-        if piece.name in tensors or piece.file != path:
-            raise InputRefused(f"{path}: tensor {piece.name} is there twice, or in another file")
-        shape = like.shape if piece.name in shapes else like.shape[:1]
-        tensors[piece.name] = _tensor(piece, like.dtype, shape)
+        if tensor.name in tensors:
+            raise InputRefused(f"{path}: tensor {tensor.name} is there twice")
+        tensors[tensor.name] = _tensor(tensor, path)
     return metadata, tensors
 
 
-def _tensor(piece: Piece, like: torch.dtype, shape: torch.Size) -> Tensor:
-    """Raises InputRefused where the file holds another number of elements."""
-    if piece.params != shape.numel():
-        raise InputRefused(
-            f"{piece.file}: tensor {piece.name} has {piece.params} elements, and configuration and"
-            f" charset ask for {list(shape)}"
-        )
-    width = piece.bytes // max(1, piece.params)
-    kind = FLOATS.get(width, torch.int8) if like.is_floating_point else like
-    if width * piece.params != piece.bytes or width != kind.itemsize:
-        raise InputRefused(f"{piece.file}: tensor {piece.name} is stored in no way of ours")
-    with piece.file.open("rb") as stream:
-        stream.seek(piece.offset)
-        data = bytearray(stream.read(piece.bytes))
-    return torch.frombuffer(data, dtype=kind).reshape(shape)
+def _tensor(stored: onnx.TensorProto, path: Path) -> Tensor:
+    from onnx import TensorProto
+
+    kinds: dict[int, torch.dtype] = {
+        TensorProto.FLOAT: torch.float32,
+        TensorProto.FLOAT16: torch.float16,
+        TensorProto.INT8: torch.int8,
+        TensorProto.UINT8: torch.uint8,
+    }
+    kind = kinds.get(stored.data_type)
+    if kind is None or not stored.raw_data:
+        raise InputRefused(f"{path}: tensor {stored.name} is stored in no way of ours")
+    # As many bytes as type and shape ask for: `sizes.layout` has seen to that.
+    return torch.frombuffer(bytearray(stored.raw_data), dtype=kind).reshape(tuple(stored.dims))

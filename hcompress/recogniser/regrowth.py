@@ -1,6 +1,6 @@
 """What surgery took away, given back: a small recogniser as the start of its next teacher.
 
-Each part comes back such that the recogniser answers as before; training has room again. V
+Each part comes back such that the decoder's features are the same, and training has room again. V
 vocabulary, K bits, d features. As in `surgery`, what has nothing to give back raises UsageError.
 """
 
@@ -26,18 +26,23 @@ def with_matrices(model: Recogniser) -> Recogniser:
 
     Column v is W^T s_v, s_v the code's signs: its score is the sum of bit logits along the code,
     over the temperature of an untuned Hamming head, as in `choice_loss`. That is Eq. 7 with the
-    bit logits themselves in place of their signs, so answers are near the old ones, not the same.
+    bit logits themselves in place of their signs, so a trained recogniser's answers are near the
+    old ones, not the same. Confidences keep their temperature.
     """
     config = model.config
     if not config.uses_codes:
         raise UsageError("classifier and embedding have no codes: nothing to give back there")
     changed: dict[str, Tensor] = {}
+    temperature = config.temperature
     with torch.no_grad():
         if config.classifier is Classifier.HAMMING:
             assert isinstance(model.classifier.projection, nn.Linear)
             signs = model.signs()
-            scale = 0.5 / (HAMMING_TEMPERATURE * signs.shape[1])
-            changed["classifier.weight"] = signs @ model.classifier.projection.weight * scale
+            untuned = HAMMING_TEMPERATURE * signs.shape[1]
+            changed["classifier.weight"] = (
+                signs @ model.classifier.projection.weight / (2 * untuned)
+            )
+            temperature = config.temperature / untuned
         if config.embedding is Embedding.HAMMING:
             changed["embedding.weight"] = vectors_of(model)
     plain = replace(
@@ -46,7 +51,7 @@ def with_matrices(model: Recogniser) -> Recogniser:
         embedding=Embedding.LEARNED,
         code_length=None,
         refined=False,
-        temperature=1.0,
+        temperature=temperature,
     )
     return rebuilt(model, plain, changed)
 
@@ -147,11 +152,9 @@ def _moments(model: Recogniser, images: Iterable[Tensor]) -> dict[str, _Moments]
 
 
 def regrown(model: Recogniser, images: Iterable[Tensor]) -> Recogniser:
-    """All of it that ``model`` lacks. Raises UsageError where it lacks nothing."""
-    config = model.config
-    if config.factorised:
-        raise UsageError("a factorised recogniser has its softmax: there are no codes to undo")
-    start = model
+    """All of it that ``model`` lacks, but for a bottleneck. Raises UsageError where it lacks
+    nothing."""
+    config, start = model.config, model
     if config.uses_codes:
         model = with_matrices(model)
     if config.shared_layers:

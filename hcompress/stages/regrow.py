@@ -15,7 +15,7 @@ from hcompress.stages.common import LookBatch, Workers
 class Regrow:
     """Give a small recogniser all its parts back: the start of its next teacher.
 
-    It reads much as before; `finetune` then has the room of a large one.
+    Its features stay what they were; `finetune` then has the room of a large one.
     """
 
     data: Annotated[
@@ -60,6 +60,7 @@ class Regrow:
         model = regrown(before.model, seen())
         save_checkpoint(out / MODEL_FILE, model, before.vocabulary, env.provenance)
         return {
+            "images": count,
             "classifier": model.config.classifier,
             "embedding": model.config.embedding,
             "ffn": model.config.ffn,

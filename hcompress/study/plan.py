@@ -115,7 +115,7 @@ def plan_study(
     source = open_teacher(path)
     if path is None or source is None:
         raise UsageError("no teacher: name a checkpoint after the study, or in it")
-    if source.kind is not Kind.CHECKPOINT:
+    if source.kind not in (Kind.CHECKPOINT, Kind.ONNX):
         raise UsageError(f"{path}: the teacher must be a checkpoint, and is {source.kind}")
     tests = tuple(open_lines(lines) for lines in study.tests)
     runs = []
