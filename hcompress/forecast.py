@@ -187,18 +187,20 @@ def _(_stage: Finetune, known: Forecast | None) -> Forecast | None:
 
 
 @after.register
-def _(_stage: Regrow, known: Forecast | None) -> Forecast | None:
+def _(stage: Regrow, known: Forecast | None) -> Forecast | None:
     if known is None:
         return None
-    return dataclasses.replace(known, code_length=None).as_floats(
-        classifier=Classifier.SOFTMAX,
-        embedding=Embedding.LEARNED,
-        code_length=None,
-        refined=False,
-        ffn=True,
-        shared_layers=False,
-        batch_norm=BatchNorm.LIVE,
-    )
+    changes: dict[str, Any] = {}
+    if stage.matrices:
+        codeless = {"code_length": None, "refined": False}
+        changes |= codeless | {"classifier": Classifier.SOFTMAX, "embedding": Embedding.LEARNED}
+    if stage.layers:
+        changes["shared_layers"] = False
+    if stage.ffn:
+        changes["ffn"] = True
+    if stage.batch_norm:
+        changes["batch_norm"] = BatchNorm.LIVE
+    return known.as_floats(**changes)
 
 
 @after.register(Recode)

@@ -26,6 +26,7 @@ from hcompress.recogniser.config import (
 )
 from hcompress.recogniser.metadata import ModelMetadata
 from hcompress.recogniser.regrowth import (
+    Parts,
     regrown,
     with_ffn,
     with_live_batch_norm,
@@ -118,7 +119,7 @@ def test_what_is_there_is_not_given_back() -> None:
             give(made.model)
     with pytest.raises(UsageError, match="nothing to give back"):
         with_live_batch_norm(made.model, [])
-    with pytest.raises(UsageError, match="all its parts"):
+    with pytest.raises(UsageError, match="all the parts"):
         regrown(made.model, [])
 
 
@@ -129,8 +130,21 @@ def test_a_bottleneck_stays_and_the_rest_comes_back() -> None:
         after = regrown(before.model, seen).config
         assert after.embedding_bottleneck == before.config.embedding_bottleneck
         assert (after.classifier, after.uses_codes, after.ffn) == (Classifier.SOFTMAX, False, True)
-    with pytest.raises(UsageError, match="all its parts"):
+    with pytest.raises(UsageError, match="all the parts"):
         regrown(recogniser(CONFIGS["factorised"]).model, [])
+
+
+def test_a_student_is_made_trainable_and_stays_small() -> None:
+    made = recogniser(REFINED)
+    seen = [torch.from_numpy(pictures(8, REFINED))]
+    only = Parts(matrices=False, layers=False, ffn=False)
+    after = regrown(made.model, seen, only)
+    assert after.config == replace(REFINED, batch_norm=BatchNorm.LIVE)
+    torch.testing.assert_close(
+        features(replace(made, model=after)), features(made), atol=ROUNDING, rtol=ROUNDING
+    )
+    with pytest.raises(UsageError, match="all the parts"):
+        regrown(after, seen, only)
 
 
 def test_confidences_keep_their_temperature() -> None:
@@ -158,7 +172,7 @@ def test_an_onnx_file_is_its_checkpoint(name: str, tmp_path: Path) -> None:
         stored, wanted = read_stored(path)[1], made.stored()
         assert stored.keys() == wanted.keys()
         for key, value in wanted.items():
-            half = made.config.weights is Weights.FP16 and value.is_floating_point()
+            half = made.config.weights is not Weights.FP32 and value.is_floating_point()
             assert stored[key].dtype in ((torch.float16, torch.float32) if half else (value.dtype,))
             np.testing.assert_array_equal(stored[key].float().numpy(), value.float().numpy(), key)
 

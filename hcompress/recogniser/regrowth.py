@@ -151,18 +151,28 @@ def _moments(model: Recogniser, images: Iterable[Tensor]) -> dict[str, _Moments]
     return found
 
 
-def regrown(model: Recogniser, images: Iterable[Tensor]) -> Recogniser:
-    """All of it that ``model`` lacks, but for a bottleneck. Raises UsageError where it lacks
-    nothing."""
+@dataclass(frozen=True)
+class Parts:
+    """What may be given back."""
+
+    matrices: bool = True
+    layers: bool = True
+    ffn: bool = True
+    batch_norm: bool = True
+
+
+def regrown(model: Recogniser, images: Iterable[Tensor], parts: Parts = Parts()) -> Recogniser:
+    """What of ``parts`` the model lacks; a bottleneck stays. Raises UsageError where it lacks
+    nothing of them."""
     config, start = model.config, model
-    if config.uses_codes:
+    if parts.matrices and config.uses_codes:
         model = with_matrices(model)
-    if config.shared_layers:
+    if parts.layers and config.shared_layers:
         model = with_own_layers(model)
-    if not config.ffn:
+    if parts.ffn and not config.ffn:
         model = with_ffn(model)
-    if config.batch_norm is BatchNorm.FOLDED:
+    if parts.batch_norm and config.batch_norm is BatchNorm.FOLDED:
         model = with_live_batch_norm(model, images)
     if model is start:
-        raise UsageError("the recogniser has all its parts: nothing to give back")
+        raise UsageError("the recogniser has all the parts asked for: nothing to give back")
     return model

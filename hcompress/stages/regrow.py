@@ -13,7 +13,7 @@ from hcompress.stages.common import LookBatch, Workers
 
 @dataclass(frozen=True, kw_only=True)
 class Regrow:
-    """Give a small recogniser all its parts back: the start of its next teacher.
+    """Give a small recogniser its parts back: the start of its next teacher.
 
     Its features stay what they were; `finetune` then has the room of a large one.
     """
@@ -21,6 +21,10 @@ class Regrow:
     data: Annotated[
         Path, Param("images that batch normalisation is measured on; labels don't count", data=True)
     ]
+    matrices: Annotated[bool, Param("softmax and learned embedding in place of codes")] = True
+    layers: Annotated[bool, Param("a layer's weights for every layer")] = True
+    ffn: Annotated[bool, Param("feed-forward networks")] = True
+    batch_norm: Annotated[bool, Param("live batch normalisation: a backbone that can learn")] = True
     images: Annotated[int, Param("images to look at", 1, MOST_IMAGES)] = 1024
     batch: LookBatch = 32
     workers: Workers = 1
@@ -40,7 +44,7 @@ class Regrow:
         from hcompress.data.batches import batches
         from hcompress.data.source import open_data
         from hcompress.recogniser.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
-        from hcompress.recogniser.regrowth import regrown
+        from hcompress.recogniser.regrowth import Parts, regrown
 
         assert source is not None
         before = load_checkpoint(source)
@@ -57,7 +61,8 @@ class Regrow:
                 env.progress.advance(len(batch.texts))
             env.progress.finish()
 
-        model = regrown(before.model, seen())
+        parts = Parts(self.matrices, self.layers, self.ffn, self.batch_norm)
+        model = regrown(before.model, seen(), parts)
         save_checkpoint(out / MODEL_FILE, model, before.vocabulary, env.provenance)
         return {
             "images": count,
