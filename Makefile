@@ -23,8 +23,8 @@ FULL_TEACHER := $(firstword $(wildcard recipes/teacher/gbk21k.safetensors \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev shrink shrink-full test check table1 teacher teacher-full \
-	teacher-regrown docs clean
+.PHONY: help setup setup-dev shrink shrink-full test check table1 docs clean
+.PHONY: teacher teacher-full teacher-regrown
 
 help: ## Show this list
 	@echo "Usage: make TARGET"
