@@ -56,7 +56,9 @@ def _command(kind: type[Stage], specs: tuple[Parameter, ...]) -> Callable[..., N
 
 def _common(kind: type[Stage]) -> list[inspect.Parameter]:
     source = typer.Argument(
-        metavar="SOURCE", help=f"The {kind.consumes} to start from: an artifact folder or a file."
+        metavar="SOURCE",
+        help=f"The {kind.consumes} to start from: an artifact folder or a file."
+        + (" An ONNX file of ours will do." if kind.consumes is Kind.CHECKPOINT else ""),
     )
     teacher = typer.Option("--teacher", help="The softmax recogniser to distil from.")
     options = [
