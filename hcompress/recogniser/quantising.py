@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,15 +67,11 @@ def input_moments(model: Recogniser, images: Iterable[Tensor]) -> dict[str, Tens
         for name, module in matrices(model).items()
         if not isinstance(module, LearnedEmbedding)  # takes ids
     }
-    handles = [
-        module.register_forward_hook(_adding(sums, name)) for name, module in watched.items()
-    ]
-    try:
+    with ExitStack() as hooks:
+        for name, module in watched.items():
+            hooks.callback(module.register_forward_hook(_adding(sums, name)).remove)
         for image in images:
             model.read(image)
-    finally:
-        for handle in handles:
-            handle.remove()
     return sums
 
 

@@ -7,6 +7,7 @@ vocabulary, K bits, d features. As in `surgery`, what has nothing to give back r
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import torch
@@ -115,6 +116,13 @@ class _Moments:
     sums: Tensor
     squares: Tensor
 
+    def see(self, _: nn.Module, __: object, out: Tensor) -> None:
+        """A forward hook. out [N, C, H, W]."""
+        rows = out.transpose(0, 1).flatten(1).double()
+        self.count += rows.shape[1]
+        self.sums += rows.sum(1)
+        self.squares += rows.square().sum(1)
+
     @property
     def mean(self) -> Tensor:
         return self.sums / max(1, self.count)
@@ -127,27 +135,16 @@ class _Moments:
 @torch.inference_mode()
 def _moments(model: Recogniser, images: Iterable[Tensor]) -> dict[str, _Moments]:
     found: dict[str, _Moments] = {}
-    handles = []
-    for name, module in model.named_modules():
-        if not isinstance(module, ConvNorm):
-            continue
-        assert module.conv.bias is not None
-        zeros = torch.zeros(len(module.conv.bias), dtype=torch.float64)
-        kept = found[name] = _Moments(module.conv.bias.double(), 0, zeros, zeros.clone())
-
-        def add(_: nn.Module, __: object, out: Tensor, kept: _Moments = kept) -> None:
-            rows = out.transpose(0, 1).flatten(1).double()
-            kept.count += rows.shape[1]
-            kept.sums += rows.sum(1)
-            kept.squares += rows.square().sum(1)
-
-        handles.append(module.conv.register_forward_hook(add))
-    try:
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            if not isinstance(module, ConvNorm):
+                continue
+            assert module.conv.bias is not None
+            zeros = torch.zeros(len(module.conv.bias), dtype=torch.float64)
+            found[name] = _Moments(module.conv.bias.double(), 0, zeros, zeros.clone())
+            hooks.callback(module.conv.register_forward_hook(found[name].see).remove)
         for batch in images:
             model.encode(batch)
-    finally:
-        for handle in handles:
-            handle.remove()
     return found
 
 

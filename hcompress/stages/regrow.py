@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -19,7 +19,11 @@ class Regrow:
     """
 
     data: Annotated[
-        Path, Param("images that batch normalisation is measured on; labels don't count", data=True)
+        Path,
+        Param(
+            "images that folded batch normalisation is measured on; labels don't count",
+            data=True,
+        ),
     ]
     matrices: Annotated[bool, Param("softmax and learned embedding in place of codes")] = True
     layers: Annotated[bool, Param("a layer's weights for every layer")] = True
@@ -37,8 +41,6 @@ class Regrow:
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from collections.abc import Iterator
-
         import torch
 
         from hcompress.data.batches import batches
@@ -54,10 +56,14 @@ class Regrow:
         count = min(self.images, len(data))
         size = before.config.preprocessing
 
+        looked_at = 0
+
         def seen() -> Iterator[torch.Tensor]:
+            nonlocal looked_at
             env.progress.start("regrow", count)
             for batch in batches(data, range(count), self.batch, size, self.workers):
                 yield torch.from_numpy(batch.images)
+                looked_at += len(batch.texts)
                 env.progress.advance(len(batch.texts))
             env.progress.finish()
 
@@ -65,7 +71,7 @@ class Regrow:
         model = regrown(before.model, seen(), parts)
         save_checkpoint(out / MODEL_FILE, model, before.vocabulary, env.provenance)
         return {
-            "images": count,
+            "images": looked_at,
             "classifier": model.config.classifier,
             "embedding": model.config.embedding,
             "ffn": model.config.ffn,
