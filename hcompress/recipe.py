@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from hcompress import parameters
 from hcompress.errors import UsageError
+from hcompress.keys import step_seed
 from hcompress.stages.base import MOST_IMAGES, Kind, Stage
 from hcompress.toml_table import SCHEMA_VERSION, Table, read_toml
 
@@ -40,6 +41,8 @@ class Step:
 
     label: str
     stage: Stage
+    seed: int | None = None
+    """The stage's own, as its command's ``--seed``; None makes one of the recipe's."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,18 @@ class Recipe:
     steps: tuple[Step, ...]
     seeds_by_label: bool = False
     """Each stage draws by its label, not by its place: the same in recipes that differ before
-    it, which is what a study compares."""
+    it, which is what a study compares. No stage then has a seed of its own: a study's vary."""
 
     def folder_name(self, index: int) -> str:
         """`01-codebook` for the first step."""
         return f"{index + 1:02d}-{self.steps[index].label}"
+
+    def seed_of(self, index: int) -> int:
+        """What the step ``index`` draws by."""
+        step = self.steps[index]
+        if self.seeds_by_label:
+            return step_seed(self.seed, step.label)
+        return step_seed(self.seed, index) if step.seed is None else step.seed
 
     @property
     def makes_its_teacher(self) -> bool:
@@ -83,9 +93,10 @@ class Recipe:
                 {
                     "stage": step.stage.name,
                     "label": step.label,
+                    "seed": self.seed_of(index),
                     **parameters.values_of(step.stage),
                 }
-                for step in self.steps
+                for index, step in enumerate(self.steps)
             ],
         }
 
@@ -137,7 +148,11 @@ def _step(
         raise UsageError(
             f"{at}: label = {label!r}: lower-case letters, digits, dots and dashes only"
         )
-    return Step(label, parameters.build(stages[name], values, at, base))
+    seed = None
+    if "seed" in values:
+        own = Table({"seed": values.pop("seed")}, at, base)
+        seed = own.count("seed", DEFAULT_SEED, 0, MOST_SEED)
+    return Step(label, parameters.build(stages[name], values, at, base), seed)
 
 
 def _check_labels(steps: Sequence[Step], where: str) -> None:

@@ -13,7 +13,7 @@ from hcompress import pipeline
 from hcompress.accuracy import Accuracy
 from hcompress.artifact import Artifact, write_json
 from hcompress.errors import InputRefused, UsageError
-from hcompress.keys import Digester, data_digest, library_versions, remembering, step_seed
+from hcompress.keys import Digester, data_digest, library_versions, remembering
 from hcompress.lock import hold
 from hcompress.pipeline import Existing, StageOptions
 from hcompress.progress import NoProgress
@@ -294,7 +294,7 @@ def stage_options(
 ) -> StageOptions:
     """How the recipe's step ``index`` is run."""
     return StageOptions(
-        seed=step_seed(recipe.seed, recipe.steps[index].label if recipe.seeds_by_label else index),
+        seed=recipe.seed_of(index),
         threads=recipe.threads,
         teacher=teacher,
         progress=options.progress,

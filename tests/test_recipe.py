@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from hcompress import parameters
 from hcompress.errors import UsageError
+from hcompress.keys import step_seed
 from hcompress.recipe import find_recipe, load_recipe, packaged_recipes, parse_recipe
 from tests.fake_stages import FAKES, RECIPE, FakeSlim, FakeTrain, Shade, write_recipe
 
@@ -38,9 +40,20 @@ def test_a_recipe_resolves(tmp_path: Path) -> None:
     assert [recipe.folder_name(n) for n in range(3)] == ["01-fake-train", "02-slim", "03-fake-onnx"]
     resolved = recipe.to_dict()["stages"][1]
     assert resolved == {
-        "stage": "fake-slim", "label": "slim", "shade": "dark", "layers": [], "limit": None,
-        "deep": False, "fail": False,
+        "stage": "fake-slim", "label": "slim", "seed": step_seed(3, 1), "shade": "dark",
+        "layers": [], "limit": None, "deep": False, "fail": False,
     }  # fmt: skip
+
+
+def test_a_stage_may_have_a_seed_of_its_own(tmp_path: Path) -> None:
+    """As its command's --seed; a study's seeds go before it."""
+    path = write_recipe(tmp_path)
+    path.write_text(path.read_text().replace('label = "slim"', 'label = "slim"\nseed = 9'))
+    recipe = load_recipe(path, FAKES)
+    assert [recipe.seed_of(n) for n in range(3)] == [step_seed(3, 0), 9, step_seed(3, 2)]
+    assert recipe.to_dict()["stages"][1]["seed"] == 9
+    studied = dataclasses.replace(recipe, seeds_by_label=True)
+    assert studied.seed_of(1) == step_seed(3, "slim")
 
 
 STAGE = "[[stages]]\n"
@@ -68,6 +81,8 @@ MISTAKES: list[tuple[str, str, str]] = [
     ('label = "slim"', 'label = "fake-train"', 'label "fake-train" is used twice'),
     ("seed = 3", "sed = 3", 'unknown key "sed"; did you mean "seed"?'),
     ("seed = 3", 'seed = "3"', "seed = '3': must be a whole number"),
+    ('label = "slim"', "seed = -1", 'stage "fake-slim": seed = -1: must be at least 0'),
+    ('label = "slim"', 'seed = "a"', "seed = 'a': must be a whole number"),
     ("seed = 3", "threads = 0", "threads = 0: must be at least 1"),
     ("schema_version = 1", "schema_version = 2", "schema_version = 2: this hcompress reads 1"),
     ("schema_version = 1", "schema_verison = 1", "schema_version is missing"),
