@@ -234,3 +234,14 @@ def test_a_packaged_onnx_file_is_regrown_by_the_stage_itself(tmp_path: Path) -> 
     loaded = load_checkpoint(made[0].file)
     assert loaded.config.classifier is Classifier.SOFTMAX
     assert loaded.config.weights is Weights.FP32
+
+
+def test_images_are_asked_for_where_they_are_measured_only(tmp_path: Path) -> None:
+    source = open_source(as_onnx(recogniser(LIGHT), tmp_path))
+    with pytest.raises(UsageError, match=r"regrow: folded batch normalisation .*\(data\)"):
+        run_stage(Regrow(), source, tmp_path / "none", StageOptions())
+    assert not (tmp_path / "none").exists()
+    made = run_stage(Regrow(batch_norm=False), source, tmp_path / "folded", StageOptions())
+    assert made.manifest is not None
+    assert made.manifest.report["images"] == 0
+    assert load_checkpoint(made.file).config.batch_norm is BatchNorm.FOLDED

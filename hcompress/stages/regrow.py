@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+from hcompress.errors import UsageError
 from hcompress.stages.base import MOST_IMAGES, Env, Kind, Param
 from hcompress.stages.common import LookBatch, Workers
 
@@ -19,12 +20,12 @@ class Regrow:
     """
 
     data: Annotated[
-        Path,
+        Path | None,
         Param(
             "images that folded batch normalisation is measured on; labels don't count",
             data=True,
         ),
-    ]
+    ] = None
     matrices: Annotated[bool, Param("softmax and learned embedding in place of codes")] = True
     layers: Annotated[bool, Param("a layer's weights for every layer")] = True
     ffn: Annotated[bool, Param("feed-forward networks")] = True
@@ -52,14 +53,19 @@ class Regrow:
         before = load_checkpoint(source)
         torch.manual_seed(env.seed)
         torch.set_num_threads(env.threads)
-        data = open_data(self.data)
-        count = min(self.images, len(data))
         size = before.config.preprocessing
-
         looked_at = 0
 
         def seen() -> Iterator[torch.Tensor]:
+            """Asked for nothing where there is no batch normalisation to measure."""
             nonlocal looked_at
+            if self.data is None:
+                raise UsageError(
+                    "regrow: folded batch normalisation is measured on images:"
+                    " name them (data), or leave it folded (batch_norm)"
+                )
+            data = open_data(self.data)
+            count = min(self.images, len(data))
             env.progress.start("regrow", count)
             for batch in batches(data, range(count), self.batch, size, self.workers):
                 yield torch.from_numpy(batch.images)
