@@ -20,7 +20,7 @@ from hcompress.data.source import Sample
 from hcompress.errors import InputRefused, NumericalError, UsageError
 from hcompress.evaluation import similarity
 from hcompress.progress import NoProgress
-from hcompress.recogniser.checkpoint import Checkpoint
+from hcompress.recogniser.checkpoint import Checkpoint, save_checkpoint
 from hcompress.recogniser.config import Backbone, RecogniserConfig
 from hcompress.recogniser.decoder import Route
 from hcompress.recogniser.heads import HAMMING_TEMPERATURE, hamming_scores
@@ -268,6 +268,65 @@ def test_finetune_keeps_blocks_and_makes_a_refined_recogniser(
     # Without the word it stays refined.
     again, _ = finetune(replace(stage, refined=False, steps=0), replace(made, model=tuned), env)
     assert again.config.refined
+
+
+def test_a_choice_asks_for_the_teachers_answer_by_its_share() -> None:
+    """(1 - a) of the label's cross-entropy and a of the answer's, over readable characters."""
+    model, teacher = recogniser(HAMMING), recogniser(SOFTMAX).requires_grad_(False)
+    signs = model.code_signs()
+    assert signs is not None
+    targets = torch.tensor([[4, 5, EOS], [6, EOS, PAD]])
+    drawn = torch.Generator().manual_seed(3)
+    logits = torch.randn(2, 3, signs.shape[1], generator=drawn)
+    answers = torch.randn(2, 3, len(signs), generator=drawn)
+
+    expected = 0.0
+    for row, step in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1)):
+        scores = logits[row, step] @ signs[FIRST_READABLE:].T
+        scores = scores / (2 * HAMMING_TEMPERATURE * signs.shape[1])
+        wanted = 0.4 * torch.softmax(answers[row, step, FIRST_READABLE:], -1)
+        wanted[targets[row, step] - FIRST_READABLE] += 0.6
+        expected -= float((wanted * torch.log_softmax(scores, -1)).sum())
+    found = choice_loss(logits, targets, signs, answers, 0.4)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+    images, inputs = torch.from_numpy(noise(2)), torch.tensor([[BOS, 4, 5], [BOS, 6, PAD]])
+    for share in (0.4, 0.0):
+        aim = Aim(CHARACTERS, REFUSE, choice=1.0, answers=share)
+        trainer = LineTrainer(model, teacher, aim).eval()
+        wanted_states = trainer.wanted(images, model.encode(images), inputs)
+        assert (wanted_states is None) == (share == 0)  # no teacher is asked where none counts
+        features = model.features(model.encode(images), inputs, signs)
+        own = model.classifier(features)
+        told = None
+        if wanted_states is not None:
+            told = teacher.classifier(teacher.features(teacher.encode(images), inputs, None))
+        by_hand = hinge_loss(own, targets, signs, 1.0)
+        by_hand = by_hand + choice_loss(own, targets, signs, told, share)
+        total = trainer(images, inputs, targets, None)
+        assert total.item() == pytest.approx(by_hand.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "changes", "line"),
+    [
+        (None, {}, "answers asks for a teacher"),
+        (None, {"distil": 4.0}, "distil asks for a teacher"),
+        (SOFTMAX, {"choice": 0.0}, "answers is a share of choice"),
+        (HAMMING, {}, "the teacher answers in codes"),
+    ],
+)
+def test_what_answers_asks_for_is_said(
+    teacher: RecogniserConfig | None, changes: dict[str, float], line: str, tmp_path: Path
+) -> None:
+    told = Provenance("train", "ab" * 32)
+    if teacher is not None:
+        save_checkpoint(tmp_path / "teacher.safetensors", recogniser(teacher), CHARACTERS, told)
+    path = tmp_path / "teacher.safetensors" if teacher is not None else None
+    stage = replace(Finetune(data=Path("d"), distil=0, choice=1, answers=0.5), **changes)
+    env = Env(7, 1, told, NoProgress(), tmp_path, teacher=path)
+    with pytest.raises(UsageError, match=line):
+        finetune(stage, Checkpoint(recogniser(HAMMING), CHARACTERS, told), env)
 
 
 def encoded_task(model: Recogniser, teacher: Recogniser, steps: int) -> tuple[LineTrainer, Task]:

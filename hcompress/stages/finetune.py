@@ -52,6 +52,15 @@ class Finetune(LineTraining):
             0,
         ),
     ] = 0.0
+    answers: Annotated[
+        float,
+        Param(
+            "the share of what choice asks for that is the teacher's answer, the rest the label:"
+            " which characters a blurred one might be",
+            0,
+            1,
+        ),
+    ] = 0.0
     refined: Annotated[
         bool,
         Param(

@@ -117,6 +117,8 @@ class Aim:
     """Of the hinge loss (Eq. 6)."""
     choice: float = 0.0
     """Weight of the cross-entropy over all codes; 0 for none."""
+    answers: float = 0.0
+    """The share of what `choice` asks for that is the teacher's answer; the rest is the label."""
     distil: float = 0.0
     """Weight of the distance to the teacher's features; 0 for none."""
     distil_layers: float = 0.0
@@ -171,7 +173,7 @@ class LineTrainer(nn.Module):
         if aim.slim_routes and self.training:
             *_, other = student.decoder.run(characters, cross, slim_route(targets, student.config))
             loss = loss + aim.slim_routes * self._loss(other, targets, wanted)
-            if wanted is None:  # without a teacher, the whole decoder is the route's
+            if wanted is None or not aim.distil:  # the whole decoder is the route's teacher
                 own = feature_loss(other, features.detach(), targets)
                 loss = loss + aim.slim_routes * OWN_FEATURES * own
         if wanted is not None and len(wanted) > 1:
@@ -187,17 +189,26 @@ class LineTrainer(nn.Module):
             assert isinstance(self.signs, Tensor)
             loss = hinge_loss(logits, targets, self.signs, aim.margin)
             if aim.choice:
-                loss = loss + aim.choice * choice_loss(logits, targets, self.signs)
+                answers = self._answers(wanted) if aim.answers else None
+                chosen = choice_loss(logits, targets, self.signs, answers, aim.answers)
+                loss = loss + aim.choice * chosen
         else:
             loss = softmax_loss(logits, targets, aim.smoothing)
-        if wanted is None:
+        if wanted is None or aim.distil == 0:
             return loss
         if wanted.shape[-1] != features.shape[-1]:
             # Features of another width can't be compared; the answers can.
-            teacher = self._teacher[0]
-            assert teacher is not None
-            return loss + aim.distil * answer_loss(logits, teacher.classifier(wanted[-1]), targets)
+            return loss + aim.distil * answer_loss(logits, self._answers(wanted), targets)
         return loss + aim.distil * feature_loss(features, wanted[-1], targets)
+
+    @torch.no_grad()
+    def _answers(self, wanted: Tensor | None) -> Tensor:
+        """The teacher's logits [N, T, V] of its states."""
+        teacher = self._teacher[0]
+        assert teacher is not None
+        assert wanted is not None
+        logits: Tensor = teacher.classifier(wanted[-1])
+        return logits
 
     @torch.no_grad()
     def wanted(
@@ -205,7 +216,7 @@ class LineTrainer(nn.Module):
     ) -> Tensor | None:
         """`Encoded.wanted` of the same lines."""
         teacher = self._teacher[0]
-        if teacher is None or self.aim.distil == 0:
+        if teacher is None or not (self.aim.distil or self.aim.answers):
             return None
         if not self.encode_once:
             assert images is not None

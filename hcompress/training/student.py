@@ -10,7 +10,7 @@ from hcompress.errors import UsageError
 from hcompress.recogniser.checkpoint import Checkpoint, load_checkpoint
 from hcompress.recogniser.config import BatchNorm, Classifier
 from hcompress.recogniser.model import Recogniser
-from hcompress.recogniser.surgery import refined
+from hcompress.recogniser.surgery import folded, refined
 from hcompress.training.device import launch, resolve
 from hcompress.training.lines import Aim, LineTrainer
 from hcompress.training.run import train_lines
@@ -37,6 +37,7 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
         stage.smoothing,
         stage.margin,
         stage.choice,
+        stage.answers,
         stage.distil,
         stage.distil_layers,
         stage.slim_routes,
@@ -47,6 +48,10 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
             "lines asks for encodings that stay: set backbone_rate = 0, and distil from a teacher"
             " with the same backbone or set distil = 0"
         )
+    if teacher is not None and not shared:
+        teacher = folded(teacher).requires_grad_(False)  # it learns nothing, and is faster so
+    if stage.answers and not stage.choice:
+        raise UsageError("answers is a share of choice: set choice above 0")
     if stage.kept_blocks and frozen:
         raise UsageError("kept_blocks is for a backbone that learns: set backbone_rate above 0")
     kept = kept_prefixes(stage.kept_blocks, student)
@@ -89,14 +94,17 @@ def kept_prefixes(count: int, student: Recogniser) -> tuple[str, ...]:
 
 
 def _teacher(stage: Finetune, before: Checkpoint, env: Env) -> Recogniser | None:
-    if stage.distil == 0:
+    if stage.distil == 0 and stage.answers == 0:
         return None
     if env.teacher is None:
-        raise UsageError("distil asks for a teacher; name one with --teacher, or set distil = 0")
+        asks = "distil" if stage.distil else "answers"
+        raise UsageError(f"{asks} asks for a teacher; name one with --teacher, or set {asks} = 0")
     teacher = load_checkpoint(env.teacher)
     if teacher.vocabulary != before.vocabulary:
         raise UsageError(f"{env.teacher}: the teacher's charset is another one")
-    if teacher.config.width != before.config.width:
+    if stage.answers and teacher.config.classifier is Classifier.HAMMING:
+        raise UsageError(f"{env.teacher}: the teacher answers in codes; set answers = 0")
+    if stage.distil and teacher.config.width != before.config.width:
         raise UsageError(
             f"{env.teacher}: the teacher has {teacher.config.width} features and the student"
             f" {before.config.width}: nothing to compare; set distil = 0"
