@@ -126,7 +126,7 @@ def test_packaged_studies_compare_like_with_like() -> None:
     """Where two variants both fine-tune, nothing differs but what the study is about."""
     about = {
         "figure4": set(),
-        "retraining": {"finetune.distil", "finetune.margin"},
+        "retraining": {f"finetune.{key}" for key in ("answers", "choice", "distil", "margin")},
         "table2": set(),
         "table3": {"codebook.method"},
         "table4": {"codebook.code_length"},

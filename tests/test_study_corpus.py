@@ -146,8 +146,10 @@ def test_every_packaged_study_moves_to_every_packaged_corpus(name: str) -> None:
     assert packaged_corpora()
     for corpus in map(load_corpus, packaged_corpora()):
         study = load_study(packaged_studies()[name], REAL, corpus)
-        text = str([variant.recipe.to_dict()["stages"] for variant in study.variants])
-        assert "latin" not in text + str(study.tests)
+        texts = [str(variant.recipe.to_dict()["stages"]) for variant in study.variants]
+        assert "latin" not in str(texts) + str(study.tests)
+        # What a corpus sets must not make two variants one.
+        assert len(set(texts)) == len(texts)
 
 
 @pytest.fixture(scope="module")
