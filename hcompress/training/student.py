@@ -45,8 +45,8 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
     shared = frozen and teacher is not None and same_backbone(student, teacher)
     if stage.lines and not (frozen and (shared or teacher is None)):
         raise UsageError(
-            "lines asks for encodings that stay: set backbone_rate = 0, and learn from a teacher with"
-            " the same backbone or from none (distil = 0, answers = 0)"
+            "lines asks for encodings that stay: set backbone_rate = 0, and learn from a teacher"
+            " with the same backbone or from none (distil = 0, answers = 0)"
         )
     if teacher is not None and not shared:
         teacher = folded(teacher).requires_grad_(False)  # it learns nothing, and is faster so
