@@ -329,6 +329,16 @@ def test_what_answers_asks_for_is_said(
         finetune(stage, Checkpoint(recogniser(HAMMING), CHARACTERS, told), env)
 
 
+def test_answers_are_refused_where_nothing_is_chosen_among_codes(tmp_path: Path) -> None:
+    told = Provenance("train", "ab" * 32)
+    path = tmp_path / "teacher.safetensors"
+    save_checkpoint(path, recogniser(SOFTMAX), CHARACTERS, told)
+    env = Env(7, 1, told, NoProgress(), tmp_path, teacher=path)
+    stage = Finetune(data=Path("d"), distil=0, choice=1, answers=0.5)
+    with pytest.raises(UsageError, match="choice among codes"):
+        finetune(stage, Checkpoint(recogniser(SOFTMAX), CHARACTERS, told), env)
+
+
 def encoded_task(model: Recogniser, teacher: Recogniser, steps: int) -> tuple[LineTrainer, Task]:
     aim = Aim(CHARACTERS, REFUSE, distil=1.0, distil_layers=0.5)
     trainer = LineTrainer(model, teacher, aim, encode_once=True, frozen_backbone=True)

@@ -50,8 +50,8 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
         )
     if teacher is not None and not shared:
         teacher = folded(teacher).requires_grad_(False)  # it learns nothing, and is faster so
-    if stage.answers and not stage.choice:
-        raise UsageError("answers is a share of choice: set choice above 0")
+    if stage.answers and not (stage.choice and student.config.classifier is Classifier.HAMMING):
+        raise UsageError("answers is a share of choice among codes: set choice, or answers = 0")
     if stage.kept_blocks and frozen:
         raise UsageError("kept_blocks is for a backbone that learns: set backbone_rate above 0")
     kept = kept_prefixes(stage.kept_blocks, student)
