@@ -19,6 +19,7 @@ from hcompress.data.batches import Batch
 from hcompress.data.source import Sample
 from hcompress.errors import InputRefused, NumericalError, UsageError
 from hcompress.evaluation import similarity
+from hcompress.parameters import build
 from hcompress.progress import NoProgress
 from hcompress.recogniser.checkpoint import Checkpoint, save_checkpoint
 from hcompress.recogniser.config import Backbone, RecogniserConfig
@@ -312,7 +313,6 @@ def test_a_choice_asks_for_the_teachers_answer_by_its_share() -> None:
     [
         (None, {}, "answers asks for a teacher"),
         (None, {"distil": 4.0}, "distil asks for a teacher"),
-        (SOFTMAX, {"choice": 0.0}, "answers is a share of choice"),
         (HAMMING, {}, "the teacher answers in codes"),
     ],
 )
@@ -445,10 +445,8 @@ def test_a_fitted_head_is_the_best_w_for_its_lines() -> None:
 @pytest.mark.parametrize(
     ("config", "stage", "complaint"),
     [
-        (SLIM, Finetune(data=Path("d"), lines=4, fit_lines=5, distil=0), "set lines to as many"),
         (SOFTMAX, Finetune(data=Path("d"), lines=4, fit_lines=4, distil=0), "a Hamming classifier"),
         (SOFTMAX, Finetune(data=Path("d"), refined=True, distil=0), "a Hamming classifier"),
-        (SLIM, Finetune(data=Path("d"), kept_blocks=3, distil=0), "set backbone_rate above 0"),
         (
             SLIM,
             Finetune(data=Path("d"), kept_blocks=16, backbone_rate=1.0, distil=0),
@@ -463,6 +461,24 @@ def test_what_finetune_can_not_do(
     env = Env(7, 1, Provenance("finetune", "ab" * 32), NoProgress(), Path())
     with pytest.raises(UsageError, match=complaint):
         finetune(stage, made, env)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"answers": 0.5}, "answers is a share of choice"),
+        ({"kept_blocks": 3}, "set backbone_rate above 0"),
+        ({"lines": 4, "backbone_rate": 0.5}, "set backbone_rate = 0"),
+        ({"lines": 4, "fit_lines": 5}, "set lines to as many"),
+        ({"mean_with_start": True}, "set validation"),
+        ({"mean_with_start": True, "validation": "v", "validate_every": 0}, "set validation"),
+    ],
+)
+def test_parameters_that_rule_each_other_out_are_refused_before_any_work(
+    changes: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(UsageError, match=f"here: .*{complaint}"):
+        build(Finetune, {"data": "d", **changes}, "here")
 
 
 def test_nan_stops_with_the_tensors_name(tmp_path: Path) -> None:

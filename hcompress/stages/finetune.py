@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+from hcompress.errors import UsageError
 from hcompress.stages.base import Env, Kind, Param
 from hcompress.stages.common import BatchSize, Lines, LineTraining, MatrixRate
 
@@ -95,6 +96,21 @@ class Finetune(LineTraining):
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ("torch", "lightning-fabric")
+
+    def __post_init__(self) -> None:
+        """Raises UsageError where one parameter rules out another, whatever the model is."""
+        if self.answers and not self.choice:
+            raise UsageError("answers is a share of choice: set choice above 0, or answers = 0")
+        if self.kept_blocks and not self.backbone_rate:
+            raise UsageError("kept_blocks is for a backbone that learns: set backbone_rate above 0")
+        if self.lines and self.backbone_rate:
+            raise UsageError("lines asks for encodings that stay: set backbone_rate = 0, or lines = 0")
+        if self.fit_lines > self.lines:
+            raise UsageError("fit_lines are some of lines: set lines to as many at least")
+        if self.mean_with_start and (self.validation is None or not self.validate_every):
+            raise UsageError(
+                "mean_with_start is judged by validation: set validation, or leave it out"
+            )
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.recogniser.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint

@@ -43,24 +43,18 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
         stage.slim_routes,
     )
     shared = frozen and teacher is not None and same_backbone(student, teacher)
-    if stage.lines and not (frozen and (shared or teacher is None)):
+    if stage.lines and not (shared or teacher is None):
         raise UsageError(
-            "lines asks for encodings that stay: set backbone_rate = 0, and learn from a teacher"
-            " with the same backbone or from none (distil = 0, answers = 0)"
+            "lines asks for encodings that serve both: learn from a teacher with the same backbone,"
+            " or from none (distil = 0, answers = 0)"
         )
     if teacher is not None and not shared:
         teacher = folded(teacher).requires_grad_(False)  # it learns nothing, and is faster so
-    if stage.answers and not (stage.choice and student.config.classifier is Classifier.HAMMING):
-        raise UsageError("answers is a share of choice among codes: set choice, or answers = 0")
-    if stage.kept_blocks and frozen:
-        raise UsageError("kept_blocks is for a backbone that learns: set backbone_rate above 0")
+    if stage.answers and student.config.classifier is not Classifier.HAMMING:
+        raise UsageError("answers is a share of choice among codes: set answers = 0")
     kept = kept_prefixes(stage.kept_blocks, student)
-    if stage.fit_lines > stage.lines:
-        raise UsageError("fit_lines are some of lines: set lines to as many at least")
     if stage.fit_lines and student.config.classifier is not Classifier.HAMMING:
         raise UsageError("fit_lines is for a Hamming classifier: set fit_lines = 0")
-    if stage.mean_with_start and (stage.validation is None or not stage.validate_every):
-        raise UsageError("mean_with_start is judged by validation: set validation, or leave it out")
     trainer = LineTrainer(student, teacher, aim, encode_once=shared, frozen_backbone=frozen)
     if teacher is not None:
         teacher.to(fabric.device)
