@@ -63,15 +63,15 @@ class Accuracy:
         if found is None:
             reader = open_reader(model.path)
             self.progress.say(f"reading {wanted[2]} images of {data.name} with {model.stage}")
-            measured = evaluate(
+            found = evaluate(
                 reader,
                 source,
                 images,
                 model=str(model.path),
+                model_digest=model.digest,
                 data=str(data.resolve()),
                 progress=self.progress,
             )
-            found = {**measured, "model_digest": model.digest}
         self.folder.mkdir(exist_ok=True)
         if read_json(self.folder / name) != found:
             write_json(self.folder / name, found)

@@ -148,6 +148,7 @@ def evaluate(
     images: int | None = None,
     *,
     model: str = "",
+    model_digest: str = "",
     data: str = "",
     progress: Progress | None = None,
     workers: int = 0,
@@ -157,13 +158,15 @@ def evaluate(
 
     ``accuracy`` (0 to 1) counts lines read exactly, a character outside the charset making its
     line wrong; its Wilson 95% interval is beside it. ``ned`` is the mean over lines of
-    1 - edit distance / length of the longer text. Calibration is over ten equal bins. ``of``:
+    1 - edit distance / length of the longer text. Calibration is over ten equal bins.
+    ``model_digest``: the model file's SHA-256, by which others know what was measured. ``of``:
     characters that are counted apart from the others, as `of_characters` says.
     """
     started = time.monotonic()
     lines = read_lines(reader, source, images, progress, workers)
     return {
         "model": model,
+        "model_digest": model_digest,
         "data": data,
         "data_digest": source.digest,
         **summarise(lines),

@@ -18,8 +18,8 @@ from hcompress.gate_baseline import (
     parse_baseline,
 )
 from hcompress.gate_limits import AccuracyLimits, Limits, read_limits
-from hcompress.sizes import breakdown
-from hcompress.sizes.files import read_small, shown
+from hcompress.sizes import breakdown, model_file
+from hcompress.sizes.files import read_small, sha256_of, shown
 from hcompress.sizes.strictjson import read_json
 
 MAX_BASELINE_BYTES = 16 << 20
@@ -133,14 +133,18 @@ def _measure(root: Path, path: str, accuracy: AccuracyLimits | None) -> Measured
     evaluation, evaluation_problem = None, None
     if accuracy is not None:
         try:
-            evaluation = read_evaluation(root / accuracy.evaluation)
+            evaluation = read_evaluation(root / accuracy.evaluation, root / path)
         except HcompressError as error:
             evaluation_problem = str(error)
     return Measured(size, components, problem, evaluation, evaluation_problem)
 
 
-def read_evaluation(path: Path) -> Evaluation:
-    """The figures of an `hcompress eval --json` file. Raises UsageError and InputRefused."""
+def read_evaluation(path: Path, model: Path) -> Evaluation:
+    """The figures of an `hcompress eval --json` file.
+
+    Raises UsageError, and InputRefused where it is damaged or of another file than ``model``:
+    it lay there already when the model was made again.
+    """
     raw = read_json(path)
     if not isinstance(raw, dict):
         raise InputRefused(f"{shown(path)}: is no evaluation: not a JSON object")
@@ -151,6 +155,8 @@ def read_evaluation(path: Path) -> Evaluation:
         raise InputRefused(f"{shown(path)}: images is missing or not a whole number above 0")
     if digest is not None and not isinstance(digest, str):
         raise InputRefused(f"{shown(path)}: data_digest is not a text")
+    if raw.get("model_digest") != sha256_of(model_file(model)):
+        raise InputRefused(f"{shown(path)}: is not of this model, by its model_digest: evaluate it")
     return Evaluation(exactly(accuracy), images, digest)
 
 

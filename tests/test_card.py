@@ -149,13 +149,15 @@ def test_what_does_not_belong_together_is_refused(
     make_card(model, [evaluation])
     (tmp_path / "other").mkdir()
     other = exported(tmp_path / "other", recogniser(LIGHT, seed=1))
-    with pytest.raises(InputRefused, match="which is not the model"):
+    with pytest.raises(InputRefused, match="was not the model"):
         make_card(other, [evaluation])
+    with pytest.raises(InputRefused, match="was not the model"):
+        make_card(exported(tmp_path, recogniser(LIGHT, seed=1)), [evaluation])  # the same path
+    assert exported(tmp_path, recogniser(LIGHT)) == model
     with pytest.raises(InputRefused, match=r"accuracy: must be a finite number"):
         make_card(model, [changed(measure(model, labels), accuracy=None)])
-    for key in ("model", "data"):
-        with pytest.raises(UsageError, match="nowhere, which is not here"):
-            make_card(model, [changed(measure(model, labels), **{key: "nowhere"})])
+    with pytest.raises(UsageError, match="nowhere, which is not here"):
+        make_card(model, [changed(measure(model, labels), data="nowhere")])
     with pytest.raises(UsageError, match="no such evaluation"):
         make_card(model, [tmp_path / "nowhere.json"])
     with pytest.raises(UsageError, match="no such data"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import replace
@@ -136,6 +137,17 @@ def test_new_and_removed() -> None:
     }
     assert not verdict.failed
     assert verdict.summary == "gate passed: 3 new, 2 removed, 2 pass"
+
+
+@pytest.mark.parametrize(("size", "status"), [(100, "pass"), (101, "fail")])
+def test_a_component_that_comes_from_nothing_has_grown(size: int, status: str) -> None:
+    bounds = Bounds(max_growth_percent=Decimal(1), growth_floor_bytes=100)
+    limits = Limits((ArtifactLimits("m", Bounds(), {"decoder FFN": bounds}),))
+    baseline = Baseline({"m": BaselineEntry(9, {"backbone": 9})})
+    found = Measured(9 + size, {"backbone": 9, "decoder FFN": size})
+    row = next(r for r in judge(limits, baseline, {"m": found}).rows if r.subject == "decoder FFN")
+    assert (row.status, row.baseline) == (status, 0)
+    assert "from nothing" in row.note
 
 
 def test_new_does_not_hide_a_fail() -> None:
@@ -305,14 +317,21 @@ def test_limits_that_check_nothing_are_refused(tmp_path: Path) -> None:
 # ---- the edge
 
 EVAL = {"accuracy": 0.95, "images": 2000, "data_digest": "d" * 64, "ned": 0.99}
+DIGEST = hashlib.sha256(make.good_safetensors()).hexdigest()
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    (tmp_path / "model.safetensors").write_bytes(make.good_safetensors())
-    (tmp_path / "eval.json").write_text(json.dumps(EVAL))
+    made(tmp_path, make.good_safetensors())
     limits_file(tmp_path)
     return tmp_path
+
+
+def made(project: Path, model: bytes) -> None:
+    """The model and what `eval` says of it."""
+    (project / "model.safetensors").write_bytes(model)
+    digest = hashlib.sha256(model).hexdigest()
+    (project / "eval.json").write_text(json.dumps({**EVAL, "model_digest": digest}))
 
 
 def updated(project: Path, reason: str = "first release") -> Path:
@@ -339,7 +358,7 @@ def test_a_model_that_grew_fails_and_an_update_says_why(project: Path) -> None:
     data = bytes(range(110)) + bytes(4000)
     header = json.loads(make.good_safetensors()[8:].rpartition(b"}")[0] + b"}")
     header["classifier.more"] = make.tensor_entry(110, 4110, [1000])
-    (project / "model.safetensors").write_bytes(make.safetensors_bytes(header, data))
+    made(project, make.safetensors_bytes(header, data))
     verdict = run_gate(project / "limits.toml")
     assert verdict.failed
     assert [r.subject for r in verdict.rows if r.status is Status.FAIL] == ["total"]
@@ -392,6 +411,7 @@ def test_missing_and_damaged_files_fail(project: Path) -> None:
         '{"accuracy": 0.95, "images": 2000.0}',
         '{"accuracy": 0.95, "accuracy": 0.99, "images": 2000}',
         '{"accuracy": 0.95, "images": 2000, "data_digest": 5}',
+        '{"accuracy": 0.95, "images": 2000, "model_digest": null}',
         "[" * 100_000,
     ],
 )
@@ -399,11 +419,27 @@ def test_a_missing_or_malformed_evaluation_fails(content: str | None, project: P
     updated(project)
     (project / "eval.json").unlink()
     if content is not None:
-        (project / "eval.json").write_text(content)
+        of_it = f'{{"model_digest": "{DIGEST}", '  # so that nothing else is wrong with it
+        told = "model_digest" in content
+        (project / "eval.json").write_text(content if told else content.replace('{"', of_it + '"'))
     verdict = run_gate(project / "limits.toml")
     assert verdict.rows[-1].status == "fail"
     assert "eval.json" in verdict.rows[-1].note
     assert [row.status for row in verdict.rows[:-1]] == ["pass"] * (len(verdict.rows) - 1)
+
+
+def test_an_evaluation_of_what_the_model_was_before_fails(project: Path) -> None:
+    updated(project)
+    assert not run_gate(project / "limits.toml").failed
+    made(project, b"another")
+    stale = (project / "eval.json").read_bytes()
+    made(project, make.good_safetensors())
+    (project / "eval.json").write_bytes(stale)
+    row = run_gate(project / "limits.toml").rows[-1]
+    assert (row.subject, row.status) == ("accuracy", "fail")
+    assert "is not of this model" in row.note
+    with pytest.raises(InputRefused, match="is not of this model"):
+        updated(project)
 
 
 @pytest.mark.parametrize(

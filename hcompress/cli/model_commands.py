@@ -59,6 +59,7 @@ def eval_(
 
     Accuracy with its 95% interval, 1-NED and the calibration of the confidence.
     """
+    from hcompress.artifact import open_source
     from hcompress.data.source import open_data
     from hcompress.evaluation import evaluate, open_reader
     from hcompress.recogniser.vocabulary import read_charset
@@ -71,6 +72,7 @@ def eval_(
         source,
         images,
         model=str(model),
+        model_digest=open_source(model, verify=False).digest,  # verified when it was opened
         data=str(data),
         progress=state.console.progress(),
         workers=workers,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Annotated, Final
@@ -37,7 +36,7 @@ def gate(
     table is appended to the job's summary too.
     """
     from hcompress.errors import GateFailed, UsageError
-    from hcompress.gate_run import run_gate, update_gate
+    from hcompress.gate_run import append_summary, run_gate, update_gate
     from hcompress.gate_show import cells, markdown
 
     console = state_of(context).console
@@ -47,14 +46,11 @@ def gate(
         date = time.strftime("%Y-%m-%d")
         console.say(f"wrote {update_gate(limits, baseline, reason, date, root)}")
     verdict = run_gate(limits, baseline, root)
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary:
-        with Path(summary).open("a", encoding="utf-8") as stream:
-            stream.write(markdown(verdict))
     if json_output:
         console.json(verdict.to_dict())
     else:
         console.table(cells(verdict))
+    append_summary(markdown(verdict))
     if verdict.failed:
         raise GateFailed(verdict.summary)
     console.say(verdict.summary)

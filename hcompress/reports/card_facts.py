@@ -29,9 +29,9 @@ def make_card(
 ) -> Card:
     """The card of ``model`` from what `hcompress eval --json` said of it.
 
-    Raises UsageError where a path leads nowhere, that of a model or data which an evaluation
-    names included; InputRefused where a file is damaged, an evaluation or ``run`` is of another
-    model, or the data is no longer what was read; EnvironmentFailed where fonts are missing.
+    Raises UsageError where a path leads nowhere, that of data which an evaluation names
+    included; InputRefused where a file is damaged, an evaluation or ``run`` is of another model,
+    or the data is no longer what was read; EnvironmentFailed where fonts are missing.
     """
     found = open_source(model)
     return Card(
@@ -63,12 +63,14 @@ def _measured(path: Path, found: Artifact) -> Measured:
     """One evaluation, which has to be of this model and of data that is as it was then."""
     if not path.is_file():
         raise UsageError(f"{path}: no such evaluation: hcompress eval MODEL DATA --json prints one")
-    entry, model = read_accuracy(path, 0), Path(read_fields(path).text("model"))
-    for named in (model, Path(entry.data)):
-        if not named.exists():
-            raise UsageError(f"{path}: it names {named}, which is not here: go where it was made")
-    if open_source(model).digest != found.digest:
-        raise InputRefused(f"{path}: it measured {model}, which is not the model {found.file}")
+    entry, fields = read_accuracy(path, 0), read_fields(path)
+    if fields.text("model_digest", "") != found.digest:
+        raise InputRefused(
+            f"{path}: what it measured, {fields.text('model')}, was not the model {found.file}:"
+            " measure again"
+        )
+    if not Path(entry.data).exists():
+        raise UsageError(f"{path}: it names {entry.data}, which is not here: go where it was made")
     data = _data(Path(entry.data))
     if data.digest != entry.data_digest:
         raise InputRefused(f"{path}: {entry.data} is no longer what it measured: measure again")

@@ -11,6 +11,7 @@ from hcompress.sizes.measure import (
     breakdown,
     format_of,
     layout,
+    model_file,
     unique_bytes,
     weight_bytes,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "format_of",
     "group_of",
     "layout",
+    "model_file",
     "read_metadata",
     "read_pt",
     "techniques",
