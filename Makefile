@@ -15,7 +15,8 @@ INSTALL := $(BIN)/python -m pip install -qq --progress-bar off --disable-pip-ver
 	--no-compile --prefer-binary $(PIP_FLAGS) -c constraints.txt
 REQUIREMENTS := pyproject.toml constraints.txt $(wildcard hcompress/search/native/*.[ch])
 
-# The 20,948-character teacher: the one that lies there, else the one that teacher-full makes.
+# The 20,948-character teacher: the one that lies there, else the one that teacher-full makes; or
+# FULL_TEACHER=... on the command line.
 TEACHER_FULL := runs/teacher-full
 TEACHER_REGROWN := runs/teacher-regrown
 FULL_TEACHER := $(firstword $(wildcard recipes/teacher/gbk21k.safetensors \
@@ -33,14 +34,15 @@ help: ## Show this list
 		while IFS="$$(printf '\t')" read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
 	@echo
 	@echo "Variables: PYTHON=python3.12 (which Python), PIP_FLAGS=... (handed to pip),"
-	@echo "           PYTEST_FLAGS=... (handed to pytest), SHRINK_FLAGS=... (handed to hcompress shrink)"
+	@echo "           PYTEST_FLAGS=... (handed to pytest), SHRINK_FLAGS=... (handed to hcompress shrink),"
+	@echo "           FULL_TEACHER=... (what shrink-full starts from)"
 
 shrink: $(VENV)/.run ## Set up, then shrink the shipped teacher to a small ONNX (the main job)
 	$(HCOMPRESS) shrink recipes/teacher/latin.safetensors --recipe recipes/hamming-ocr.toml \
 		--out runs/latin $(SHRINK_FLAGS)
 
 # What is missing is said before anything is installed.
-shrink-full: $(if $(FULL_TEACHER),,.no-full-teacher) $(VENV)/.cjk ## Set up, then shrink the 20,948-character teacher to a small ONNX (hours)
+shrink-full: $(if $(FULL_TEACHER),,.no-full-teacher) $(VENV)/.cjk ## Set up, then shrink the 20,948-character teacher to a small ONNX (hours; fonts as for teacher-full)
 	$(HCOMPRESS) shrink $(FULL_TEACHER) --recipe recipes/gbk21k.toml --out runs/gbk21k $(SHRINK_FLAGS)
 
 .PHONY: .no-full-teacher
@@ -61,7 +63,7 @@ check: $(VENV)/.dev ## Set up, then ruff, mypy --strict and the fast tests
 table1: $(VENV)/.run ## Set up, then build the paper's Table 1 at 20,948 characters
 	$(HCOMPRESS) table1 --out runs/table1
 
-teacher: $(VENV)/.run ## Set up, then train the shipped teacher again from its seed (nine hours)
+teacher: $(VENV)/.run ## Set up, then train the shipped teacher again from its seed (seven hours or more)
 	$(HCOMPRESS) train --charset recipes/charsets/latin.txt --data recipes/data/latin-train.toml \
 		--glyphs recipes/data/latin-train-glyphs.toml --glyph-steps 450 \
 		--validation recipes/data/latin-validation.toml --validate-every 150 --steps 1550 \
@@ -123,7 +125,7 @@ teacher-full: $(VENV)/.cjk ## Set up, then train the 20,948-character teacher (h
 		--precision fp32 --seed 5 --threads 2 --workers 1 --out $(TEACHER_FULL)/4-finetuned
 
 # The packaged model's backbone has seen more lines than its teacher: the next teacher starts there.
-teacher-regrown: $(VENV)/.cjk ## Set up, then grow the packaged model back into a teacher and train it (an hour)
+teacher-regrown: $(VENV)/.cjk ## Set up, then grow the packaged model back into a teacher and train it (an hour; fonts as for teacher-full)
 	$(HCOMPRESS) regrow hcompress/models/gbk21k.onnx --data recipes/data/gbk21k-train.toml \
 		--seed 1 --threads 2 --out $(TEACHER_REGROWN)/1-regrown
 	$(HCOMPRESS) finetune $(TEACHER_REGROWN)/1-regrown --data recipes/data/gbk21k-train-regrown.toml \
@@ -145,7 +147,7 @@ clean: ## Remove .venv and caches; leaves runs/ alone
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # Stamps: set-up is done again only when the requirements, or the C code, change. One pip call each.
-# Chinese fonts and words, a download of 104 MB, are for the tests alone: shrink draws Latin ones.
+# Chinese fonts and words, a download of 104 MB, are for the tests and for what has 20,948 characters.
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "error: hcompress needs Python >= 3.11: make PYTHON=python3.11 ..." >&2; exit 1; }

@@ -13,7 +13,7 @@ from typing import Any
 from hcompress import parameters
 from hcompress.artifact import Artifact, path_digest
 from hcompress.errors import UsageError
-from hcompress.stages.base import Stage
+from hcompress.stages.base import Stage, TiedToMachine
 
 Digester = Callable[[Path], str]
 
@@ -65,6 +65,8 @@ def make_ticket(
         "threads": threads,
         "versions": versions,
     }
+    if isinstance(stage, TiedToMachine):
+        payload["machine"] = dict(stage.machine())
     text = json.dumps(payload, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return Ticket(hashlib.sha256(text.encode()).hexdigest(), inputs, versions)
 

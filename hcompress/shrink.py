@@ -102,7 +102,8 @@ def run_recipe(
     check(recipe, source, options)
     first = options.ranks.first
     with _own(folder) if first else contextlib.nullcontext():
-        _check_recipe_name(folder, recipe, options)
+        if not options.rebuild:
+            _check_same_run(folder, recipe, source)
         return _Run(recipe, source, folder, options).execute()
 
 
@@ -141,13 +142,20 @@ def check_folder(folder: Path) -> None:
             raise UsageError(f"{folder}: not empty and no run of ours: choose another --out")
 
 
-def _check_recipe_name(folder: Path, recipe: Recipe, options: RunOptions) -> None:
-    """Raises UsageError where the folder holds a run of another recipe: hours may lie there."""
+def _check_same_run(folder: Path, recipe: Recipe, teacher: Artifact | None) -> None:
+    """Raises UsageError where the folder holds a run of another recipe, or from another teacher:
+    hours may lie there."""
     raw = artifacts.read_json(folder / "run.json")
-    name = raw.get("recipe") if isinstance(raw, dict) else None
-    if isinstance(name, str) and name != recipe.name and not options.rebuild:
+    run = raw if isinstance(raw, dict) else {}
+    name, before = run.get("recipe"), run.get("teacher")
+    if isinstance(name, str) and name != recipe.name:
         raise UsageError(
             f'{folder}: holds a run of the recipe "{name}": choose another --out, or --force'
+        )
+    if teacher and isinstance(before, dict) and before.get("digest") != teacher.digest:
+        raise UsageError(
+            f"{folder}: holds a run from another teacher, {before.get('model')}:"
+            " choose another --out, or --force"
         )
 
 

@@ -20,6 +20,7 @@ from hcompress.export.engine import build_engine
 from hcompress.export.export import export, noise_images
 from hcompress.export.planmap import locate_weights
 from hcompress.export.tensorrt import Flavour, Profile, build, count_layers, find_library
+from hcompress.keys import make_ticket
 from hcompress.progress import NoProgress
 from hcompress.runtime.engine import PLAN_FILE, SIDECAR_FILE, check_engine
 from hcompress.runtime.serving import ENCODER_FILE, STEP_FILE
@@ -68,6 +69,15 @@ def test_tensorrt_is_taken_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(cuda, "compute_capabilities", lambda: ())
     assert find_library(Library.AUTO).library is Library.TENSORRT_RTX
     assert asked == ["tensorrt", "tensorrt_rtx"]
+
+
+def test_another_gpu_is_another_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def key(*gpus: str) -> str:
+        monkeypatch.setattr(cuda, "compute_capabilities", lambda: gpus)
+        return make_ticket(EngineStage(), None, None, 1, 1).key
+
+    assert len({key(), key("8.9"), key("9.0")}) == 3
+    assert key("9.0") == key("9.0")
 
 
 def test_no_driver_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

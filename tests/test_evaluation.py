@@ -72,8 +72,8 @@ def lines(*pairs: tuple[str, str]) -> list[Line]:
 def test_evaluate_has_every_key_of_the_contract() -> None:
     found = evaluate(Parrot(), Numbers(90), model="m", data="d")
     assert set(found) == {
-        "model", "data", "data_digest", "images", "accuracy", "accuracy_low", "accuracy_high",
-        "ned", "confidence", "seconds", "samples", "wrong",
+        "model", "model_digest", "data", "data_digest", "images", "accuracy", "accuracy_low",
+        "accuracy_high", "ned", "confidence", "seconds", "samples", "wrong",
     }  # fmt: skip
     assert found["images"] == 90
     assert found["accuracy"] == pytest.approx(60 / 90)
@@ -120,6 +120,8 @@ def test_calibration_of_the_certain_and_the_sure_but_wrong() -> None:
     assert calibration_error([Line(0, "a", "b", 1.0)]) == 1
     half = [Line(0, "a", "a", 0.5), Line(1, "a", "b", 0.5)]
     assert calibration_error(half) == 0
+    apart = [Line(0, "a", "b", 0.95), Line(1, "a", "a", 0.05)]  # right on average, and never
+    assert calibration_error(apart) == pytest.approx(0.95)
 
 
 def test_paired_change_and_its_interval() -> None:
@@ -128,6 +130,13 @@ def test_paired_change_and_its_interval() -> None:
     found = paired(before, after)
     assert (found["lost"], found["won"], found["change"]) == (1, 2, 25.0)
     assert found["change_low"] < 0 < found["change"] < found["change_high"]
+    # By hand: (15.5 - 5.5) / 102 and 1.96 * sqrt(21 - 100 / 102) / 102.
+    read = [("a", "x")] * 15 + [("a", "a")] * 5 + [("a", "a")] * 80
+    read_later = [("a", "a")] * 15 + [("a", "x")] * 5 + [("a", "a")] * 80
+    many = paired(lines(*read), lines(*read_later))
+    assert many["change"] == 10
+    assert many["change_low"] == pytest.approx(1.2064, abs=1e-3)
+    assert many["change_high"] == pytest.approx(18.4015, abs=1e-3)
     same = paired(before, before)
     assert same["change"] == 0
     assert same["change_low"] == -same["change_high"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,7 +15,13 @@ from hcompress import sizes
 from hcompress.errors import NumericalError
 from hcompress.export import parity as parities
 from hcompress.export.export import ServingPrecision, export, noise_images
-from hcompress.export.parity import Decodings, compare, decode_torch, hangs_on_rounding
+from hcompress.export.parity import (
+    Decodings,
+    Parity,
+    compare,
+    decode_torch,
+    hangs_on_rounding,
+)
 from hcompress.export.rounding import rounded_in_float
 from hcompress.export.simplify import simplify
 from hcompress.progress import NoProgress
@@ -61,6 +68,21 @@ def test_serving_falls_back_to_float32_where_half_reads_otherwise(
     assert figures["parity"]["texts_different"] == 0
     with pytest.raises(NumericalError, match="read otherwise"):
         export(made, FROM_HERE, images, ServingPrecision.FP16)
+
+
+def test_half_precision_that_was_asked_for_is_what_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A text that hangs on rounding is no reason against it, as it is none against any form."""
+    made = recogniser(LIGHT)
+    images = pictures(8, made.config)
+
+    def hangs(*arguments: Any) -> Parity:
+        return replace(compare(*arguments), different=(), undecided=(3,))
+
+    monkeypatch.setattr("hcompress.export.export.compare", hangs)
+    for asked, written in ((ServingPrecision.AUTO, "fp32"), (ServingPrecision.FP16, "fp16")):
+        assert export(made, FROM_HERE, images, asked).report["serving"]["precision"] == written
 
 
 def test_parity_lists_differences_and_text_decides() -> None:

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from hcompress import models
 from hcompress.artifact import MODEL_FILES, SUFFIXES, file_digest, names_a_model
@@ -165,6 +167,13 @@ def check_card(model: Path) -> None:
     assert file_digest(model) in card
 
 
-@pytest.mark.parametrize("check", [check_size, check_charset, check_card])
+def check_readme(model: Path) -> None:
+    """What the README shows of it is what it reads."""
+    image = np.asarray(Image.open(ROOT / "docs" / "chinese.png").convert("RGB"))
+    text = OnnxReader(model).read([image])[0].text
+    assert f"  {text}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("check", [check_size, check_charset, check_card, check_readme])
 def test_what_travels_is_what_it_must_be(ours: Path, check: Check) -> None:
     check(ours)

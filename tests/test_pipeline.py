@@ -207,6 +207,24 @@ def test_another_recipe_does_not_take_the_folder(run: Run, recipe: Recipe) -> No
         run(dataclasses.replace(recipe, name="other"))
 
 
+def test_another_teacher_does_not_take_the_folder(
+    recipe: Recipe, teacher: Artifact, tmp_path: Path
+) -> None:
+    from_teacher = dataclasses.replace(recipe, steps=recipe.steps[1:])
+
+    def run(**options: Any) -> list[str]:
+        whole = RunOptions(digest_data=digest, **options)
+        made = run_recipe(from_teacher, teacher.file, tmp_path / "run", whole)
+        return [stage["status"] for stage in made.stages]
+
+    assert run() == ["done"] * 2
+    assert run() == ["kept"] * 2
+    teacher.file.write_bytes(safetensors_bytes(b"another " * 4))
+    with pytest.raises(UsageError, match=r"from another teacher, .*teacher\.safetensors"):
+        run()
+    assert run(rebuild=True) == ["done"] * 2
+
+
 def test_a_users_folder_is_left_alone(run: Run, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("years of work")

@@ -183,6 +183,11 @@ def test_the_folder_must_be_this_studys(files: Path) -> None:
     run(files)
     with pytest.raises(UsageError, match='holds the study "tiny"'):
         run(files, load(files, 'name = "tiny"', 'name = "other"'))
+    CALLS.clear()
+    (files / "teacher.safetensors").write_bytes(safetensors_bytes(b"o" * 32))
+    with pytest.raises(UsageError, match="holds the study of another teacher"):
+        run(files)
+    assert CALLS == []
 
 
 WRONG: list[tuple[str, str, str]] = [
@@ -222,6 +227,12 @@ def test_a_dry_run_runs_nothing(files: Path, capsys: pytest.CaptureFixture[str])
     assert not (files / "out").exists()
     run(files)
     CALLS.clear()
+    text = (files / "study.toml").read_text()
+    (files / "study.toml").write_text(text.replace('"tune.margin" = 2.0', '"tune.margin" = 4.0'))
+    changed = dry()
+    assert changed["wide-7"][-1] == "run"  # what lies there was read, and is not what is asked for
+    assert changed["whole-7"][-1] == "finished"
+    (files / "study.toml").write_text(text)
     assert {state for states in dry().values() for state in states} == {"finished"}
     assert main(command, STAGES) == 0
     assert "wide-8" in capsys.readouterr().out

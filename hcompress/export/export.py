@@ -149,9 +149,10 @@ def _serving(
     if half:
         say("serving form: FP16")
         files, report, parity = exporter.serving(half=True)
-        if precision is ServingPrecision.FP16:
+        asked = precision is ServingPrecision.FP16
+        if asked:
             _require(parity, ENCODER_FILE)
-        if not parity.different and not parity.undecided:
+        if asked or not (parity.different or parity.undecided):
             return files, {"precision": "fp16", "parity": parity.to_dict(), "files": report}
         figures["fp16_refused"] = parity.to_dict()
         say("serving form: FP16 reads other texts: FP32")

@@ -12,11 +12,17 @@ _HEAD = """\
 # Stages
 
 A stage turns one finished artifact folder into another. Its parameters are keys of a recipe's
-`[[stages]]` table and, with dashes, options of the command of the same name. Every stage command
-also takes `--out`, `--seed`, `--threads`, `--force` and `--json`.
+`[[stages]]` table and, with dashes, options of the command of the same name. A command takes what it
+starts from, an artifact folder or a model file, as its argument, where the stage needs any, and besides
+its parameters `--out`, `--seed`, `--threads`, `--force` and `--json`. One that takes a checkpoint has
+`--teacher` too: the softmax recogniser that `finetune` learns from where `distil` or `answers` is above 0.
+In a recipe that is what the run started from.
 
 This page is written by `hcompress stages --markdown`.
 """
+
+
+_NOUNS = {Kind.CHECKPOINT: "a checkpoint", Kind.ONNX: "an ONNX file", Kind.ENGINE: "an engine"}
 
 
 def stages_markdown(kinds: Iterable[type[Stage]]) -> str:
@@ -25,9 +31,9 @@ def stages_markdown(kinds: Iterable[type[Stage]]) -> str:
 
 
 def _stage(kind: type[Stage]) -> Iterator[str]:
-    takes = "data alone" if kind.consumes is Kind.NOTHING else f"a {kind.consumes}"
+    takes = "data alone" if kind.consumes is Kind.NOTHING else _NOUNS[kind.consumes]
     yield f"## {kind.name}\n"
-    yield f"{_sentence(kind.summary)} Takes {takes}, makes a {kind.produces}.\n"
+    yield f"{_sentence(kind.summary)} Takes {takes}, makes {_NOUNS[kind.produces]}.\n"
     rows = [_row(spec) for spec in sorted(describe(kind), key=lambda spec: not spec.required)]
     if rows:
         yield "| key | type | default | meaning |\n| --- | --- | --- | --- |"

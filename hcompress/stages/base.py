@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 
 
 class Kind(StrEnum):
@@ -91,4 +91,13 @@ class Stage(Protocol):
         ``source`` is a checkpoint or ONNX file, or a folder holding one under its standard
         name (`model.safetensors`, `model.onnx`); None where the stage consumes nothing.
         """
+        ...
+
+
+@runtime_checkable
+class TiedToMachine(Protocol):
+    """A stage whose bytes depend on the machine it runs on, and not on versions alone."""
+
+    def machine(self) -> Mapping[str, str]:
+        """What of the machine they depend on; it enters the key."""
         ...

@@ -33,11 +33,17 @@ class EngineStage:
     batch_most: Annotated[int, Param("images a call, at most", 1, MOST_BATCH)] = 64
 
     name: ClassVar[str] = "engine"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "build a TensorRT engine from the ONNX"
     consumes: ClassVar[Kind] = Kind.ONNX
     produces: ClassVar[Kind] = Kind.ENGINE
     libraries: ClassVar[tuple[str, ...]] = ("onnx", "tensorrt", "tensorrt-rtx")
+
+    def machine(self) -> Mapping[str, str]:
+        """The GPUs at hand: TensorRT builds for them, and the sidecar says what they show."""
+        from hcompress.export import cuda
+
+        return {"gpus": ",".join(cuda.compute_capabilities())}
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.export.engine import build_engine

@@ -43,7 +43,7 @@ class OnnxStage:
     )
 
     name: ClassVar[str] = "onnx"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     summary: ClassVar[str] = "export to ONNX: one portable file, and a serving form"
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.ONNX

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from hcompress import artifact as artifacts
-from hcompress.artifact import Artifact
-from hcompress.errors import InputRefused, UsageError
+from hcompress.artifact import Artifact, read_json
+from hcompress.errors import UsageError
 from hcompress.keys import Digester
 from hcompress.plan import Plan, make_plan
 from hcompress.recipe import Recipe
@@ -18,6 +18,8 @@ from hcompress.stages.base import Kind
 from hcompress.study.readings import OpenLines, Shelf, open_lines
 from hcompress.study.spec import TEACHER, Study
 
+INDEX: Final = "runs.json"
+"""Whose folder it is."""
 EVALUATIONS: Final = "evaluations"
 FINISHED: Final = "finished"
 SHARED: Final = "shared"
@@ -89,7 +91,7 @@ class StudyPlan:
                         {"folder": stage.folder, "stage": stage.stage, "state": state}
                         for stage, state in zip(run.plan.stages, states, strict=True)
                     ],
-                    "tests": self._read(run.folder.name, _finished_model(run.model)),
+                    "tests": self._read(run.folder.name, _finished_model(run, states)),
                 }
                 for run, states in self.states()
             ],
@@ -117,6 +119,7 @@ def plan_study(
         raise UsageError("no teacher: name a checkpoint after the study, or in it")
     if source.kind not in (Kind.CHECKPOINT, Kind.ONNX):
         raise UsageError(f"{path}: the teacher must be a checkpoint, and is {source.kind}")
+    _check_teacher(folder, source)
     tests = tuple(open_lines(lines) for lines in study.tests)
     runs = []
     for variant, seed in study.runs():
@@ -131,6 +134,14 @@ def plan_study(
     return StudyPlan(study, folder, source, tests, tuple(runs))
 
 
+def _check_teacher(folder: Path, teacher: Artifact) -> None:
+    """Raises UsageError where the folder holds this study of another teacher: days may lie there."""
+    index = read_json(folder / INDEX)
+    digest = index.get("teacher") if isinstance(index, dict) else None
+    if digest not in (None, teacher.digest):
+        raise UsageError(f"{folder}: holds the study of another teacher: choose another --out")
+
+
 def last_readable(recipe: Recipe) -> int:
     """Which step makes what is evaluated. Raises UsageError where none makes a model that reads."""
     for kind in reversed(READABLE):
@@ -140,8 +151,8 @@ def last_readable(recipe: Recipe) -> int:
     raise UsageError(f'"{recipe.name}": no stage makes a model that can be read with')
 
 
-def _finished_model(folder: Path) -> Artifact | None:
-    try:
-        return artifacts.open_artifact(folder)
-    except InputRefused:
+def _finished_model(run: PlannedRun, states: Sequence[str]) -> Artifact | None:
+    """What is evaluated, where it is finished: what lies there of other settings is not it."""
+    if states[last_readable(run.recipe)] is not FINISHED:
         return None
+    return artifacts.open_artifact(run.model)

@@ -15,14 +15,13 @@ from hcompress.errors import UsageError
 from hcompress.keys import library_versions, remembering
 from hcompress.lock import hold
 from hcompress.shrink import RunOptions, run_recipe
-from hcompress.study.plan import PlannedRun, StudyPlan, plan_study
+from hcompress.study.plan import INDEX, PlannedRun, StudyPlan, plan_study
 from hcompress.study.readings import Reading
 from hcompress.study.result import Run, Teacher, Weighed, make_result, trained
 from hcompress.study.show import study_markdown
 from hcompress.study.spec import TEACHER, Study
 
 FORMAT: Final = 1
-INDEX: Final = "runs.json"
 RESULT: Final = "study.json"
 MARKDOWN: Final = "study.md"
 _BEFORE_INDEX: Final = frozenset({".lock", f".{INDEX}.tmp"})
