@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hcompress.artifact import Artifact, read_json, write_json
 from hcompress.errors import NumericalError
 from hcompress.evaluation import evaluate, open_reader
 from hcompress.recipe import Evaluate
 from hcompress.stages.base import Progress
+
+if TYPE_CHECKING:
+    from hcompress.data.source import DataSource
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class Accuracy:
     plan: Evaluate | None
     folder: Path
     progress: Progress
+    _opened: dict[Path, DataSource] = field(default_factory=dict)
+    """By path: a digest over gigabytes is taken once a run, not once a stage."""
 
     def after_stage(self, name: str, model: Artifact) -> float | None:
         """The fraction of validation lines read exactly."""
@@ -55,9 +60,7 @@ class Accuracy:
                 path.unlink()
 
     def _measure(self, name: str, model: Artifact, data: Path, images: int) -> Mapping[str, Any]:
-        from hcompress.data.source import open_data
-
-        source = open_data(data)
+        source = self._open(data)
         wanted = (model.digest, source.digest, min(images, len(source)))
         found = self._known(wanted)
         if found is None:
@@ -76,6 +79,13 @@ class Accuracy:
         if read_json(self.folder / name) != found:
             write_json(self.folder / name, found)
         return found
+
+    def _open(self, data: Path) -> DataSource:
+        from hcompress.data.source import open_data
+
+        if data not in self._opened:
+            self._opened[data] = open_data(data)
+        return self._opened[data]
 
     def _known(self, wanted: tuple[str, str, int]) -> Mapping[str, Any] | None:
         for path in sorted(self.folder.glob("*.json")):

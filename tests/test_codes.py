@@ -139,6 +139,12 @@ def test_distances_and_neighbours_against_counting(seed: int, count: int, width:
         assert list(zip(nearest.distances[index], nearest.ids[index], strict=True)) == others
 
 
+def test_of_equal_codes_a_code_itself_is_left_out() -> None:
+    nearest = nearest_codes(pack(np.zeros((9, 16), bool)), 3)
+    assert nearest.ids[[0, 2, 8]].tolist() == [[1, 2, 3], [0, 1, 3], [0, 1, 2]]
+    assert not nearest.distances.any()
+
+
 def test_a_codebook_file_comes_back_and_fits_one_charset(tmp_path: Path) -> None:
     vocabulary, path = Vocabulary("abc"), tmp_path / "codebook.safetensors"
     codebook = Codebook(pack(random_bits(6, 64, 0)), random_projection(32, 64, 0))

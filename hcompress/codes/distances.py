@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
+
+from hcompress.search import CodeIndex, Found
+from hcompress.search.reference import as_words, bits_apart
 
 BLOCK = 128
 """Rows whose distances to all codes are held at once: some 20 MiB at 20,000 characters."""
@@ -13,43 +14,17 @@ BLOCK = 128
 
 def distances(queries: NDArray[np.uint8], codes: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Packed queries [n, K/8] to packed codes [V, K/8] -> bits that differ [n, V]."""
-    total = np.zeros((len(queries), len(codes)), np.int32)
-    wide_queries, wide_codes = _as_words(queries), _as_words(codes)
-    for word in range(wide_codes.shape[1]):
-        total += np.bitwise_count(wide_queries[:, word, None] ^ wide_codes[None, :, word])
-    return total
+    return bits_apart(as_words(queries), as_words(codes))
 
 
-def _as_words(packed: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    missing = -packed.shape[1] % 8
-    padded = np.pad(packed, ((0, 0), (0, missing)))
-    return np.ascontiguousarray(padded).view(np.uint64)
-
-
-@dataclass(frozen=True)
-class Nearest:
-    """Every character's nearest others."""
-
-    ids: NDArray[np.int64]
-    """[V, n], nearest first, ties to the lowest id, itself left out."""
-    distances: NDArray[np.int32]
-    """[V, n]."""
-
-
-def nearest_codes(codes: NDArray[np.uint8], count: int) -> Nearest:
-    """The ``count`` nearest other codes of each packed code [V, K/8]."""
+def nearest_codes(codes: NDArray[np.uint8], count: int) -> Found:
+    """The ``count`` nearest other codes of each packed code [V, K/8]; all where there are fewer."""
     kept = min(count, len(codes) - 1)
-    ids = np.empty((len(codes), kept), np.int64)
-    found = np.empty((len(codes), kept), np.int32)
-    for start in range(0, len(codes), BLOCK):
-        rows = slice(start, min(start + BLOCK, len(codes)))
-        near = distances(codes[rows], codes)
-        near[np.arange(near.shape[0]), np.arange(rows.start, rows.stop)] = np.iinfo(np.int32).max
-        # Distance and id in one number: sorting by it breaks ties to the lowest id.
-        keys = near.astype(np.int64) * len(codes) + np.arange(len(codes))
-        best = np.sort(np.partition(keys, kept - 1, axis=1)[:, :kept], axis=1) if kept else keys
-        ids[rows], found[rows] = best[:, :kept] % len(codes), best[:, :kept] // len(codes)
-    return Nearest(ids, found)
+    found = CodeIndex(codes).nearest(codes, kept + 1)
+    # A code is among its own nearest, unless as many others equal it: then the last is too many.
+    own = found.ids == np.arange(len(codes))[:, None]
+    own[~own.any(1), kept] = True
+    return Found(*(array[~own].reshape(len(codes), kept) for array in found))
 
 
 def mean_distance(codes: NDArray[np.uint8]) -> float:

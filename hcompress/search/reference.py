@@ -64,10 +64,15 @@ def _by_rows(
     step = max(1, AT_ONCE // len(codes))
     for start in range(0, len(queries), step):
         rows = slice(start, min(start + step, len(queries)))
-        apart = np.zeros((rows.stop - start, len(codes)), np.int32)
-        for word in range(codes.shape[1]):
-            apart += np.bitwise_count(queries[rows, word, None] ^ codes[None, :, word])
-        yield rows, apart
+        yield rows, bits_apart(queries[rows], codes)
+
+
+def bits_apart(queries: NDArray[np.uint64], codes: NDArray[np.uint64]) -> NDArray[np.int32]:
+    """Words [n, w] and [V, w] -> bits that differ [n, V]."""
+    total = np.zeros((len(queries), len(codes)), np.int32)
+    for word in range(codes.shape[1]):
+        total += np.bitwise_count(queries[:, word, None] ^ codes[None, :, word])
+    return total
 
 
 def _lowest(apart: NDArray[np.int32], kept: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:

@@ -42,7 +42,7 @@ class Shape:
     ffn_width: FfnWidth = 1024
     heads: Annotated[int, Param("attention heads", 1, 64)] = 8
     depth: Annotated[int, Param("decoder layers", 1, 24)] = 3
-    max_steps: Annotated[int, Param("characters of the longest line plus one, for EOS", 2, 256)] = 25
+    max_steps: Annotated[int, Param("characters of the longest line plus one (EOS)", 2, 256)] = 25
 
     @classmethod
     def like(cls, config: RecogniserConfig, **others: Any) -> Self:

@@ -104,7 +104,7 @@ class Finetune(LineTraining):
         if self.kept_blocks and not self.backbone_rate:
             raise UsageError("kept_blocks is for a backbone that learns: set backbone_rate above 0")
         if self.lines and self.backbone_rate:
-            raise UsageError("lines asks for encodings that stay: set backbone_rate = 0, or lines = 0")
+            raise UsageError("lines asks for encodings that stay: set backbone_rate = 0")
         if self.fit_lines > self.lines:
             raise UsageError("fit_lines are some of lines: set lines to as many at least")
         if self.mean_with_start and (self.validation is None or not self.validate_every):

@@ -135,7 +135,7 @@ def plan_study(
 
 
 def _check_teacher(folder: Path, teacher: Artifact) -> None:
-    """Raises UsageError where the folder holds this study of another teacher: days may lie there."""
+    """Raises UsageError where the folder holds the study of another teacher: days may lie there."""
     index = read_json(folder / INDEX)
     digest = index.get("teacher") if isinstance(index, dict) else None
     if digest not in (None, teacher.digest):
