@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hcompress.artifact import file_digest
 from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, UsageError
 from hcompress.gate import Evaluation, Measured, Verdict, judge
 from hcompress.gate_baseline import (
@@ -19,7 +20,7 @@ from hcompress.gate_baseline import (
 )
 from hcompress.gate_limits import AccuracyLimits, Limits, read_limits
 from hcompress.sizes import breakdown, model_file
-from hcompress.sizes.files import read_small, sha256_of, shown
+from hcompress.sizes.files import read_small, shown
 from hcompress.sizes.strictjson import read_json
 
 MAX_BASELINE_BYTES = 16 << 20
@@ -124,26 +125,27 @@ def _root(limits_path: Path, root: Path | None) -> Path:
 
 
 def _measure(root: Path, path: str, accuracy: AccuracyLimits | None) -> Measured:
-    size, components, problem = 0, {}, None
+    size, components, digest, problem = 0, {}, None, None
     try:
         found = breakdown(root / path)
         size, components = found.bytes, {row.name: row.bytes for row in found.components}
+        digest = file_digest(model_file(root / path)) if accuracy is not None else None
     except HcompressError as error:
         problem = str(error)
     evaluation, evaluation_problem = None, None
     if accuracy is not None:
         try:
-            evaluation = read_evaluation(root / accuracy.evaluation, root / path)
+            evaluation = read_evaluation(root / accuracy.evaluation, digest)
         except HcompressError as error:
             evaluation_problem = str(error)
     return Measured(size, components, problem, evaluation, evaluation_problem)
 
 
-def read_evaluation(path: Path, model: Path) -> Evaluation:
+def read_evaluation(path: Path, model_digest: str | None) -> Evaluation:
     """The figures of an `hcompress eval --json` file.
 
-    Raises UsageError, and InputRefused where it is damaged or of another file than ``model``:
-    it lay there already when the model was made again.
+    Raises UsageError, and InputRefused where it is damaged or of another model, as one is that lay
+    there already when the model was made again. ``model_digest`` None: there is no model.
     """
     raw = read_json(path)
     if not isinstance(raw, dict):
@@ -155,7 +157,7 @@ def read_evaluation(path: Path, model: Path) -> Evaluation:
         raise InputRefused(f"{shown(path)}: images is missing or not a whole number above 0")
     if digest is not None and not isinstance(digest, str):
         raise InputRefused(f"{shown(path)}: data_digest is not a text")
-    if raw.get("model_digest") != sha256_of(model_file(model)):
+    if model_digest is None or raw.get("model_digest") != model_digest:
         raise InputRefused(f"{shown(path)}: is not of this model, by its model_digest: evaluate it")
     return Evaluation(exactly(accuracy), images, digest)
 
