@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from hcompress.digest import file_digest
 from hcompress.errors import InputRefused, UsageError
 from hcompress.manifest import FileRecord, Manifest
 from hcompress.stages.base import Kind
@@ -28,16 +29,17 @@ MODEL_FILES: Final[Mapping[Kind, str]] = {
 }
 SUFFIXES: Final[Mapping[str, Kind]] = {
     ".safetensors": Kind.CHECKPOINT,
-    ".pt": Kind.CHECKPOINT,
-    ".pth": Kind.CHECKPOINT,
     ".onnx": Kind.ONNX,
     ".plan": Kind.ENGINE,
     ".engine": Kind.ENGINE,
 }
+MEASURED_ONLY: Final = (".pt", ".pth")
+"""Suffixes of models that are not loaded: their sizes are read, their pickle is never run."""
 MANIFEST_LIMIT: Final = 16 << 20
 """Bytes a manifest may have: a hostile one must not fill the memory."""
+_JSON_LIMIT: Final = 1 << 30
+"""Bytes a JSON file of a run may have: the readings of a million lines are a tenth of it."""
 _REPLACED: Final = ".replaced"
-_CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,6 @@ class Artifact:
     def stage(self) -> str:
         """The stage that wrote it; the file's name where nobody knows."""
         return self.manifest.stage.name if self.manifest else self.file.name
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file as 64 hex, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def path_digest(path: Path) -> str:
@@ -102,17 +95,15 @@ def record_files(folder: Path) -> dict[str, FileRecord]:
 
 def read_manifest(folder: Path) -> Manifest:
     """Raises InputRefused, naming file and field, on anything we would not have written."""
+    from hcompress.sizes.strictjson import read_json as read_strictly
+
     path = folder / MANIFEST
     try:
-        if path.stat().st_size > MANIFEST_LIMIT:
-            raise InputRefused(f"{path}: larger than {MANIFEST_LIMIT >> 20} MiB")
-        raw = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
+        raw = read_strictly(path, MANIFEST_LIMIT)
+    except UsageError:
         raise InputRefused(
             f"{folder}: no {MANIFEST}: not a finished artifact; name one, or a model file"
         ) from None
-    except (ValueError, RecursionError):
-        raise InputRefused(f"{path}: not JSON: damaged, remake the artifact") from None
     return Manifest.from_dict(raw, str(path))
 
 
@@ -147,14 +138,17 @@ def _verify(path: Path, record: FileRecord) -> None:
 def open_source(path: Path, verify: bool = True) -> Artifact:
     """An artifact folder, the model file of one, or a bare model file.
 
-    Raises UsageError where there is nothing, InputRefused where it is not a model: a bare file's
-    structure is checked before anything heavy is imported to load it.
+    Raises UsageError where there is nothing, InputRefused where it is not a model that is loaded:
+    a bare file's structure is checked before anything heavy is imported to load it.
     """
     if path.is_dir():
         return open_artifact(path, verify)
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
-    kind = SUFFIXES.get(path.suffix.lower())
+    suffix = path.suffix.lower()
+    if suffix in MEASURED_ONLY:
+        raise not_loaded(path)
+    kind = SUFFIXES.get(suffix)
     if not path.is_file() or kind is None:
         raise InputRefused(f"{path}: not a model file: {', '.join(SUFFIXES)} are known")
     covering = _covering(path)
@@ -162,20 +156,30 @@ def open_source(path: Path, verify: bool = True) -> Artifact:
         return open_artifact(covering[0], verify)
     from hcompress import sizes
 
+    if sizes.format_of(path) is sizes.Format.TORCH:
+        raise not_loaded(path)
     sizes.breakdown(path)
     digest = file_digest(path)
     return Artifact(path, path, kind, digest, digest, None)
 
 
+def not_loaded(path: Path) -> InputRefused:
+    """The error for a torch.save file, where a model is to be loaded."""
+    return InputRefused(
+        f"{path}: a torch.save file: inspect, compare and gate read its sizes; models are loaded"
+        " from .safetensors or .onnx"
+    )
+
+
 def names_a_model(path: Path) -> bool:
-    """Whether ``path`` is meant as a model, sound or not: what `open_source` may accept.
+    """Whether ``path`` is meant as a model, sound or not: what `open_source` accepts or refuses.
 
     A folder is where it holds a manifest or a model under an artifact's names, anything else,
     there or not, by its suffix.
     """
     if path.is_dir():
         return any((path / name).exists() for name in (MANIFEST, *MODEL_FILES.values()))
-    return path.suffix.lower() in SUFFIXES
+    return path.suffix.lower() in (*SUFFIXES, *MEASURED_ONLY)
 
 
 def check_covered(path: Path) -> None:
@@ -265,9 +269,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file of ours; None where it is missing or cut off: the caller starts anew."""
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        return json.loads(path.read_bytes())
+    """A JSON file of ours; None where it is missing or damaged: the caller starts anew."""
+    from hcompress.sizes.strictjson import read_json as read_strictly
+
+    with contextlib.suppress(UsageError, InputRefused):
+        return read_strictly(path, _JSON_LIMIT)
     return None
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hcompress import __version__
-from hcompress.artifact import file_digest
+from hcompress.digest import file_digest
 from hcompress.errors import EnvironmentFailed
 from hcompress.models import packaged_model
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hcompress.artifact import file_digest
+from hcompress.digest import file_digest
 from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, UsageError
 from hcompress.gate import Evaluation, Measured, Verdict, judge
 from hcompress.gate_baseline import (

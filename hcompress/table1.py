@@ -6,7 +6,7 @@ codes come from the softmax columns, which need no data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -157,18 +157,14 @@ def build_tables(
     *,
     charset: Path | None = None,
     code_length: int = 512,
-    show: Callable[[tuple[Column, ...]], None] = lambda _: None,
 ) -> Tables:
-    """Write every file of both tables under ``root``; finished ones are kept.
-
-    ``show`` is given Table 1's columns so far, after each of them.
-    """
+    """Write every file of both tables under ``root``; finished ones are kept."""
     chosen = charset if charset is not None else packaged_folder() / CHARSET
     made: dict[str, Artifact] = {}
-    columns = _build(root, steps(chosen, code_length), made, options, show)
+    columns = _build(root, steps(chosen, code_length), made, options)
     onnx = run_stage(OnnxStage(), made["half"], root / "onnx", options)
-    table2 = _build(root, table2_steps(chosen, code_length), made, options, lambda _: None)
-    weighed = _build(root, int8_steps(code_length), made, options, lambda _: None)
+    table2 = _build(root, table2_steps(chosen, code_length), made, options)
+    weighed = _build(root, int8_steps(code_length), made, options)
     lengths = {"int8": code_length, "int8-short": SHORT_CODES}
     labels = [label for label in lengths if label in made]
     int8 = tuple(
@@ -187,7 +183,6 @@ def _build(
     chain: tuple[Step, ...],
     made: dict[str, Artifact],
     options: StageOptions,
-    show: Callable[[tuple[Column, ...]], None],
 ) -> tuple[Weighed, ...]:
     weighed: list[Weighed] = []
     for step in chain:
@@ -201,7 +196,6 @@ def _build(
         assert manifest is not None  # what a stage wrote has one
         entry = column(step.title, manifest.techniques, manifest.breakdown)
         weighed.append(Weighed(entry, artifact.file))
-        show(tuple(w.column for w in weighed))
     return tuple(weighed)
 
 

@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from hcompress import artifact as artifacts
+from hcompress.digest import file_digest
 from hcompress.errors import EnvironmentFailed, InputRefused, UsageError
 from hcompress.lock import hold
 from hcompress.manifest import Manifest, Parent, StageRecord
 from hcompress.stages.base import Kind
+from tests import model_files
 from tests.fake_stages import safetensors_bytes
 
 KEY = "ab" * 32
@@ -113,11 +115,13 @@ HOSTILE: list[tuple[str, Any, str]] = [
     ("inputs", {"a": 1}, "inputs"),
     ("seed", 1.5, "seed"),
     ("seconds", "1", "seconds"),
+    ("seconds", 10**400, "out of range"),
+    ("seconds", float("nan"), "NaN"),
     ("surprise", 1, "surprise"),
 ]
 
 
-@pytest.mark.parametrize(("field", "value", "named"), HOSTILE)
+@pytest.mark.parametrize(("field", "value", "named"), HOSTILE, ids=lambda value: repr(value)[:20])
 def test_hostile_manifests_are_refused_by_field(
     published: Path, field: str, value: Any, named: str
 ) -> None:
@@ -222,7 +226,7 @@ def test_sources(published: Path, tmp_path: Path) -> None:
     bare.write_bytes(safetensors_bytes(b"x"))
     found = artifacts.open_source(bare)
     assert found.manifest is None
-    assert found.key == found.digest == artifacts.file_digest(bare)
+    assert found.key == found.digest == file_digest(bare)
     assert artifacts.open_source(published).key == KEY
     with pytest.raises(UsageError, match="no such file"):
         artifacts.open_source(tmp_path / "nowhere")
@@ -243,6 +247,31 @@ def test_a_file_of_an_artifact_is_checked_too(published: Path) -> None:
     file.write_bytes(safetensors_bytes(b"WEIGHTS"))
     with pytest.raises(InputRefused, match=r"model\.safetensors: damaged"):
         artifacts.open_source(file)
+
+
+def test_a_pipe_in_a_folder_above_is_not_waited_for(tmp_path: Path) -> None:
+    bare = tmp_path / "folder" / "bare.safetensors"
+    bare.parent.mkdir()
+    bare.write_bytes(safetensors_bytes(b"x"))
+    os.mkfifo(tmp_path / "manifest.json")
+    (bare.parent / "manifest.json").write_text("a web app's")
+    assert artifacts.open_source(bare).manifest is None
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("m.pt", model_files.good_pt()),
+        ("m.PTH", b"a bare pickle"),
+        ("m.safetensors", model_files.good_pt()),
+    ],
+)
+def test_what_torch_saved_is_measured_and_not_loaded(
+    name: str, data: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputRefused, match=r"models are loaded from \.safetensors or \.onnx"):
+        artifacts.open_source(tmp_path / name)
 
 
 def test_a_bare_file_is_checked_before_it_is_loaded(tmp_path: Path) -> None:

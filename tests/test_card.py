@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from hcompress.artifact import file_digest
 from hcompress.cli import main
 from hcompress.data.source import open_data
+from hcompress.digest import file_digest
 from hcompress.errors import InputRefused, UsageError
 from hcompress.manifest import FileRecord, Manifest, StageRecord
 from hcompress.reports.card import MARK, Card, Data, Font, fonts_text, kinds_text, render_card

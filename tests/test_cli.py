@@ -295,6 +295,18 @@ def test_a_users_files_are_never_overwritten(call: Call, tmp_path: Path, model: 
     assert model.exists()
 
 
+@pytest.mark.parametrize(
+    ("out", "said"), [(".", "not empty"), ("/", "no folder that"), ("a/..", "no folder that")]
+)
+def test_an_out_without_a_name_of_its_own(
+    call: Call, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, out: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = call("fake-slim", model, "--out", out)
+    assert (ended.code, said in ended.err) == (2, True), ended.err
+    assert model.exists()
+
+
 def test_a_damaged_source_is_refused(call: Call, tmp_path: Path, model: Path) -> None:
     call("fake-slim", model, "--out", tmp_path / "a")
     raw = bytearray((tmp_path / "a" / "model.safetensors").read_bytes())

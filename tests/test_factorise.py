@@ -22,6 +22,7 @@ from hcompress.codes.features import labelled_features, second_moment
 from hcompress.codes.file import Codebook
 from hcompress.data.batches import batches
 from hcompress.data.source import open_data
+from hcompress.digest import file_digest
 from hcompress.errors import InputRefused, UsageError
 from hcompress.export.export import export
 from hcompress.export.parity import decode_torch
@@ -203,8 +204,9 @@ def test_an_engines_sidecar_names_the_bottleneck(tmp_path: Path) -> None:
     plan = tmp_path / "model.plan"
     plan.write_bytes(b"ftrt")
     known = ["MobileNetV2", "Factorised Softmax (p = 64)"]
-    said = {"techniques": [*known, "Factorised Softmax (p = 0)", "Factorised X (p = 4)", 5]}
-    plan.with_name("model.plan.json").write_text(json.dumps(said))
+    said = [*known, "Factorised Softmax (p = 0)", "Factorised X (p = 4)", 5]
+    sidecar = {"plan": {"sha256": file_digest(plan)}, "techniques": said}
+    plan.with_name("model.plan.json").write_text(json.dumps(sidecar))
     assert sizes.techniques_of(plan) == known
 
 

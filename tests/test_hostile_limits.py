@@ -94,6 +94,19 @@ def pickle_of_long_names() -> bytes:
     return make.pt_bytes(b"}" + make.p_text("n" * 1000) + inner + b"s", {"0": bytes(4)})
 
 
+def pickle_of_doubled_tuples() -> bytes:
+    """A global's name is a tuple of 2^40 empty ones, were it written out."""
+    doubled = b"".join(b"h%ch%c\x86q%c" % (i, i, i + 1) for i in range(40))
+    return make.pt_bytes(b")q\x00" + doubled + make.p_text("x") + b"\x93")
+
+
+def pickle_of_calls(module: str, name: str, argument: bytes) -> bytes:
+    """The same call on the same 2 MiB of text, 166,000 times."""
+    arguments = make.p_tuple(make.p_text("a" * 2 * MIB), argument)
+    called = make.p_global(module, name) + b"q\x00" + arguments + b"q\x01"
+    return make.pt_bytes(b"](" + called + b"h\x00h\x01R" * 166_000 + b"e")
+
+
 def zip_of_members() -> bytes:
     return make.zipped(
         [("archive/data.pkl", make.pickled(b"}"))]
@@ -149,6 +162,7 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     "memo.pt": lambda: pickle_of(b"r\xff\xff\xff\x7f", b"}"),
     "texts.pt": lambda: pickle_of(b"X\x01\0\0\0a"),
     "newlines.pt": lambda: pickle_of(b"cx\n\n"),
+    "doubled.pt": pickle_of_doubled_tuples,
     "decimal.pt": lambda: pickle_of(b"9", b"L", b"L\n"),
     "tensors.onnx": onnx_of_tensors,
     "tensors.safetensors": header_of_tensors,
@@ -162,6 +176,8 @@ READ: dict[str, Callable[[], bytes]] = {
     "tensors.pt": pickle_of_tensors,
     "names.pt": pickle_of_long_names,
     "storages.pt": zip_of_tensors,
+    "bytes.pt": lambda: pickle_of_calls("_codecs", "encode", make.p_text("latin1")),
+    "devices.pt": lambda: pickle_of_calls("torch", "device", make.p_int(0)),
     "valid.onnx": onnx_of_valid_tensors,
     "big.pt": big_torch_file,
     "big.onnx": big_onnx,

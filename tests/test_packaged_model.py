@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 from hcompress import models
-from hcompress.artifact import MODEL_FILES, SUFFIXES, file_digest, names_a_model
+from hcompress.artifact import MEASURED_ONLY, MODEL_FILES, SUFFIXES, names_a_model
 from hcompress.cli import main
+from hcompress.digest import file_digest
 from hcompress.doctor import examine, summary_rows
 from hcompress.errors import EnvironmentFailed
 from hcompress.recogniser.vocabulary import read_charset
@@ -87,7 +88,7 @@ def test_another_onnx_in_the_folder_is_not_taken_for_it(folder: Path, tmp_path: 
     assert main(["read", str(picture(tmp_path / "a.png"))]) == EnvironmentFailed.exit_code
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", [*SUFFIXES, *MEASURED_ONLY])
 def test_every_suffix_of_a_model_names_one(suffix: str, tmp_path: Path) -> None:
     assert names_a_model(Path(f"nowhere{suffix}"))
     assert names_a_model(Path(f"nowhere{suffix.upper()}"))

@@ -12,6 +12,7 @@ from PIL import Image
 from hcompress.cli import main
 from hcompress.cli.read_command import image_files
 from hcompress.errors import UsageError
+from tests.model_files import good_pt
 from tests.test_runtime_steps import exported
 from tests.tiny_recognisers import LIGHT, recogniser
 
@@ -46,6 +47,16 @@ def test_a_folder_is_read_line_by_line(tmp_path: Path, capsys: pytest.CaptureFix
         assert len(line["candidates"]) == len(line["text"])
     assert main(["read", str(model), str(tmp_path / "images")]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 21
+
+
+def test_a_torch_file_is_measured_and_not_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model.pt"
+    model.write_bytes(good_pt())
+    assert main(["inspect", str(model)]) == 0
+    assert main(["read", str(model), str(picture(tmp_path / "a.png"))]) == 3
+    assert "models are loaded from .safetensors or .onnx" in capsys.readouterr().err
 
 
 def test_a_folder_without_images_is_said_before_anything_is_loaded(tmp_path: Path) -> None:

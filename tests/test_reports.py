@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import html.parser
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -426,6 +427,10 @@ def _replace_text(path: str, text: str) -> Callable[[Path], None]:
     return lambda run: (run / path).write_text(text, encoding="utf-8") and None
 
 
+def _as_pipe(path: str) -> Callable[[Path], None]:
+    return lambda run: (run / path).unlink() or os.mkfifo(run / path)
+
+
 def _set(path: str, key: str, value: object) -> Callable[[Path], None]:
     def change(run: Path) -> None:
         raw = json.loads((run / path).read_text(encoding="utf-8"))
@@ -438,10 +443,12 @@ def _set(path: str, key: str, value: object) -> Callable[[Path], None]:
     ("damage", "said"),
     [
         (lambda run: (run / "run.json").unlink(), "run.json: missing"),
-        (_replace_text("recipe.json", "{"), "recipe.json: not JSON"),
+        (_replace_text("recipe.json", "{"), "recipe.json: is not strict JSON"),
         (_replace_text("recipe.json", "[]"), "recipe.json: not an object"),
-        (_replace_text("run.json", "[" * 100_000), "run.json: not JSON"),
-        (_replace_text("evaluations/00-teacher.json", '{"images": NaN}'), "not JSON"),
+        (_replace_text("run.json", "[" * 100_000), "run.json: JSON is nested too deeply"),
+        (_replace_text("evaluations/00-teacher.json", '{"images": NaN}'), "NaN is no number"),
+        (_set("evaluations/00-teacher.json", "accuracy", 10**400), "out of range"),
+        (_as_pipe("run.json"), "run.json: is a named pipe"),
         (_set("evaluations/00-teacher.json", "accuracy", "high"), "accuracy: must be a finite"),
         (_set("evaluations/00-teacher.json", "accuracy", True), "accuracy: must be a finite"),
         (

@@ -62,7 +62,7 @@ def test_images_of_any_size_are_read_as_torch_reads_them(tmp_path: Path) -> None
     assert reader.read([]) == []
 
 
-@pytest.mark.parametrize("name", ["softmax", "refined"])
+@pytest.mark.parametrize("name", ["softmax", "refined", "light"])
 def test_a_checkpoint_that_answers_nan_is_a_numerical_error(name: str) -> None:
     made = recogniser(CONFIGS[name])
     with torch.no_grad():
@@ -152,6 +152,24 @@ def external(model: onnx.ModelProto) -> None:
             tensor.external_data.add(key="location", value="../../../etc/passwd")
 
 
+def varints(name: str, stored: str) -> Change:
+    """The tensor in `int32_data`: as onnx may hold what is narrower than 32 bits."""
+
+    def apply(model: onnx.ModelProto) -> None:
+        tensor = next(t for t in model.graph.initializer if t.name == name)
+        tensor.int32_data.extend(np.frombuffer(tensor.raw_data, stored).tolist())
+        tensor.ClearField("raw_data")
+
+    return apply
+
+
+def second_codebook(model: onnx.ModelProto) -> None:
+    """A constant of that name: a value's own name is another."""
+    odd = numpy_helper.from_array(np.zeros(9, np.uint8), "codebook")
+    node = helper.make_node("Constant", [], ["unused"], value=odd)
+    model.graph.node.insert(0, node)
+
+
 def longer_charset(model: onnx.ModelProto) -> None:
     vocabulary = Vocabulary((*MADE.vocabulary.characters, "y"))
     text = ModelMetadata(MADE.config, vocabulary, HERE).to_json()
@@ -166,6 +184,13 @@ HOSTILE: dict[str, tuple[Change, type[HcompressError], str]] = {
     "longer charset": (longer_charset, InputRefused, "codebook has 264 elements"),
     "nan": (replaced("decoder.norm.bias", with_nan), NumericalError, "norm.bias holds NaN"),
     "short codebook": (replaced("codebook", lambda a: a[:-1]), InputRefused, "charset ask for"),
+    "codebook of varints": (varints("codebook", "u1"), InputRefused, "not one of bytes"),
+    "codebook twice": (second_codebook, InputRefused, "codebook is there twice"),
+    "weight of varints": (
+        varints("classifier.projection.weight", "u2"),
+        InputRefused,
+        r"projection\.weight has 2\.\d+ bytes an element",
+    ),
     "other input": (other_input, InputRefused, "inputs are"),
     "an output less": (other_output, InputRefused, "outputs are"),
     "unknown node": (unknown_node, InputRefused, "onnxruntime refuses it"),

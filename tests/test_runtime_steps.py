@@ -152,6 +152,43 @@ def test_a_step_that_answers_other_shapes_is_refused(what: str, tmp_path: Path) 
         OnnxReader(path, steps=True).read(pictures(2, config))
 
 
+def added_to_bits(model: onnx.ModelProto, name: str) -> None:
+    """A value of the loop's body is added to the bit logits."""
+    body = body_of(model)
+    maker = next(node for node in body.node if split.BIT_LOGITS in node.output)
+    maker.output[list(maker.output).index(split.BIT_LOGITS)] = "true_bits"
+    add = onnx.helper.make_node("Add", ["true_bits", name], [split.BIT_LOGITS])
+    body.node.insert(list(body.node).index(maker) + 1, add)
+
+
+@pytest.mark.parametrize("name", ["light", "refined"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_bits_that_are_no_numbers_are_a_numerical_error(
+    value: float, name: str, tmp_path: Path
+) -> None:
+    path = exported(tmp_path, recogniser(CONFIGS[name]))
+    model = onnx.load(path)
+    added_to_bits(model, "odd")
+    model.graph.initializer.append(numpy_helper.from_array(np.array(value, "f4"), "odd"))
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(NumericalError, match="answers NaN or infinite bits"):
+        OnnxReader(path, steps=True).read(pictures(1, LIGHT))
+
+
+def test_a_step_that_takes_what_only_a_loop_gives_is_refused(tmp_path: Path) -> None:
+    path = exported(tmp_path, recogniser(LIGHT))
+    model = onnx.load(path)
+    added_to_bits(model, "going_as_number")
+    body = body_of(model)
+    cast = onnx.helper.make_node(
+        "Cast", [body.input[1].name], ["going_as_number"], to=onnx.TensorProto.FLOAT
+    )
+    body.node.insert(0, cast)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputRefused, match="takes what it is not given"):
+        OnnxReader(path, steps=True)
+
+
 def test_an_answer_that_is_no_number_is_refused(tmp_path: Path) -> None:
     path = exported(tmp_path, recogniser(LIGHT))
     model = onnx.load(path)

@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hcompress import sizes
+from hcompress.digest import file_digest
 from hcompress.errors import InputRefused, UsageError
 from hcompress.sizes.model import tally
 from tests import model_files as make
@@ -191,27 +193,64 @@ def test_content_decides_not_the_name(tmp_path: Path) -> None:
                 assert sizes.breakdown(path).bytes == len(data)
 
 
-def test_engine_with_a_sidecar(tmp_path: Path) -> None:
-    plan = write(tmp_path, "model.plan", b"ftrt" + bytes(96))
-    rows = [
-        {"name": "codebook", "bytes": 40, "params": 40},
-        {"name": "container", "bytes": 60, "params": 0},
-    ]
+PLAN = b"ftrt" + bytes(96)
+ROWS = [
+    {"name": "codebook", "bytes": 40, "params": 40},
+    {"name": "container", "bytes": 60, "params": 0},
+]
+
+
+def write_sidecar(file: Path, sha256: str, **changes: object) -> None:
+    """Beside a file of 100 bytes."""
     sidecar = {
-        "breakdown": {"bytes": 100, "components": rows},
+        "plan": {"sha256": sha256},
+        "breakdown": {"bytes": 100, "components": ROWS},
         "techniques": [sizes.REFINED, "INT8", "nonsense"],
     }
-    write(tmp_path, "model.plan.json", json.dumps(sidecar).encode())
+    write(file.parent, f"{file.name}.json", json.dumps({**sidecar, **changes}).encode())
+
+
+@pytest.mark.parametrize("name", ["model.plan", "model.bin", "model"])
+def test_engine_with_a_sidecar(name: str, tmp_path: Path) -> None:
+    plan = write(tmp_path, name, PLAN)
+    write_sidecar(plan, file_digest(plan))
     assert as_dict(sizes.breakdown(plan)) == {"codebook": (40, 40), "container": (60, 0)}
     assert sizes.techniques_of(plan) == ["INT8", sizes.REFINED]
-    for broken in ({"bytes": 99, "components": rows}, {"bytes": 100, "components": rows[:1]}, None):
-        write(tmp_path, "model.plan.json", json.dumps({"breakdown": broken}).encode())
-        with pytest.raises(InputRefused, match=r"model\.plan\.json"):
+    for broken in ({"bytes": 99, "components": ROWS}, {"bytes": 100, "components": ROWS[:1]}, None):
+        write_sidecar(plan, file_digest(plan), breakdown=broken)
+        with pytest.raises(InputRefused, match=rf"{name}\.json"):
             sizes.breakdown(plan)
-    sidecar["plan"] = {"sha256": "0" * 64}
-    write(tmp_path, "model.plan.json", json.dumps(sidecar).encode())
+
+
+@pytest.mark.parametrize("read", [sizes.breakdown, sizes.techniques_of])
+@pytest.mark.parametrize("plan", [{"sha256": "0" * 64}, {}, None])
+def test_a_sidecar_without_the_plans_digest_is_not_believed(
+    plan: object, read: Callable[[Path], object], tmp_path: Path
+) -> None:
+    write_sidecar(write(tmp_path, "model.plan", PLAN), "", plan=plan)
     with pytest.raises(InputRefused, match="SHA-256"):
-        sizes.breakdown(plan)
+        read(tmp_path / "model.plan")
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model"])
+def test_no_sidecar_speaks_for_an_onnx_file(name: str, tmp_path: Path) -> None:
+    """Not what `inspect --json > model.onnx.json` wrote, nor a forged one of the right digest."""
+    model = write(tmp_path, name, make.good_onnx())
+    honest = sizes.breakdown(model)
+    write(tmp_path, f"{name}.json", json.dumps(honest.to_dict()).encode())
+    assert sizes.breakdown(model) == honest
+    rows = [{"name": "container", "bytes": honest.bytes, "params": 0}]
+    forged = {"bytes": honest.bytes, "components": rows}
+    write_sidecar(model, file_digest(model), breakdown=forged)
+    assert sizes.breakdown(model) == honest
+    assert sizes.techniques_of(model) == ["Hamming Classifier"]
+
+
+def test_a_json_beside_a_file_makes_it_no_engine(tmp_path: Path) -> None:
+    junk = write(tmp_path, "junk", PLAN)
+    write(tmp_path, "junk.json", b'{"plan": "to go on holiday"}')
+    with pytest.raises(InputRefused, match="name a model file"):
+        sizes.breakdown(junk)
 
 
 def test_engine_without_a_sidecar_is_all_container(tmp_path: Path) -> None:
@@ -262,23 +301,6 @@ def test_techniques_of_every_kind() -> None:
     for odd in (None, 0, -4, 10**9, True, "64)", [], 64.0):
         assert sizes.techniques({"classifier_bottleneck": odd, "embedding_bottleneck": odd}) == []
     assert sizes.techniques({"ffn": 0, "shared_layers": 1}) == []
-
-
-def test_the_same_weights_twice_are_found(tmp_path: Path) -> None:
-    weights = bytes(range(256)) * 32
-    path = write(
-        tmp_path,
-        "m.onnx",
-        make.onnx_bytes(
-            make.o_tensor("decoder.layers.0.w", [2048], weights),
-            make.o_tensor("decoder.layers.1.w", [2048], weights),
-            make.o_tensor("classifier.w", [2048], weights[::-1]),
-        ),
-    )
-    found = sizes.weight_bytes(path)
-    assert (found.stored, found.unique) == (3 * 8192, 2 * 8192)
-    assert found.duplicates == (("decoder.layers.0.w", "decoder.layers.1.w"),)
-    assert sizes.unique_bytes(path) == 2 * 8192
 
 
 def test_compare(tmp_path: Path) -> None:

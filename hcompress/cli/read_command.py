@@ -46,8 +46,8 @@ def read(
     """Read images: text, confidence, candidates.
 
     Without MODEL the one in the package reads: Chinese and English, 20,948 characters. `doctor`
-    says whether the package has it. The first path is the MODEL where it ends in .safetensors,
-    .pt, .pth or .onnx, or is a folder that holds a model; anything else is an image.
+    says whether the package has it. The first path is the MODEL where it ends in .safetensors or
+    .onnx, or is a folder that holds a model; anything else is an image.
 
     Folders are read with all folders below them, in the order of names. Lines longer than the
     model's input are cut at gaps and read in pieces. An image that cannot be read is named, the

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from hcompress.cli.state import Json, State, state_of
+from hcompress.errors import UsageError
 from hcompress.parameters import Parameter, build, describe
 from hcompress.recipe import DEFAULT_SEED, DEFAULT_THREADS, MOST_SEED, MOST_THREADS
 from hcompress.stages.base import Kind, Stage
@@ -132,7 +133,7 @@ def _run(
 
     stage = build(kind, own, kind.name)
     source = artifacts.open_source(common["source"]) if common["source"] else None
-    out: Path = common["out"]
+    out = _named(common["out"])
     options = StageOptions(
         seed=common["seed"],
         threads=common["threads"],
@@ -147,6 +148,14 @@ def _run(
     with hold(lock) if state.ranks.first else contextlib.nullcontext():
         made = run_stage(stage, source, out, options)
     _show(made, source, common["json_output"], state)
+
+
+def _named(out: Path) -> Path:
+    """``out`` by a path whose last part is a name: its lock and its work lie beside it."""
+    whole = out if out.name else out.absolute()
+    if whole.name in ("", ".."):
+        raise UsageError(f"{out}: no folder that can be made: choose another --out")
+    return whole
 
 
 def _show(made: Any, source: Any, as_json: bool, state: State) -> None:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from hcompress.artifact import MODEL_FILES
+from hcompress.artifact import MODEL_FILES, not_loaded
 from hcompress.errors import InputRefused, NumericalError, UsageError
 from hcompress.recogniser.config import SCALE, RecogniserConfig, Weights
 from hcompress.recogniser.int8 import Quantised, stored
@@ -85,8 +85,11 @@ def read_stored(source: Path) -> tuple[ModelMetadata, dict[str, Tensor]]:
     path = model_file(source)
     from hcompress.sizes import Format, breakdown, format_of
 
-    if format_of(path) is Format.ONNX:
+    kind = format_of(path)
+    if kind is Format.ONNX:
         return read_onnx_weights(path)
+    if kind is Format.TORCH:
+        raise not_loaded(path)
     breakdown(path)  # refuses broken structure before safetensors allocates anything
     try:
         with safe_open(path, framework="pt") as file:

@@ -114,7 +114,9 @@ class Recogniser(nn.Module):
 
     def scores(self, features: Tensor, signs: Tensor | None) -> Tensor:
         """h [..., d] -> a score per character [..., V]; PAD and BOS are never readable."""
-        logits: Tensor = self.classifier(features)
+        return self._scores_of(self.classifier(features), signs)
+
+    def _scores_of(self, logits: Tensor, signs: Tensor | None) -> Tensor:
         if self.config.classifier is Classifier.HAMMING:
             assert signs is not None
             logits = hamming_scores(logits, signs)
@@ -174,13 +176,19 @@ class Recogniser(nn.Module):
     def _answer(
         self, features: Tensor, signs: Tensor | None, candidates: int
     ) -> tuple[Tensor, Tensor]:
-        """h [N, d] -> the best ids and their probabilities, both [N, k]."""
-        scores = self.scores(features, signs)
-        if not self.config.refined:
-            return self.rank(scores, candidates)
-        assert signs is not None
-        ids, chances = self.refine(features, signs, *self.rank(scores, CANDIDATES))
-        return ids[:, :candidates], chances[:, :candidates]
+        """h [N, d] -> the best ids and their probabilities, both [N, k].
+
+        Probabilities are NaN where the classifier's logits are not finite.
+        """
+        logits: Tensor = self.classifier(features)
+        kept = CANDIDATES if self.config.refined else candidates
+        ids, chances = self.rank(self._scores_of(logits, signs), kept)
+        if self.config.refined:
+            assert signs is not None
+            ids, chances = self.refine(features, signs, ids, chances)
+        # A NaN bit has a sign like any other: no distance shows it.
+        broken = ~logits.isfinite().all(-1, keepdim=True)
+        return ids[:, :candidates], chances[:, :candidates].masked_fill(broken, float("nan"))
 
     def rank(self, scores: Tensor, candidates: int) -> tuple[Tensor, Tensor]:
         """scores [..., V] -> the best ids [..., k] and their probabilities, ties to the lowest."""

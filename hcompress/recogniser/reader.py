@@ -42,7 +42,7 @@ class TorchReader:
     def decode(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """uint8 [N, H, W, 3] -> ids and probabilities [N, T, k], as `OnnxReader.decode`.
 
-        Raises NumericalError for NaN.
+        Raises NumericalError for NaN, and for logits that are not finite.
         """
         decoded = self.checkpoint.model.read(torch.from_numpy(images))
         if bool(decoded.probabilities.isnan().any()):

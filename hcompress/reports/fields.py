@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
-from hcompress.errors import InputRefused
-
-_LIMIT: Final = 64 << 20
-"""Bytes a JSON file of a run may have: a hostile one must not fill the memory."""
+from hcompress.errors import InputRefused, UsageError
+from hcompress.sizes.strictjson import read_json
 
 _Kind = TypeVar("_Kind")
 
@@ -59,15 +56,6 @@ class Fields:
 def read_fields(path: Path) -> Fields:
     """The JSON object in ``path``; raises InputRefused where it is missing or damaged."""
     try:
-        if path.stat().st_size > _LIMIT:
-            raise InputRefused(f"{path}: larger than {_LIMIT >> 20} MiB")
-        raw = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
-    except (FileNotFoundError, NotADirectoryError):
+        return Fields(read_json(path), str(path))
+    except UsageError:
         raise InputRefused(f"{path}: missing: not a run's folder, or a run cut short") from None
-    except (ValueError, RecursionError):
-        raise InputRefused(f"{path}: not JSON: damaged; remove it and run again") from None
-    return Fields(raw, str(path))
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")

@@ -16,9 +16,10 @@ CHUNK = 1 << 22
 
 def check_tensors(layout: Layout, config: RecogniserConfig, vocabulary: int) -> None:
     """Raises InputRefused where a tensor that grows with the vocabulary or the code length has
-    another size than metadata asks for or a scale is not above zero, NumericalError where a
-    weight is not finite."""
+    another size than metadata asks for, is stored in another way than ours or a scale is not
+    above zero, NumericalError where a weight is not finite."""
     pieces: dict[str, Piece] = {piece.name: piece for piece in layout.pieces}
+    names = [piece.name for piece in layout.pieces]
     for name, elements in _expected(config, vocabulary).items():
         piece = pieces.get(name)
         if piece is None:
@@ -28,6 +29,10 @@ def check_tensors(layout: Layout, config: RecogniserConfig, vocabulary: int) -> 
                 f"{layout.path}: tensor {name} has {piece.params} elements, configuration and"
                 f" charset ask for {elements}: export it again"
             )
+        if names.count(name) > 1:
+            raise InputRefused(f"{layout.path}: tensor {name} is there twice: export it again")
+        if name == "codebook" and piece.bytes != elements:
+            raise InputRefused(f"{layout.path}: the codebook is not one of bytes: export it again")
     for piece in layout.pieces:
         if not piece.name.startswith(("backbone.", "decoder.", "embedding.", "classifier.")):
             continue
@@ -71,10 +76,10 @@ def _check_floats(piece: Piece, path: Path) -> None:
     """Read through a float tensor, a few MiB at a time."""
     import numpy as np
 
-    width = piece.bytes // max(piece.params, 1)
-    kind = {2: np.float16, 4: np.float32}.get(width)
+    width = piece.bytes / max(piece.params, 1)  # no whole number where elements are varints
+    kind = {2.0: np.float16, 4.0: np.float32}.get(width)
     if kind is None:
-        raise InputRefused(f"{path}: tensor {piece.name} has {width} bytes an element")
+        raise InputRefused(f"{path}: tensor {piece.name} has {width:g} bytes an element")
     with piece.file.open("rb") as stream:
         stream.seek(piece.offset)
         left = piece.bytes

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from hcompress.digest import file_digest
 from hcompress.errors import InputRefused, UsageError
 
 PLAN_FILE: Final = "model.plan"
@@ -20,7 +21,6 @@ FORMAT: Final = 1
 SEAL: Final = "seal"
 LIMIT: Final = 16 << 20
 """Bytes a sidecar may have."""
-_CHUNK: Final = 1 << 20
 
 
 def seal(contents: Mapping[str, Any]) -> bytes:
@@ -71,14 +71,6 @@ def check_engine(source: Path) -> dict[str, Any]:
     recorded = contents.get("plan")
     if not isinstance(recorded, dict):
         raise InputRefused(f"{sidecar}: says nothing about the plan: build the engine again")
-    if plan.stat().st_size != recorded.get("bytes") or _digest(plan) != recorded.get("sha256"):
+    if plan.stat().st_size != recorded.get("bytes") or file_digest(plan) != recorded.get("sha256"):
         raise InputRefused(f"{plan}: not the plan its sidecar describes: build the engine again")
     return contents
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -102,7 +102,8 @@ class OnnxReader:
         """uint8 [N, H, W, 3] -> ids [N, T, k], best first, and probabilities [N, T, k].
 
         T is the longest line's steps. After a line's EOS its ids are PAD, with probability 1.
-        Raises InputRefused where the graph answers anything else, NumericalError for NaN.
+        Raises InputRefused where the graph answers anything else, NumericalError for NaN. The
+        file's own loop gives no bit logits: where these are NaN, only the steps can tell.
         """
         kept = self._kept
         ids, probabilities = self._decoder.decode(images, kept)

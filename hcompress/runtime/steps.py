@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hcompress.errors import InputRefused
+from hcompress.errors import InputRefused, NumericalError
 from hcompress.recogniser.config import Classifier, RecogniserConfig
 from hcompress.recogniser.vocabulary import BOS, EOS, FIRST_READABLE, PAD
 from hcompress.runtime.session import Session
@@ -38,11 +38,16 @@ class Steps:
         threads: int = 1,
         where: str = "the exported graph",
     ) -> None:
-        """``where`` is what errors call the file."""
+        """``where`` is what errors call the file.
+
+        Raises InputRefused where a step takes more than there is to give it.
+        """
         self._cut, self._config, self._threads, self._where = cut, config, threads, where
         self._encoder = Session(cut.encoder, threads, where=where)
         self._step = Session(cut.step, threads, where=where)
         self._taken = tuple(self._step.inputs)
+        if set(self._taken) - {*cut.crossed, *cut.caches, cut.turn, cut.last, cut.alive}:
+            raise InputRefused(f"{where}: a step takes what it is not given: export it again")
         self._index, self._codebook = None, codebook
         if config.classifier is Classifier.HAMMING:
             from hcompress.search import CodeIndex
@@ -55,7 +60,7 @@ class Steps:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """uint8 [N, H, W, 3] -> ids and probabilities [N, T, k], as the file's own loop.
 
-        ``kept`` is k.
+        ``kept`` is k. Raises NumericalError for bit logits that are not finite.
         """
         import numpy as np
 
@@ -107,9 +112,12 @@ class Steps:
         caches = dict(zip(cut.caches, answers[len(cut.answers) :], strict=True))
         if self._index is None:
             best, chance = answers[:2]
-            if not best.shape == chance.shape == (count, kept) or best.dtype.kind != "i":
+            kinds = best.dtype.kind + chance.dtype.kind
+            if not best.shape == chance.shape == (count, kept) or kinds != "if":
                 raise self._refused(f"{best.shape} and {chance.shape} candidates")
             return best, chance, caches
+        import numpy as np
+
         from hcompress.search import pack_signs
         from hcompress.search.refined import refined
 
@@ -117,6 +125,9 @@ class Steps:
         if bits.shape != (count, self._config.code_length) or bits.dtype.kind != "f":
             raise self._refused(f"{bits.shape} bit logits")
         logits: NDArray[np.float32] = bits.astype("float32", copy=False)
+        # A NaN bit has a sign like any other: no distance would show it.
+        if not bool(np.isfinite(logits).all()):
+            raise NumericalError(f"{self._where}: answers NaN or infinite bits: export it again")
         temperature = self._config.temperature
         ranked = self._index.rank(pack_signs(logits), kept, temperature, self._threads)
         if self._config.refined:

@@ -5,19 +5,9 @@
 
 from hcompress.sizes.compare import Difference, compare
 from hcompress.sizes.groups import GROUPS, group_of
-from hcompress.sizes.measure import (
-    Format,
-    WeightBytes,
-    breakdown,
-    format_of,
-    layout,
-    model_file,
-    unique_bytes,
-    weight_bytes,
-)
+from hcompress.sizes.measure import Format, breakdown, format_of, layout, model_file
 from hcompress.sizes.metadata import REFINED, TECHNIQUES, read_metadata, techniques, techniques_of
 from hcompress.sizes.model import Breakdown, Component, Layout, Piece
-from hcompress.sizes.torchfile import PtFile, read_pt
 
 __all__ = [
     "GROUPS",
@@ -29,8 +19,6 @@ __all__ = [
     "Format",
     "Layout",
     "Piece",
-    "PtFile",
-    "WeightBytes",
     "breakdown",
     "compare",
     "format_of",
@@ -38,9 +26,6 @@ __all__ = [
     "layout",
     "model_file",
     "read_metadata",
-    "read_pt",
     "techniques",
     "techniques_of",
-    "unique_bytes",
-    "weight_bytes",
 ]

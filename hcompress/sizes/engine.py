@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hcompress.digest import file_digest
 from hcompress.errors import InputRefused
-from hcompress.sizes.files import open_regular, read_small, sha256_of, shown
+from hcompress.sizes.files import open_regular, read_small, shown
 from hcompress.sizes.groups import CONTAINER, GROUPS
 from hcompress.sizes.model import Breakdown, Component, in_order
 from hcompress.sizes.strictjson import read_json
@@ -20,8 +21,20 @@ def sidecar_of(plan: Path) -> Path:
     return plan.with_name(plan.name + ".json")
 
 
+def names_a_plan(file: Path) -> bool:
+    """Whether the JSON beside ``file`` is a sidecar: anyone may write a .json there.
+
+    Raises InputRefused where it is no JSON.
+    """
+    path = sidecar_of(file)
+    return path.exists() and _recorded(read_json(path, MAX_SIDECAR)) is not None
+
+
 def read_sidecar(plan: Path) -> dict[str, Any] | None:
-    """The sidecar, or None where there is none. Raises InputRefused where it is broken."""
+    """The sidecar, or None where there is none.
+
+    Raises InputRefused where it is broken, or does not record the plan's digest.
+    """
     path = sidecar_of(plan)
     if not path.exists():
         return None
@@ -32,11 +45,20 @@ def read_sidecar(plan: Path) -> dict[str, Any] | None:
         from hcompress.runtime.engine import unseal
 
         unseal(read_small(path, MAX_SIDECAR), shown(path))
+    if _recorded(sidecar) != file_digest(plan):
+        raise InputRefused(f"{shown(path)}: not the plan's SHA-256: build the engine again")
     return sidecar
 
 
+def _recorded(sidecar: Any) -> str | None:
+    """The digest that a sidecar says its plan has."""
+    plan = sidecar.get("plan") if isinstance(sidecar, dict) else None
+    digest = plan.get("sha256") if isinstance(plan, dict) else None
+    return digest if isinstance(digest, str) else None
+
+
 def breakdown(plan: Path) -> Breakdown:
-    """The sidecar's breakdown, once size and digest of the plan agree with it.
+    """The sidecar's breakdown, once digest and size of the plan agree with it.
 
     A plan without a sidecar is all container: nobody outside can tell its weights apart.
     """
@@ -46,9 +68,6 @@ def breakdown(plan: Path) -> Breakdown:
     if sidecar is None:
         return Breakdown(plan, size, (Component(CONTAINER, size, 0),))
     where = shown(sidecar_of(plan))
-    recorded = sidecar.get("plan")
-    if isinstance(recorded, dict) and recorded.get("sha256") != sha256_of(plan):
-        raise InputRefused(f"{where}: the plan's SHA-256 differs: build the engine again")
     found = from_dict(sidecar.get("breakdown"), plan, f"{where}: breakdown")
     if found.bytes != size:
         raise InputRefused(f"{where}: breakdown is of {found.bytes} bytes, the plan has {size}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -105,15 +104,6 @@ def read_small(path: Path, limit: int) -> bytes:
         if size > limit:
             raise InputRefused(f"{shown(path)}: {size} bytes where at most {limit} are expected")
         return read_exactly(stream, 0, size, path)
-
-
-def sha256_of(path: Path) -> str:
-    """The file's SHA-256 in hex, read in chunks."""
-    digest = hashlib.sha256()
-    with open_regular(path) as (stream, size):
-        for chunk in chunks(stream, 0, size, path):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _reason(error: OSError) -> str:

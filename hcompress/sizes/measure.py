@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import stat
-from collections import defaultdict
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from hcompress.errors import InputRefused
 from hcompress.sizes import engine, onnxfile, safetensors, torchfile
-from hcompress.sizes.files import chunks, open_regular, require_regular, shown, stat_of
-from hcompress.sizes.model import Breakdown, Layout, Piece, tally
-
-# Small tensors are equal by chance: biases of zeros, scales of ones.
-MIN_DUPLICATE = 4096
+from hcompress.sizes.files import open_regular, shown, stat_of
+from hcompress.sizes.model import Breakdown, Layout, tally
 
 _TORCH_SUFFIXES = frozenset((".pt", ".pth", ".ckpt", ".bin"))
-_ONNX_SUFFIXES = frozenset((".onnx",))
 
 
 class Format(StrEnum):
@@ -35,15 +28,6 @@ _LAYOUTS = {
     Format.TORCH: torchfile.layout,
     Format.ONNX: onnxfile.layout,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class WeightBytes:
-    """Weight bytes as stored and by content. ``duplicates``: names of equal tensors, grouped."""
-
-    stored: int
-    unique: int
-    duplicates: tuple[tuple[str, ...], ...]
 
 
 def breakdown(path: Path) -> Breakdown:
@@ -72,11 +56,8 @@ def model_file(path: Path) -> Path:
     """The file itself, or the model of the artifact folder, all its digests checked."""
     if not stat.S_ISDIR(stat_of(path).st_mode):
         return path
-    from hcompress.artifact import MANIFEST, open_artifact
+    from hcompress.artifact import open_artifact
 
-    manifest = path / MANIFEST
-    if manifest.exists():
-        require_regular(manifest, manifest.stat().st_mode)
     return open_artifact(path).file
 
 
@@ -89,13 +70,16 @@ def format_of(file: Path) -> Format:
         return Format.TORCH
     if safetensors.looks_like(head, size) or suffix == ".safetensors":
         return Format.SAFETENSORS
-    if suffix in engine.SUFFIXES or engine.sidecar_of(file).exists():
+    if suffix in engine.SUFFIXES:
+        return Format.ENGINE
+    # Nothing marks an ONNX file; every exporter writes the IR version, field 1, first. Asked
+    # before a sidecar is looked for: a JSON laid beside an ONNX file must not speak for it.
+    if suffix == ".onnx" or (head.startswith(b"\x08") and suffix not in _TORCH_SUFFIXES):
+        return Format.ONNX
+    if engine.names_a_plan(file):
         return Format.ENGINE
     if head.startswith(b"\x80") or suffix in _TORCH_SUFFIXES:
         raise InputRefused(_not_a_zip(file, head))
-    # Nothing marks an ONNX file; every exporter writes the IR version, field 1, first.
-    if suffix in _ONNX_SUFFIXES or head.startswith(b"\x08"):
-        return Format.ONNX
     raise InputRefused(
         f"{shown(file)}: is no safetensors, torch.save, ONNX or engine file: name a model file"
     )
@@ -108,33 +92,3 @@ def _not_a_zip(file: Path, head: bytes) -> str:
             "not read: save it again with torch.save where you trust it"
         )
     return f"{shown(file)}: is not a zip file written by torch.save: truncated or damaged"
-
-
-def weight_bytes(path: Path, smallest: int = MIN_DUPLICATE) -> WeightBytes:
-    """Compare weights by content (SHA-256): what is stored twice shows up in ``duplicates``.
-
-    Only pieces of at least ``smallest`` bytes can be duplicates of each other.
-    """
-    found = layout(path)
-    groups: dict[tuple[int, str], list[Piece]] = defaultdict(list)
-    by_file: dict[Path, list[Piece]] = defaultdict(list)
-    for piece in found.pieces:
-        if piece.bytes >= smallest:
-            by_file[piece.file].append(piece)
-    for file, pieces in by_file.items():
-        with open_regular(file) as (stream, _):
-            for piece in pieces:
-                digest = hashlib.sha256()
-                for chunk in chunks(stream, piece.offset, piece.bytes, file):
-                    digest.update(chunk)
-                groups[piece.bytes, digest.hexdigest()].append(piece)
-    repeated = [pieces for pieces in groups.values() if len(pieces) > 1]
-    stored = sum(piece.bytes for piece in found.pieces)
-    extra = sum(sum(piece.bytes for piece in pieces[1:]) for pieces in repeated)
-    names = tuple(tuple(piece.name for piece in pieces) for pieces in repeated)
-    return WeightBytes(stored, stored - extra, names)
-
-
-def unique_bytes(path: Path) -> int:
-    """Weight bytes of a file, equal tensors once."""
-    return weight_bytes(path).unique

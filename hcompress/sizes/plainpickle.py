@@ -163,6 +163,9 @@ class _Machine:
         self._stack.append(self._memo[index])
 
     def _global(self, module: Any, name: Any = None) -> None:
+        # Whatever lies on the stack can be given as a name: written out, it may have no end.
+        if not (isinstance(module, str) and isinstance(name, str)):
+            raise self._refused("pickle names what is no text, which is not allowed")
         full = f"{module}.{name}"
         found = GLOBALS.get(full)
         if found is None:

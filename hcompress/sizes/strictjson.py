@@ -22,6 +22,7 @@ def strict_json(data: bytes | str, where: str) -> Any:
             object_pairs_hook=_unique,
             parse_constant=_refuse_constant,
             parse_float=_finite,
+            parse_int=_short,
         )
     except RecursionError:
         raise InputRefused(f"{where}: JSON is nested too deeply") from None
@@ -55,6 +56,13 @@ def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(f"{text[:20]} is out of range")
+    return value
+
+
+def _short(text: str) -> int:
+    value = int(text)
+    if value.bit_length() > 64:  # larger than a float, it would end whoever computes with it
+        raise ValueError(f"{text[:20]}… of {len(text)} digits is out of range")
     return value
 
 

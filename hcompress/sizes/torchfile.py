@@ -1,12 +1,12 @@
-"""torch.save files (.pt, .pth) without torch: the sizes, and the tensors themselves."""
+"""The sizes in torch.save files (.pt, .pth), without torch."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 from hcompress.errors import InputRefused
 from hcompress.sizes import plainpickle
@@ -15,26 +15,8 @@ from hcompress.sizes.model import Layout, Piece
 from hcompress.sizes.storedzip import Member, members, verified
 from hcompress.sizes.torchtypes import BITS, TensorRef
 
-if TYPE_CHECKING:
-    import numpy as np
-
 MAX_DEPTH = 32
 MAX_NAME = 1024
-MAX_PLAIN = 100_000
-
-_STATE_DICTS = ("state_dict", "model_state_dict", "model", "module", "net", "params")
-
-
-@dataclass(frozen=True, slots=True)
-class PtFile:
-    """A torch.save file's content, CRCs verified.
-
-    ``tensors``: the state_dict by dotted name, read-only arrays (bfloat16 widened to float32,
-    exactly); ``plain``: what else the file says, without tensors.
-    """
-
-    tensors: Mapping[str, np.ndarray[Any, Any]]
-    plain: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,30 +59,6 @@ def layout(path: Path) -> Layout:
         if member.name.startswith(prefix) and member.name not in used
     ]
     return Layout(path, size, tuple(pieces))
-
-
-def read_pt(path: Path) -> PtFile:
-    """The tensors of a torch.save file as numpy arrays, without torch and without running it.
-
-    A state_dict under "state_dict", "model" and the like is found. Raises InputRefused on
-    damage, on names that are not allowed, and on dtypes numpy has not.
-    """
-    with open_regular(path) as (stream, size):
-        archive, structure = _open(stream, size, path)
-        state, rest = _state_dict(structure, path)
-        buffers: dict[str, bytes] = {}
-        order = _byte_order(archive, stream)
-        arrays: dict[str, np.ndarray[Any, Any]] = {}
-        for name, tensor in _named_tensors(state, path):
-            member = archive.storage(tensor)
-            if member.name not in buffers:
-                buffers[member.name] = b"".join(verified(stream, member, path))
-            arrays[name] = _array(buffers[member.name], tensor, order, name, path)
-        for member in archive.members.values():
-            if member.name not in buffers:
-                for _ in verified(stream, member, path):
-                    pass
-    return PtFile(arrays, rest)
 
 
 def _open(stream: BinaryIO, size: int, path: Path) -> tuple[_Archive, Any]:
@@ -183,70 +141,3 @@ def _split(member: Member, tensors: list[tuple[str, TensorRef]], path: Path) -> 
 
 def _piece(name: str, tensor: TensorRef, size: int, offset: int, path: Path) -> Piece:
     return Piece(name, size * 8 // BITS[tensor.dtype], size, path, offset)
-
-
-def _state_dict(structure: Any, path: Path) -> tuple[dict[Any, Any], dict[str, Any]]:
-    """The dict that holds the model's tensors, and the rest of the file without tensors."""
-    if not isinstance(structure, dict):
-        raise InputRefused(f"{shown(path)}: holds a {type(structure).__name__}, not a state_dict")
-    rest = {key: v for key, v in structure.items() if isinstance(key, str) and _is_plain(v)}
-    for key in _STATE_DICTS:
-        inner = structure.get(key)
-        if isinstance(inner, dict) and any(isinstance(v, TensorRef) for v in inner.values()):
-            return inner, rest
-    return structure, rest
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether there is no tensor in it, nor itself, nor more of anything than a file needs."""
-    level: list[Any] = [value]
-    budget = MAX_PLAIN
-    for _ in range(MAX_DEPTH):
-        if not level:
-            return True
-        below: list[Any] = []
-        for item in level:
-            if isinstance(item, (dict, list, tuple)):
-                budget -= len(item)
-                below.extend(item.values() if isinstance(item, dict) else item)
-            # Lists of lists of one list grow without end on paper: the budget ends it.
-            if budget < 0 or isinstance(item, TensorRef):
-                return False
-        level = below
-    return False
-
-
-def _byte_order(archive: _Archive, stream: BinaryIO) -> Literal["<", ">"]:
-    member = archive.members.get(f"{archive.root}/byteorder")
-    if member is None:
-        return "<"
-    text = b"".join(verified(stream, member, archive.path)) if member.bytes < 16 else b""
-    if text not in (b"little", b"big"):
-        raise InputRefused(f"{shown(archive.path)}: byteorder is neither little nor big")
-    return "<" if text == b"little" else ">"
-
-
-def _array(
-    buffer: bytes, tensor: TensorRef, order: Literal["<", ">"], name: str, path: Path
-) -> np.ndarray[Any, Any]:
-    import numpy as np
-
-    stored = "uint16" if tensor.dtype == "bfloat16" else tensor.dtype
-    if stored.startswith("float8"):
-        raise InputRefused(f"{shown(path)}: tensor {quoted(name)}: {stored} is not supported")
-    dtype = np.dtype(stored).newbyteorder(order)
-    item = dtype.itemsize
-    array: np.ndarray[Any, Any] = np.ndarray(
-        tensor.shape,
-        dtype,
-        buffer,
-        tensor.offset * item if tensor.elements else 0,
-        tuple(step * item for step in tensor.stride),
-    )
-    if tensor.dtype == "bfloat16":
-        # The upper half of a float32; in place, for an array of no dimensions stays one so.
-        wide = array.astype("<u4")
-        wide <<= 16
-        array = wide.view("<f4")
-    array.flags.writeable = False
-    return array

@@ -149,16 +149,19 @@ def _device(arguments: tuple[Any, ...], where: str) -> str:
     match arguments:
         case (str(kind),):
             return kind
-        case (str(kind), int(index)):
-            return f"{kind}:{index}"
+        case (str(kind), int()):
+            return kind
     raise InputRefused(f"{where}: a device's description is malformed")
 
 
-def _latin1(arguments: tuple[Any, ...], where: str) -> bytes:
-    """How protocol 2 writes bytes: ``_codecs.encode(text, "latin1")``."""
+def _latin1(arguments: tuple[Any, ...], where: str) -> str:
+    """How protocol 2 writes bytes: ``_codecs.encode(text, "latin1")``.
+
+    The text stands for them: one text may be named a hundred thousand times, and is not copied.
+    """
     match arguments:
         case (str(text), "latin1"):
-            return text.encode("latin1", "replace")
+            return text
     raise InputRefused(f"{where}: bytes are malformed")
 
 

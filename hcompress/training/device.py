@@ -21,10 +21,6 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def rank() -> int:
-    return int(os.environ.get("RANK", "0"))
-
-
 def launch(precision: Precision, threads: int, accelerator: str = "auto") -> Fabric:
     """Fabric for this process: alone, or one of torchrun's."""
     from lightning_fabric import Fabric
