@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,14 @@ from hcompress.forecast import Forecast, after, forecast_of
 from hcompress.keys import Digester, data_digest, remembering
 from hcompress.recipe import Recipe
 from hcompress.reports.table1 import mib_text
-from hcompress.shrink import RunOptions, check, check_folder, open_teacher, stage_options
+from hcompress.shrink import (
+    RunOptions,
+    check,
+    check_folder,
+    check_same_run,
+    open_teacher,
+    stage_options,
+)
 from hcompress.stages.base import Kind
 
 
@@ -77,16 +84,21 @@ class Plan:
 
 
 def make_plan(
-    recipe: Recipe, teacher: Path | None, folder: Path, digest_data: Digester = data_digest
+    recipe: Recipe,
+    teacher: Path | None,
+    folder: Path,
+    digest_data: Digester = data_digest,
+    rebuild: bool = False,
 ) -> Plan:
-    """Look at everything a run would look at, and change nothing.
+    """Look at everything a run would look at, and change nothing. ``rebuild``: keep nothing.
 
     Raises what the run would raise before its first stage.
     """
     given = open_teacher(teacher)
-    options = RunOptions(digest_data=remembering(digest_data))
+    options = RunOptions(rebuild=rebuild, digest_data=remembering(digest_data))
     check(recipe, given, options)
     check_folder(folder)
+    check_same_run(folder, recipe, given, options)
     free = shutil.disk_usage(_existing(folder)).free
     planner = _Planner(recipe, folder, given, options)
     stages = tuple(planner.plan(index) for index in range(len(recipe.steps)))
@@ -103,6 +115,14 @@ def _existing(folder: Path) -> Path:
         if candidate.is_dir():
             return candidate
     raise EnvironmentFailed(f"{folder}: no such disk")
+
+
+def _found(there: Forecast | None, foreseen: Forecast | None) -> Forecast | None:
+    """What is there, with the codes that were foreseen: they lie beside a model until a head of it
+    has them."""
+    if there is None or foreseen is None:
+        return there or foreseen
+    return replace(there, code_length=there.code_length or foreseen.code_length)
 
 
 class _Planner:
@@ -126,12 +146,12 @@ class _Planner:
             self.key = None
         ticket = pipeline.ticket_for(step.stage, self.key, options)
         found = None
-        if self.certain:
+        if self.certain and not self.options.rebuild:
             found, _ = pipeline.find_finished(self.folder / name, ticket.key)
         self.key = ticket.key
         self.forecast = after(step.stage, self.forecast)
         if found is not None:
-            self.forecast = forecast_of(found.file) or self.forecast
+            self.forecast = _found(forecast_of(found.file), self.forecast)
         if self.teacher is None and step.stage.produces is Kind.CHECKPOINT:
             self._teacher_made(found)
         expected = self.forecast.bytes if self.forecast else None

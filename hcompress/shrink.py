@@ -102,8 +102,7 @@ def run_recipe(
     check(recipe, source, options)
     first = options.ranks.first
     with _own(folder) if first else contextlib.nullcontext():
-        if not options.rebuild:
-            _check_same_run(folder, recipe, source)
+        check_same_run(folder, recipe, source, options)
         return _Run(recipe, source, folder, options).execute()
 
 
@@ -142,9 +141,13 @@ def check_folder(folder: Path) -> None:
             raise UsageError(f"{folder}: not empty and no run of ours: choose another --out")
 
 
-def _check_same_run(folder: Path, recipe: Recipe, teacher: Artifact | None) -> None:
-    """Raises UsageError where the folder holds a run of another recipe, or from another teacher:
-    hours may lie there."""
+def check_same_run(
+    folder: Path, recipe: Recipe, teacher: Artifact | None, options: RunOptions
+) -> None:
+    """Raises UsageError where the folder holds a run of another recipe, or from another teacher,
+    and may not be made anew: hours may lie there."""
+    if options.rebuild:
+        return
     raw = artifacts.read_json(folder / "run.json")
     run = raw if isinstance(raw, dict) else {}
     name, before = run.get("recipe"), run.get("teacher")

@@ -17,6 +17,7 @@ import pytest
 
 from hcompress import __version__
 from hcompress.cli import main
+from hcompress.cli.exits import verdict
 from hcompress.console import Console
 from hcompress.errors import (
     EnvironmentFailed,
@@ -178,6 +179,7 @@ FAILURES: list[tuple[BaseException, int, str]] = [
     (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a"), 2, "error: a: not a directory"),
     (RuntimeError("[pair.cc:553] Connection closed by peer [::1]:9"), 4, "error: another process"),
     (MemoryError(), 4, "error: out of memory"),
+    (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory."), 4, "error: out of memo"),
     (ModuleNotFoundError("no", name="tensorrt"), 4, "error: the Python package tensorrt is"),
     (NumericalError("w: NaN"), 5, "error: w: NaN"),
     (HcompressError("odd"), 70, "error: internal: HcompressError: odd: a bug of ours; --debug"),
@@ -197,6 +199,15 @@ def test_every_failure_has_its_code_and_one_line(
     assert ended.code == code
     assert ended.err.startswith(line)
     assert ended.err.count("\n") == 1
+
+
+def test_where_torch_finds_no_memory_the_machine_is_short_of_it() -> None:
+    import torch
+
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert verdict(caught.value) == (4, "error: out of memory: take a smaller batch")
+    assert verdict(torch.cuda.OutOfMemoryError("CUDA out of memory."))[0] == 4
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hcompress.codes.codebook import column_bits, pack, random_bits, separate, unpack, voted_bits
+from hcompress.codes.codebook import pack, projected, random_bits, separate, unpack, voted_bits
 from hcompress.codes.distances import distances, mean_distance, nearest_codes
 from hcompress.codes.file import Codebook, codebook_bytes, read_codebook
 from hcompress.codes.make import make_codebook
@@ -55,17 +55,20 @@ def test_votes_do_not_depend_on_how_features_are_cut(seed: int, cut: int) -> Non
 def test_a_vote_is_the_papers_majority() -> None:
     votes = Votes.none(4, 8)
     rng = np.random.default_rng(0)
-    projected = rng.standard_normal((7, 8), dtype=np.float32)
-    votes.add(projected, np.full(7, 3), np.ones(7, bool))
-    bits, _ = voted_bits(votes, np.zeros((4, 8), bool))
-    assert (bits[3] == ((projected >= 0).sum(0) > 7 / 2)).all()
+    features = rng.standard_normal((7, 8), dtype=np.float32)
+    votes.add(features, np.full(7, 3), np.ones(7, bool))
+    bits, sure, _ = voted_bits(votes, np.zeros((4, 8)))
+    ayes = (features >= 0).sum(0)
+    assert (bits[3] == (ayes > 7 / 2)).all()
+    assert sure[3] == pytest.approx(np.abs(2 * ayes - 7) / 7)
 
 
 def test_zero_counts_as_plus_one() -> None:
     votes = Votes.none(1, 8)
     votes.add(np.zeros((1, 8), np.float32), np.array([0]), np.array([True]))
     assert (votes.sums == 1).all()
-    assert column_bits(np.zeros((1, 4), np.float32), random_projection(4, 8, 0)).all()
+    bits, _, _ = voted_bits(Votes.none(1, 8), np.zeros((1, 8)))
+    assert bits.all()
 
 
 def test_ties_unseen_and_never_right_take_the_fallback_and_are_reported() -> None:
@@ -75,11 +78,13 @@ def test_ties_unseen_and_never_right_take_the_fallback_and_are_reported() -> Non
         votes.add(row, np.array([1]), np.array([True]))
     votes.add(down, np.array([2]), np.array([False]))  # never read right
     votes.add(down, np.array([3]), np.array([True]))
-    fallback = np.tile(np.array([True, False] * 4), (4, 1))
-    bits, repairs = voted_bits(votes, fallback)
+    fallback = np.tile(np.array([3.0, -4.0] * 4), (4, 1))
+    bits, sure, repairs = voted_bits(votes, fallback)
     assert (repairs.unseen, repairs.never_right, repairs.tied_bits) == ((0,), (2,), 8)
-    assert (bits[:3] == fallback[:3]).all()
+    assert (bits[:3] == (fallback[:3] > 0)).all()
     assert not bits[3].any()
+    # As sure as what made them: the columns, a vote that is tied, and one that isn't.
+    assert (sure == [[3, 4] * 4, [0] * 8, [3, 4] * 4, [1] * 8]).all()
 
 
 @given(SEEDS, st.sampled_from([8, 16, 64]), st.integers(2, 200))
@@ -183,9 +188,25 @@ def test_columns_that_are_nearly_equal_get_codes_that_are_apart() -> None:
     name = teacher.vocabulary.name
     assert report["collisions"]["pairs"] == [[name(11), name(7)]]
     near = report["near_collisions"]
-    assert (near["apart"], near["found"], near["resolved"]) == (4, 1, 1)
-    assert near["pairs"] == [[name(9), name(7), 3]]
+    assert near["apart"] == 4
+    assert near["pairs"][0] == [name(9), name(7), 3]
+    # The bits that part 7 and 11 are those that 7 and 9 are not sure of either.
+    assert (near["found"], near["resolved"]) == (2, 2)
     assert nearest_codes(made.codes, 1).distances.min() >= 4
+
+
+def test_bits_that_part_column_codes_are_those_nearest_to_either_side() -> None:
+    """Of the character that gives way: where |Psi^T w| is smallest."""
+    teacher = recogniser(SMALL)
+    columns = teacher.model.classifier.weight
+    with torch.no_grad():
+        columns[11] = columns[7]
+    stage = MakeCodebook(method=Method.COLUMNS, code_length=256)
+    env = Env(7, 1, Provenance("codebook", "ab" * 32), NoProgress(), Path())
+    made, _ = make_codebook(stage, teacher, env)
+    sides = columns[7].detach().double().numpy() @ random_projection(32, 256, 7)
+    flipped = np.flatnonzero(np.diff(unpack(made.codes)[[7, 11]], axis=0))
+    assert sorted(flipped) == sorted(np.argsort(np.abs(sides))[:4])
 
 
 def test_codes_are_as_far_apart_as_asked_for() -> None:
@@ -272,8 +293,8 @@ def test_whitened_codes_name_characters_where_plain_column_codes_do_not() -> Non
     plain = random_projection(16, 512, 7)
     right = {}
     for name, codes, projection in (
-        ("plain", column_bits(columns, plain), plain),
-        ("whitened", column_bits(columns, for_columns), for_features),
+        ("plain", projected(columns, plain) >= 0, plain),
+        ("whitened", projected(columns, for_columns) >= 0, for_features),
     ):
         logits = features @ projection
         nearest = distances(pack(logits >= 0), pack(codes)).argmin(1)

@@ -153,6 +153,16 @@ def test_chinese_words_are_the_charsets_and_fit() -> None:
     assert set("".join(drawn)) <= set(characters)
 
 
+def test_a_charset_without_chinese_words_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hcompress.data.render.phrases._read", lambda: "你好 9 l\n".encode())
+    phrases.cache_clear()
+    try:
+        assert phrases(("あ", "い", "你")) is None
+        assert phrases(("你", "好")).words == ("你好",)
+    finally:
+        phrases.cache_clear()
+
+
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_every_spec_of_gbk21k_draws(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_cjk_fonts(monkeypatch)

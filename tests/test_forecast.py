@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,11 @@ from PIL import Image
 from hcompress.errors import UsageError
 from hcompress.forecast import Forecast, after
 from hcompress.pipeline import StageOptions, run_stage
+from hcompress.plan import make_plan
+from hcompress.recipe import load_recipe
 from hcompress.recogniser.config import RecogniserConfig
+from hcompress.shrink import RunOptions, run_recipe
+from hcompress.stages import STAGES
 from hcompress.stages.base import Stage
 from hcompress.stages.codebook import MakeCodebook, Method
 from hcompress.stages.factorise import Factorise
@@ -55,6 +60,41 @@ def test_sizes_are_foreseen(tmp_path: Path) -> None:
         assert isinstance(known, Forecast)
         actual = source.file.stat().st_size
         assert known.bytes == pytest.approx(actual, rel=0.02, abs=40_000), stage.name
+
+
+RECIPE = """
+schema_version = 1
+name = "tiny"
+
+[[stages]]
+stage = "initialise"
+charset = "charset.txt"
+backbone_width = 0.25
+width = 32
+ffn_width = 64
+heads = 4
+
+[[stages]]
+stage = "codebook"
+method = "columns"
+code_length = 64
+
+[[stages]]
+stage = "replace-head"
+"""
+
+
+def test_codes_that_lie_beside_a_finished_model_are_foreseen(tmp_path: Path) -> None:
+    (tmp_path / "charset.txt").write_text("abcdefgh", encoding="utf-8")
+    path = tmp_path / "tiny.toml"
+    path.write_text(RECIPE, encoding="utf-8")
+    recipe = load_recipe(path, STAGES)
+    whole = run_recipe(recipe, None, tmp_path / "run", RunOptions())
+    actual = whole.model.stat().st_size
+    shutil.rmtree(tmp_path / "run" / "03-replace-head")
+    last = make_plan(recipe, None, tmp_path / "run").stages[-1]
+    assert not last.cached
+    assert last.bytes == pytest.approx(actual, rel=0.02, abs=40_000)
 
 
 def test_what_no_rule_knows_is_unknown() -> None:

@@ -377,3 +377,14 @@ def test_a_dry_run_refuses_the_folder_the_run_would_refuse(recipe: Recipe, tmp_p
     (folder / "thesis.txt").write_text("a user's")
     with pytest.raises(UsageError, match="no run of ours"):
         make_plan(recipe, None, folder, digest)
+
+
+def test_a_dry_run_refuses_another_recipes_run_but_where_it_is_forced(
+    run: Run, recipe: Recipe
+) -> None:
+    folder = run()[0].folder
+    other = dataclasses.replace(recipe, name="other")
+    with pytest.raises(UsageError, match='holds a run of the recipe "tiny"'):
+        make_plan(other, None, folder, digest)
+    forced = make_plan(other, None, folder, digest, rebuild=True)
+    assert not any(stage.cached for stage in forced.stages)

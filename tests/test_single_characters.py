@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from hcompress.errors import InputRefused
+from hcompress.data.batches import Batch
+from hcompress.errors import InputRefused, UsageError
 from hcompress.progress import NoProgress
+from hcompress.recogniser.vocabulary import PAD, UnknownCharacter
 from hcompress.stages.base import Env, Provenance
 from hcompress.stages.train import Train
 from hcompress.training.columns import Moments
+from hcompress.training.glyphs import GlyphTrainer
 from hcompress.training.precision import Precision
 from hcompress.training.teacher import train_teacher
+from tests import models
+from tests.test_pipeline import Listener
 
 CHARACTERS = "0123456789AB"
 SPEC = """
@@ -83,7 +89,7 @@ def stage(folder: Path, **more: int) -> Train:
     (folder / "charset.txt").write_text(CHARACTERS, encoding="utf-8")
     for mode in ("lines", "glyphs"):
         (folder / f"{mode}.toml").write_text(SPEC.format(mode=mode), encoding="utf-8")
-    settings = {"glyph_first": 5, "glyph_first_steps": 5, "glyph_means": 2, "glyph_steps": 5} | more
+    few = {"glyph_first": 5, "glyph_first_steps": 5, "glyph_means": 2, "glyph_steps": 5, "steps": 2}
     return Train(
         data=folder / "lines.toml",
         charset=folder / "charset.txt",
@@ -94,12 +100,11 @@ def stage(folder: Path, **more: int) -> Train:
         width=32,
         ffn_width=64,
         heads=4,
-        steps=2,
         batch=2,
         snapshot_every=2,
         workers=0,
         precision=Precision.FP32,
-        **settings,  # type: ignore[arg-type]
+        **(few | more),  # type: ignore[arg-type]
     )
 
 
@@ -133,9 +138,53 @@ def test_no_more_characters_first_than_there_are(tmp_path: Path) -> None:
         trained(stage(tmp_path, glyph_first=12), tmp_path / "scratch", NoProgress())
 
 
-def test_only_rendered_characters_can_be_left_out(tmp_path: Path) -> None:
-    from dataclasses import replace
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("even = true", "even = false"),
+        ('"glyphs"', '"lines"'),
+        ('"charset.txt"', '"digits"'),
+        ("100_000", "11"),
+    ],
+)
+def test_columns_are_made_from_every_character_alike(old: str, new: str, tmp_path: Path) -> None:
+    made = stage(tmp_path)
+    spec = tmp_path / "glyphs.toml"
+    spec.write_text(spec.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    with pytest.raises(UsageError, match="even = true over the model's whole charset"):
+        trained(made, tmp_path / "scratch", NoProgress())
 
+
+def test_a_label_is_one_character_of_the_charset_or_left_out() -> None:
+    model, known = models.recogniser(models.SOFTMAX), models.CHARACTERS
+    trainer = GlyphTrainer(model, known)
+    for text in ("ab", ""):
+        with pytest.raises(InputRefused, match=f"label '{text}' has {len(text)}: give images of"):
+            trainer.ids(["a", text])
+    with pytest.raises(InputRefused, match=r"'z'.*choose unknown = skip-line"):
+        trainer.ids(["z"])
+    trainer = GlyphTrainer(model, known, UnknownCharacter.SKIP_LINE)
+    assert trainer.ids(["b", "z"]) == [known.id_of("b"), PAD]
+    batches = [Batch(models.noise(2), texts, [0, 1]) for texts in (["b", "z"], ["b", "b"])]
+    some, both = (trainer.loss(trainer.eval(), batch) for batch in batches)
+    assert (some.targets, some.left_out, both.targets, both.left_out) == (1, 1, 2, 0)
+    assert 0 < some.total.item() < both.total.item()
+
+
+def test_characters_to_be_left_out_reach_the_single_ones(tmp_path: Path) -> None:
+    """A charset without some of what the spec shows."""
+    made = replace(stage(tmp_path, glyph_first=0, steps=0), unknown=UnknownCharacter.SKIP_LINE)
+    made.charset.write_text(CHARACTERS[:-2], encoding="utf-8")
+    glyphs = tmp_path / "glyphs.toml"
+    (tmp_path / "all.txt").write_text(CHARACTERS, encoding="utf-8")
+    glyphs.write_text(glyphs.read_text().replace("charset.txt", "all.txt"), encoding="utf-8")
+    listener = Listener()
+    train_teacher(made, Env(1, 1, Provenance("train", None), listener, tmp_path / "scratch"))
+    # 40 of a deck of 12, three whole turns and 4 more: two of each turn are not there.
+    assert any("of 40 images left out" in line for line in listener.said)
+
+
+def test_only_rendered_characters_can_be_left_out(tmp_path: Path) -> None:
     from PIL import Image
 
     Image.new("RGB", (32, 48)).save(tmp_path / "a.png")

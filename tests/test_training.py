@@ -22,7 +22,7 @@ from hcompress.evaluation import similarity
 from hcompress.parameters import build
 from hcompress.progress import NoProgress
 from hcompress.recogniser.checkpoint import Checkpoint, save_checkpoint
-from hcompress.recogniser.config import Backbone, RecogniserConfig
+from hcompress.recogniser.config import Backbone, BatchNorm, RecogniserConfig
 from hcompress.recogniser.decoder import Route
 from hcompress.recogniser.heads import HAMMING_TEMPERATURE, hamming_scores
 from hcompress.recogniser.model import Recogniser
@@ -36,6 +36,8 @@ from hcompress.recogniser.vocabulary import BOS, EOS, FIRST_READABLE, PAD, Unkno
 from hcompress.stages.base import Env, Provenance
 from hcompress.stages.finetune import Finetune
 from hcompress.stages.sharing import SharedFrom
+from hcompress.stages.swap_backbone import SwapBackbone
+from hcompress.stages.train import Train
 from hcompress.training.columns import feature_length
 from hcompress.training.device import launch
 from hcompress.training.encoded import encode_lines
@@ -60,9 +62,13 @@ from hcompress.training.losses import (
 from hcompress.training.muon import Muon, orthogonal
 from hcompress.training.precision import Precision
 from hcompress.training.run import train_lines
+from hcompress.training.single import train_glyphs
 from hcompress.training.student import finetune, kept_prefixes
+from hcompress.training.swap import swap_backbone
+from hcompress.training.teacher import train_teacher
 from hcompress.training.temperature import fitted_temperature
 from tests.models import CHARACTERS, HAMMING, SLIM, SOFTMAX, noise, recogniser
+from tests.test_pipeline import Listener
 
 REFUSE = UnknownCharacter.REFUSE
 WIDE = replace(SOFTMAX, width=64)
@@ -155,6 +161,99 @@ def test_a_resumed_run_ends_in_the_same_bits(
     del broken
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+@pytest.mark.filterwarnings("ignore:.*meta parameter")
+def test_a_snapshots_optimisers_are_where_the_model_goes(tmp_path: Path) -> None:
+    """On a device that this machine needn't have: nothing is computed there."""
+
+    class Reached(Exception):
+        pass
+
+    class Elsewhere:
+        device = torch.device("meta")
+
+        def setup(self, model: nn.Module, *optimisers: torch.optim.Optimizer) -> None:
+            model.to(self.device)
+            for optimiser in optimisers:
+                assert optimiser.state
+                for matrix, slots in optimiser.state.items():
+                    at = {slot.device for name, slot in slots.items() if name != "step"}
+                    assert at | {matrix.device} == {self.device}
+            raise Reached
+
+    def task() -> Task:
+        trainer = LineTrainer(recogniser(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
+        return line_task(trainer, 2, matrices=("student.decoder.",))
+
+    schedule = Schedule(2, 4, 1e-2, 1e-2)
+    run(task(), schedule, tmp_path)
+    with pytest.raises(Reached):
+        train(
+            task(), schedule, cast(Any, Elsewhere()), tmp_path / "lines.safetensors", NoProgress()
+        )
+
+
+def some_too_long(many: int) -> MemorySource:
+    source = MemorySource()
+    source.texts[:many] = ["a" * SOFTMAX.max_steps] * many
+    return source
+
+
+def test_lines_that_do_not_count_are_counted_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawn or encoded once, killed on the way or not; where none is left the run is refused."""
+    told = Provenance("train", "ab" * 32)
+
+    def tuned(many: int, folder: str, lines: int, progress: NoProgress) -> dict[str, Any]:
+        monkeypatch.setattr("hcompress.training.run.open_data", lambda _: some_too_long(many))
+        stage = Finetune(
+            data=Path("d"), steps=12, batch=4, workers=0, distil=0, lines=lines, snapshot_every=1
+        )
+        env = Env(7, 1, told, progress, tmp_path / folder)
+        return finetune(stage, Checkpoint(recogniser(SLIM), CHARACTERS, told), env)[1]
+
+    class Killer(NoProgress):
+        def advance(self, count: int = 1, note: str = "") -> None:  # noqa: ARG002
+            self.left = getattr(self, "left", 9) - 1
+            if not self.left:
+                raise Killed
+
+    listener = Listener()
+    assert tuned(5, "whole", 0, listener)["lines_left_out"] == 10  # 24 lines, gone through twice
+    assert any("10 of 48 images left out" in line for line in listener.said)
+    with pytest.raises(Killed):
+        tuned(5, "killed", 0, Killer())
+    assert tuned(5, "killed", 0, NoProgress())["lines_left_out"] == 10
+    assert tuned(5, "encoded", 24, listener)["lines_left_out"] == 5
+    assert any("5 of 24 images left out" in line for line in listener.said)
+    assert tuned(0, "all", 0, NoProgress())["lines_left_out"] == 0
+    with pytest.raises(InputRefused, match="none of 48 images counts"):
+        tuned(24, "none", 0, NoProgress())
+    with pytest.raises(InputRefused, match="no line that counts"):
+        tuned(24, "none encoded", 24, NoProgress())
+
+
+def test_a_batch_that_processes_can_not_share_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    for module in ("student", "swap", "teacher"):  # it would wait for the others
+        monkeypatch.setattr(f"hcompress.training.{module}.launch", None)
+    told, path = Provenance("train", "ab" * 32), tmp_path / "charset.txt"
+    env, none = Env(7, 1, told, NoProgress(), tmp_path), cast(Any, None)
+    before = Checkpoint(recogniser(SOFTMAX), CHARACTERS, told)
+    learn = Train(data=path, charset=path, batch=4, glyph_batch=8)
+    for call in (
+        lambda: finetune(Finetune(data=path, batch=4, distil=0), before, env),
+        lambda: swap_backbone(SwapBackbone(data=path, batch=4), before, env),
+        lambda: train_teacher(learn, env),
+    ):
+        with pytest.raises(UsageError, match=r"^batch = 4 can't be shared by 3"):
+            call()
+    with pytest.raises(UsageError, match=r"^glyph_batch = 8 can't be shared by 3"):
+        train_glyphs(learn, path, env, none, none, none)
 
 
 def test_training_learns(tmp_path: Path) -> None:
@@ -327,6 +426,66 @@ def test_what_answers_asks_for_is_said(
     env = Env(7, 1, told, NoProgress(), tmp_path, teacher=path)
     with pytest.raises(UsageError, match=line):
         finetune(stage, Checkpoint(recogniser(HAMMING), CHARACTERS, told), env)
+
+
+def test_answers_alone_bind_no_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A teacher of other layers and another width answers all the same, whatever distil_layers."""
+    monkeypatch.setattr("hcompress.training.run.open_data", lambda _: MemorySource())
+    told, path = Provenance("train", "ab" * 32), tmp_path / "teacher.safetensors"
+    save_checkpoint(path, recogniser(replace(WIDE, depth=2)), CHARACTERS, told)
+    env = Env(7, 1, told, NoProgress(), tmp_path, teacher=path)
+    model = recogniser(HAMMING)
+    stage = Finetune(data=Path("d"), steps=1, batch=4, workers=0, distil=0, choice=1, answers=0.5)
+    assert stage.distil_layers > 0
+    _, figures = finetune(stage, Checkpoint(model, CHARACTERS, told), env)
+    assert figures["steps"] == 1
+
+
+def swap(path: Path, config: RecogniserConfig, **changes: Any) -> Recogniser:
+    stage = SwapBackbone(
+        data=path, backbone_width=0.25, batch=4, workers=0, precision=Precision.FP32, **changes
+    )
+    told = Provenance("train", "ab" * 32)
+    before = Checkpoint(recogniser(config), CHARACTERS, told)
+    return swap_backbone(stage, before, Env(7, 1, told, NoProgress(), path))[0]
+
+
+@pytest.mark.parametrize("changes", [{"temperature": 1.7}, {"batch_norm": BatchNorm.FOLDED}])
+def test_a_trained_backbone_is_not_swapped_for_an_untrained_one_like_it(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="has this backbone already"):
+        swap(tmp_path, replace(SOFTMAX, **changes), width=32, ffn_width=64, steps=0)
+
+
+def test_a_backbone_of_another_width_learns_the_teachers_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hcompress.training.run.open_data", lambda _: MemorySource())
+    images, inputs = torch.from_numpy(noise(2)), torch.tensor([[BOS, 4, 5], [BOS, 6, PAD]])
+    targets = torch.tensor([[4, 5, EOS], [6, EOS, PAD]])
+
+    def answers(model: Recogniser) -> torch.Tensor:
+        features = model.features(model.encode(images), inputs, None)
+        return torch.log_softmax(model.classifier(features), -1)[targets != PAD]
+
+    teacher = recogniser(SOFTMAX).requires_grad_(False)
+    far = []
+    for steps in (0, 12):
+        made = swap(
+            tmp_path / str(steps), SOFTMAX, width=64, ffn_width=64, steps=steps, distil=9.0
+        ).eval()
+        apart = nn.functional.kl_div(
+            answers(made), answers(teacher), log_target=True, reduction="sum"
+        )
+        far.append(apart.item())
+        aims = (Aim(CHARACTERS, REFUSE, distil=weight) for weight in (0.0, 9.0))
+        plain, told = (
+            LineTrainer(made, teacher, aim).eval()(images, inputs, targets, None).item()
+            for aim in aims
+        )
+        assert told - plain == pytest.approx(9 * far[-1], rel=1e-3)
+    assert far[1] < 0.9 * far[0]
 
 
 def test_answers_are_refused_where_nothing_is_chosen_among_codes(tmp_path: Path) -> None:
@@ -518,6 +677,17 @@ def test_it_stops_on_a_plateau_and_keeps_the_best(tmp_path: Path) -> None:
         assert torch.equal(value, kept[1][name]), name
 
 
+@pytest.mark.parametrize(("steps", "stopped"), [(6, True), (3, False)])
+def test_a_tie_is_kept_and_is_no_gain(steps: int, stopped: bool, tmp_path: Path) -> None:
+    """Nor does a run stop early that has come to its end."""
+    trainer = LineTrainer(recogniser(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
+    task = line_task(trainer, steps, validate=lambda _: Validated(0.0, 0.0))
+    schedule = Schedule(steps, 4, 1e-2, validate_every=1, patience=2)
+    fabric = launch(Precision.FP32, 1, accelerator="cpu")
+    state = train(task, schedule, fabric, tmp_path / "lines.safetensors", NoProgress())
+    assert (state.step, state.best_step, state.stopped) == (3, 3, stopped)
+
+
 @pytest.mark.parametrize(("validated", "which"), [(0, 1), (50, 2), (5000, 1)])
 def test_a_lead_of_half_way_weights_must_be_more_than_chance(
     validated: int, which: int, tmp_path: Path
@@ -661,6 +831,14 @@ def test_the_rate_warms_up_and_falls_to_zero() -> None:
     assert shares[100] == pytest.approx(0)
 
 
+def test_a_short_run_warms_up_for_half_of_its_steps() -> None:
+    schedule = Schedule(8, 1, 1.0)
+    shares = [schedule.share(step) for step in range(9)]
+    assert shares[:5] == pytest.approx([0.25, 0.5, 0.75, 1, 1])
+    assert shares[8] == pytest.approx(0)
+    assert Schedule(200, 1, 1.0).share(98) == Schedule(1000, 1, 1.0).share(98) == 0.99
+
+
 def test_single_characters_hand_their_columns_over(tmp_path: Path) -> None:
     model = recogniser(SOFTMAX)
     trainer = GlyphTrainer(model, CHARACTERS)
@@ -708,6 +886,58 @@ def test_the_fitted_temperature_is_the_likeliest(tmp_path: Path) -> None:
         return float(loss)
 
     assert cost(best) <= min(cost(best * factor) for factor in (0.8, 0.95, 1.05, 1.25)) + 1e-6
+
+
+BOTTLENECKS = {"classifier_bottleneck": 8, "embedding_bottleneck": 8}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [SOFTMAX, SLIM, replace(SLIM, refined=True), replace(SOFTMAX, **BOTTLENECKS)],
+    ids=["softmax", "hamming", "refined", "bottleneck"],
+)
+def test_the_temperature_is_fitted_on_few_scores_at_a_time(
+    config: RecogniserConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As all at once would have it, and tried one by one."""
+    model, source = recogniser(config), MemorySource()
+    signs = model.code_signs()
+    batch = next(step_batches(source, 24, 1, SOFTMAX.preprocessing, 0, 0, 1)(0))
+    inputs, targets = targets_of(batch.texts, CHARACTERS, SOFTMAX.max_steps, REFUSE)
+    wanted = targets[targets != PAD]
+    with torch.inference_mode():
+        memory = model.encode(torch.from_numpy(batch.images))
+        h = model.features(memory, inputs, signs)[targets != PAD]
+        scores = model.scores(h, signs).double()
+        ids = model.rank(scores, 5)[0]
+        agreement = model.agreement(h, signs, ids) if config.refined and signs is not None else None
+
+    def cost(log_temperature: float) -> float:
+        chances = torch.softmax(scores / math.exp(log_temperature), -1)
+        if agreement is not None:
+            shares = torch.softmax(agreement.double() / 2 / math.exp(log_temperature), -1)
+            chances = chances.scatter(1, ids, shares * chances.gather(1, ids).sum(1, keepdim=True))
+        return -float(chances.gather(1, wanted[:, None]).log().mean())
+
+    low, high = math.log(0.05), math.log(500.0)
+    for _ in range(60):
+        left, right = low + (high - low) / 3, high - (high - low) / 3
+        low, high = (low, right) if cost(left) <= cost(right) else (left, high)
+
+    seen: list[int] = []
+    real = Recogniser.scores
+    monkeypatch.setattr(
+        Recogniser, "scores", lambda *given: seen.append(len(given[1])) or real(*given)
+    )
+    monkeypatch.setattr("hcompress.training.temperature.SCORES", 4 * model.vocabulary)
+    found = fitted_temperature(model, CHARACTERS, source, 24, 8)
+    assert found == pytest.approx(math.exp(low), rel=1e-4)
+    assert max(seen) == 4 < len(wanted)
+
+
+def test_a_temperature_that_no_line_says_anything_of_stays() -> None:
+    model = recogniser(replace(SOFTMAX, temperature=1.7))
+    assert fitted_temperature(model, CHARACTERS, some_too_long(24), 24, 8) == 1.7
 
 
 def test_the_fitted_temperature_of_a_refined_recogniser_is_the_likeliest(tmp_path: Path) -> None:

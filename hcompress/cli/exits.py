@@ -30,6 +30,8 @@ _USAGE: Final = frozenset(
 """A path that can't be, or that something else has taken."""
 _PEER_GONE: Final = "Connection closed by peer"
 """What gloo says where a process under `torchrun` has gone; its errors have no class."""
+_CPU_ALLOCATOR: Final = "DefaultCPUAllocator: "
+"""What torch's plain RuntimeError has in it where there is no memory; a GPU's has a class."""
 
 
 class Stopped(BaseException):
@@ -124,6 +126,8 @@ def _foreign(error: BaseException, debug: bool) -> tuple[int, str]:
     if isinstance(error, OSError) and error.errno in _USAGE and error.filename:
         what = error.strerror or type(error).__name__
         return UsageError.exit_code, f"error: {error.filename}: {what.lower()}"
+    if type(error).__name__ == "OutOfMemoryError" or _CPU_ALLOCATOR in str(error):
+        return EnvironmentFailed.exit_code, "error: out of memory: take a smaller batch"
     if isinstance(error, RuntimeError) and _PEER_GONE in str(error):
         line = "error: another process of this run ended: its own line says why"
         return EnvironmentFailed.exit_code, line

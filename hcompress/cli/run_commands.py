@@ -51,7 +51,7 @@ def shrink(
     folder = out or DEFAULT_OUT / loaded.name
     teacher = model or (None if loaded.makes_its_teacher else loaded.teacher)
     if dry_run:
-        _show_plan(loaded, teacher, folder, json_output, state)
+        _show_plan(loaded, teacher, folder, force, json_output, state)
         return
     result = _run(loaded, teacher, folder, force, state)
     if json_output:
@@ -92,11 +92,16 @@ def _show_result(result: RunResult, state: State) -> None:
 
 
 def _show_plan(
-    recipe: Recipe, teacher: Path | None, folder: Path, as_json: bool, state: State
+    recipe: Recipe,
+    teacher: Path | None,
+    folder: Path,
+    force: bool,
+    as_json: bool,
+    state: State,
 ) -> None:
     from hcompress.plan import make_plan
 
-    plan = make_plan(recipe, teacher, folder)
+    plan = make_plan(recipe, teacher, folder, rebuild=force)
     if as_json:
         state.console.json(plan.to_dict())
     else:

@@ -35,31 +35,36 @@ class Repairs:
     """Codes that were too close to an earlier one."""
 
 
-def voted_bits(votes: Votes, fallback: Bits) -> tuple[Bits, Repairs]:
-    """Eq. 4, with ``fallback`` [V, K] where votes say nothing; collisions are not yet resolved.
+def voted_bits(
+    votes: Votes, fallback: NDArray[np.float64]
+) -> tuple[Bits, NDArray[np.float64], Repairs]:
+    """Eq. 4, with the signs of ``fallback`` [V, K] where votes say nothing; collisions are not yet
+    resolved. Also how sure each bit is, beside the others of its character.
 
     A tie, where Eq. 4 would give 0 by the direction of its inequality, takes the fallback's bit.
     """
     unseen = votes.seen == 0
     never_right = ~unseen & (votes.right == 0)
-    ties = (votes.sums == 0) & ~(unseen | never_right)[:, None]
-    bits = np.where((unseen | never_right)[:, None] | ties, fallback, votes.sums > 0)
+    silent = (unseen | never_right)[:, None]
+    ties = (votes.sums == 0) & ~silent
+    bits = np.where(silent | ties, fallback >= 0, votes.sums > 0)
+    sure = np.where(silent, np.abs(fallback), votes.margins())
     repairs = Repairs(
         tied_bits=int(ties.sum()),
         unseen=tuple(np.flatnonzero(unseen).tolist()),
         never_right=tuple(np.flatnonzero(never_right).tolist()),
         collisions=(),
     )
-    return bits, repairs
+    return bits, sure, repairs
 
 
-def column_bits(columns: NDArray[np.float32], projection: NDArray[np.float32]) -> Bits:
-    """sign(Psi^T w) of each softmax column: columns [V, d], projection [d, K] -> [V, K].
+def projected(columns: NDArray[np.float32], projection: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Psi^T w of each softmax column, whose signs are bits: [V, d], [d, K] -> [V, K].
 
     Summed in float64 in a fixed order, so that threads can't change a bit.
     """
     return np.asarray(
-        np.einsum("vd,dk->vk", columns.astype(np.float64), projection.astype(np.float64)) >= 0
+        np.einsum("vd,dk->vk", columns.astype(np.float64), projection.astype(np.float64))
     )
 
 
@@ -73,7 +78,7 @@ def separate(
 ) -> tuple[Bits, tuple[tuple[int, int], ...]]:
     """Make equal codes differ; returns the codes and the (changed, kept) pairs.
 
-    The lowest id keeps its code. Another flips the bits its votes were least sure of: some
+    The lowest id keeps its code. Another flips the bits with the least ``margins``: some
     K/64 of them, so that one wrong bit does not turn one character into the other; more, where
     that code is taken too. Codes before ``first`` are in use and stay as they are, equal ones
     too. Raises InputRefused where there are more characters than codes.

@@ -9,8 +9,8 @@ import numpy as np
 from hcompress.codes.apart import repaired
 from hcompress.codes.codebook import (
     Repairs,
-    column_bits,
     pack,
+    projected,
     random_bits,
     voted_bits,
 )
@@ -54,16 +54,18 @@ def make_codebook(
     match stage.method:
         case Method.LSH:
             votes, shares = _vote(stage, teacher, projection, env)
-            bits, repairs = voted_bits(votes, column_bits(columns, projection))
+            bits, sure, repairs = voted_bits(votes, projected(columns, projection))
         case Method.COLUMNS:
-            bits = column_bits(columns, projection)
+            sides = projected(columns, projection)
+            bits, sure = sides >= 0, np.abs(sides)
         case Method.WHITENED:
             scatter, shares = _scatter(stage, teacher, env)
             for_columns, projection = whitened_projections(scatter, length, env.seed)
-            bits = column_bits(columns, for_columns)
+            sides = projected(columns, for_columns)
+            bits, sure = sides >= 0, np.abs(sides)
         case Method.RANDOM:
             bits = random_bits(len(teacher.vocabulary), length, env.seed)
-    sure = votes.margins() if votes is not None else np.zeros(bits.shape)
+            sure = np.zeros(bits.shape)
     bits, repairs, apart = repaired(bits, sure, stage.spacing, repairs)
     codebook = Codebook(pack(bits), projection)
     report = codebook_report(codebook.codes, votes, repairs, apart, teacher.vocabulary)

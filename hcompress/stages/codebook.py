@@ -40,7 +40,7 @@ class MakeCodebook:
     workers: Workers = 1
 
     name: ClassVar[str] = "codebook"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     summary: ClassVar[str] = "make a binary code for every character"
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT

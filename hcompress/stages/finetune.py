@@ -91,7 +91,7 @@ class Finetune(LineTraining):
     patience: Annotated[int, Param("validations without a gain before stopping; 0: never", 0)] = 4
 
     name: ClassVar[str] = "finetune"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     summary: ClassVar[str] = "train a changed recogniser with hinge loss and distillation"
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT

@@ -31,7 +31,7 @@ class SwapBackbone(LineTraining):
     distil: Annotated[float, Param("weight of the distance to the teacher", 0)] = 1.0
 
     name: ClassVar[str] = "swap-backbone"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     summary: ClassVar[str] = "put a light backbone in place of a heavy one, by distillation"
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT

@@ -34,7 +34,7 @@ class Train(Shape, LineTraining):
     ] = 1.0
 
     name: ClassVar[str] = "train"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     summary: ClassVar[str] = "train a softmax recogniser from data alone"
     consumes: ClassVar[Kind] = Kind.NOTHING
     produces: ClassVar[Kind] = Kind.CHECKPOINT

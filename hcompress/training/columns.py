@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hcompress.errors import InputRefused
-from hcompress.training.temperature import likeliest
+from hcompress.training.temperature import Block, likeliest
 
 if TYPE_CHECKING:
     from hcompress.data.batches import Batch
@@ -96,7 +96,7 @@ def start_columns(
         parts = list(_features(trainer, judged))
         scores = (torch.cat([f for f, _ in parts]) - centre.float()) @ columns.float().T
         wanted = torch.cat([ids for _, ids in parts])
-        trainer.columns.copy_(columns / likeliest(scores, wanted))
+        trainer.columns.copy_(columns / likeliest(lambda: [Block(scores, wanted)]))
         trainer.centre.copy_(centre)
     return float((scores.argmax(1) == wanted).double().mean())
 

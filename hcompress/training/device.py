@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from hcompress.errors import UsageError
 from hcompress.training.precision import Precision
 
 if TYPE_CHECKING:
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 def world_size() -> int:
     """Processes under torchrun; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def check_shares(**batches: int) -> None:
+    """Raises UsageError where a batch, by its parameter's name, can't be shared out evenly."""
+    for name, size in batches.items():
+        if size % world_size():
+            raise UsageError(f"{name} = {size} can't be shared by {world_size()} processes evenly")
 
 
 def launch(precision: Precision, threads: int, accelerator: str = "auto") -> Fabric:

@@ -21,7 +21,7 @@ from hcompress.recogniser.decoder import Narrow
 from hcompress.recogniser.surgery import folded
 from hcompress.recogniser.vocabulary import PAD
 from hcompress.training.lines import Encoded, LineTrainer
-from hcompress.training.loop import Loss
+from hcompress.training.loop import Loss, say_left_out
 from hcompress.training.threads import in_threads
 
 if TYPE_CHECKING:
@@ -58,17 +58,17 @@ class EncodedLines:
     seed: int
     widening: tuple[Tensor, Tensor] | None = None
     """Weight and offset of `Narrow`, where the lines hold its rows."""
+    left_out: int = 0
+    """Lines that do not count, and are not here."""
 
     def batches(
         self, size: int, steps: int, rank: int, world: int
     ) -> Callable[[int], Iterator[list[EncodedLine]]]:
-        """Batches from a step on, each of ``world`` processes with its share.
+        """Batches from a step on, each of ``world`` processes with its share; they divide ``size``.
 
         Position p of the endless sequence is line ``order(p // lines)[p % lines]``: every line
         once, then every line once again in another order, whatever the step begun from.
         """
-        if size % world:
-            raise InputRefused(f"batch of {size} images can't be shared by {world} processes")
 
         def start(step: int) -> Iterator[list[EncodedLine]]:
             turn, order = -1, np.empty(0, np.int64)
@@ -149,7 +149,9 @@ def encode_lines(
     progress.finish()
     if not lines:
         raise InputRefused("training data: no line that counts")
-    return EncodedLines(trainer, lines, seed, widening)
+    left_out = len(chosen) - len(lines)
+    say_left_out("encode", left_out, len(chosen), progress)
+    return EncodedLines(trainer, lines, seed, widening, left_out)
 
 
 class _EncodedBatch(NamedTuple):

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from hcompress.errors import InputRefused
 from hcompress.recogniser.decoder import DecoderLayer
 from hcompress.recogniser.heads import LearnedEmbedding, SoftmaxClassifier
 from hcompress.recogniser.model import Recogniser
-from hcompress.recogniser.vocabulary import SPECIALS, Vocabulary
+from hcompress.recogniser.vocabulary import PAD, SPECIALS, UnknownCharacter, Vocabulary
 from hcompress.training.loop import Loss
 from hcompress.training.losses import softmax_loss
 
@@ -34,7 +35,12 @@ class GlyphTrainer(nn.Module):
 
     centre: Tensor
 
-    def __init__(self, recogniser: Recogniser, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        vocabulary: Vocabulary,
+        unknown: UnknownCharacter = UnknownCharacter.REFUSE,
+    ) -> None:
         super().__init__()
         self.backbone = recogniser.backbone
         self.columns = nn.Parameter(torch.empty(len(vocabulary), recogniser.config.width))
@@ -42,6 +48,7 @@ class GlyphTrainer(nn.Module):
         self.register_buffer("centre", torch.zeros(recogniser.config.width))
         self._recogniser = [recogniser]
         self._vocabulary = vocabulary
+        self._unknown = unknown
 
     def forward(self, images: Tensor, targets: Tensor) -> Tensor:
         """uint8 [N, S, S, C], [N, 1] -> the summed loss."""
@@ -58,11 +65,25 @@ class GlyphTrainer(nn.Module):
         device = self.columns.device
         targets = torch.tensor(self.ids(batch.texts), device=device)[:, None]
         total: Tensor = model(torch.from_numpy(batch.images).to(device), targets)
-        return Loss(total, len(targets))
+        counted = int((targets != PAD).sum())
+        return Loss(total, counted, len(targets) - counted)
 
     def ids(self, texts: list[str]) -> list[int]:
-        """The id of each text's character."""
-        return [self._vocabulary.encode(text)[0] for text in texts]
+        """The id of each text's character; PAD where it does not count.
+
+        Raises InputRefused at a text that is not one character, and, unless such are to be left
+        out, at one that is not in the charset.
+        """
+        return [self._id(text) for text in texts]
+
+    def _id(self, text: str) -> int:
+        if len(text) != 1:
+            raise InputRefused(
+                f"single characters: label {text!r} has {len(text)}: give images of one each"
+            )
+        if text not in self._vocabulary and self._unknown is UnknownCharacter.SKIP_LINE:
+            return PAD
+        return self._vocabulary.encode(text)[0]
 
     def hand_over(self, length: float) -> None:
         """Let the recogniser read by these columns, before it has seen a line.

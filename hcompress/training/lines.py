@@ -50,15 +50,13 @@ def step_batches(
     """Batches from a step on. Step s takes images s*B to (s+1)*B, over and over the data.
 
     Given a seed ``drawn_by``, every image is drawn from all of them instead, whatever came before.
-    Each of ``world`` processes gets every world-th image of a step's batch. Raises InputRefused
-    where there is no image or the batch can't be dealt out evenly.
+    Each of ``world`` processes gets every world-th image of a step's batch; their number divides
+    it. Raises InputRefused where there is no image.
     """
     from hcompress.data.batches import batches
 
     if not len(source):
         raise InputRefused("training data: no images")
-    if batch_size % world:
-        raise InputRefused(f"batch of {batch_size} images can't be shared by {world} processes")
 
     def start(step: int) -> Iterator[Batch]:
         numbers = range(step * batch_size + rank, steps * batch_size, world)
@@ -241,7 +239,8 @@ class LineTrainer(nn.Module):
         inputs, targets = self.targets(batch.texts)
         pixels = torch.from_numpy(batch.images).to(self.device)
         total: Tensor = model(pixels, inputs, targets, None)
-        return Loss(total, int((targets != PAD).sum()))
+        counted = targets != PAD
+        return Loss(total, int(counted.sum()), int((~counted.any(1)).sum()))
 
 
 def slim_route(targets: Tensor, config: RecogniserConfig) -> Route:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hcompress.errors import NumericalError
+from hcompress.errors import InputRefused, NumericalError
 from hcompress.training.muon import Muon
 from hcompress.training.snapshot import (
     TrainingState,
@@ -47,6 +47,7 @@ class Schedule:
     matrix_rate: float = 0.0
     """The decoder's matrices learn by Muon at this rate; 0 leaves them to AdamW with the rest."""
     warmup: int = 100
+    """Steps; half of all at most."""
     weight_decay: float = 0.01
     clip: float = 5.0
     validate_every: int = 0
@@ -60,9 +61,10 @@ class Schedule:
 
     def share(self, step: int) -> float:
         """Of the peak rates: linear warm-up, then half a cosine to zero."""
-        if step < self.warmup:
-            return (step + 1) / self.warmup
-        done = (step - self.warmup) / max(1, self.steps - self.warmup)
+        warmup = min(self.warmup, self.steps // 2)
+        if step < warmup:
+            return (step + 1) / warmup
+        done = (step - warmup) / max(1, self.steps - warmup)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
@@ -72,6 +74,8 @@ class Loss:
 
     total: Tensor
     targets: int
+    left_out: int = 0
+    """Images of the share none of whose targets counts."""
 
 
 class Validated(NamedTuple):
@@ -112,8 +116,11 @@ def train(
 
     The model holds the result: the last weights, or those of the best validation where that was
     better by more than chance or the run stopped early; or their mean with the first. Raises
-    NumericalError at a loss that is not finite, naming the tensor.
+    NumericalError at a loss that is not finite, naming the tensor, and InputRefused where none of
+    the images counts.
     """
+    # Before the optimisers: what a snapshot gives them goes to where the parameters are.
+    task.model.to(fabric.device)
     optimisers = _optimisers(task, schedule)
     restored = load_snapshot(snapshot, task.model, optimisers)
     state, kept = restored if restored is not None else (TrainingState(), {})
@@ -129,8 +136,7 @@ def train(
     started, first = time.monotonic(), state.step
     if not state.stopped and state.step < schedule.steps:
         for batch in task.batches(state.step):
-            loss = _step(task, schedule, fabric, model, optimisers, batch, state.step)
-            state.step += 1
+            loss = _step(task, schedule, fabric, model, optimisers, batch, state)
             speed = (state.step - first) * schedule.batch_size / (time.monotonic() - started)
             progress.advance(1, f"loss {loss:.4f}, {speed:.0f} images/s")
             _judge(task, schedule, fabric, state, loss, kept, progress)
@@ -139,6 +145,7 @@ def train(
             if state.step % schedule.snapshot_every == 0 and fabric.is_global_zero:
                 save_snapshot(snapshot, state, task.model, optimisers, kept)
     progress.finish()
+    say_left_out(task.label, state.left_out, state.step * schedule.batch_size, progress)
     if BEST in kept:
         task.model.load_state_dict(kept[BEST])
         if FIRST in kept:
@@ -188,20 +195,22 @@ def _step(
     model: Any,
     optimisers: list[Any],
     batch: Any,
-    step: int,
+    state: TrainingState,
 ) -> float:
+    """One step, counted in ``state``; the loss."""
     for group in (group for optimiser in optimisers for group in optimiser.param_groups):
-        group["lr"] = schedule.share(step) * group["peak"]
+        group["lr"] = schedule.share(state.step) * group["peak"]
     loss = task.loss(model, batch)
-    counts = torch.tensor([float(loss.targets)], device=fabric.device)
-    total: Any = fabric.all_reduce(counts, reduce_op="sum")
+    counts = torch.tensor([float(loss.targets), float(loss.left_out)], device=fabric.device)
+    summed: Any = fabric.all_reduce(counts, reduce_op="sum")
+    targets, left_out = summed.tolist()
     # DDP averages gradients over processes; times their number it is the sum over all targets.
-    scaled = loss.total * fabric.world_size / max(1.0, float(total))
+    scaled = loss.total * fabric.world_size / max(1.0, targets)
     fabric.backward(scaled)
     value = float(scaled.detach())
     if not math.isfinite(value):
         raise NumericalError(
-            f"{task.label}: step {step}: {first_not_finite(task.model)} is not finite;"
+            f"{task.label}: step {state.step}: {first_not_finite(task.model)} is not finite;"
             " lower the learning rate"
         )
     # Muon's updates have one size whatever the gradient's: only AdamW's need a limit.
@@ -209,7 +218,19 @@ def _step(
     for optimiser in optimisers:
         optimiser.step()
         optimiser.zero_grad()
+    state.step += 1
+    state.left_out += int(left_out)
     return value
+
+
+def say_left_out(label: str, left_out: int, seen: int, progress: Progress) -> None:
+    """How many images did not count. Raises InputRefused where none did: nothing can be learnt."""
+    if not left_out:
+        return
+    why = "labels too long for the model's max_steps, or with characters outside the charset"
+    if left_out == seen:
+        raise InputRefused(f"{label}: none of {seen:,} images counts: {why}")
+    progress.say(f"{label}: {left_out:,} of {seen:,} images left out: {why}")
 
 
 def _judge(
@@ -234,14 +255,15 @@ def _judge(
         f"{task.label}: step {state.step}: loss {loss:.4f}, validation {accuracy:.2%},"
         f" 1-NED {ned:.4f}"
     )
+    if accuracy > state.best_accuracy:
+        state.gain_step = state.step
     # The rate has fallen to zero by the last step, and half-way weights are rarely better: a lead
     # of theirs that few lines could give by chance is not held against the last ones.
     if accuracy >= state.best_accuracy - (_chance(state.best_accuracy, task) if last else 0.0):
         state.best_accuracy, state.best_step = accuracy, state.step
         kept[BEST] = _weights(task.model)
-        return
-    waited = (state.step - state.best_step) // every
-    state.stopped = bool(schedule.patience) and waited >= schedule.patience
+    waited = (state.step - state.gain_step) // every
+    state.stopped = bool(schedule.patience) and waited >= schedule.patience and not last
 
 
 def _meet_the_first(

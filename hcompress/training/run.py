@@ -68,12 +68,14 @@ def train_lines(
     feed: Callable[[int], Iterator[Any]]
     loss: Callable[[torch.nn.Module, Any], Loss]
     prepare: Callable[[], None] | None = None
+    never_drawn = 0
     if encode:
         trainer.to(fabric.device)
         lines = encode_lines(
             trainer, open_data(data), encode, stage.workers, env.seed, env.progress
         )
         feed, loss = lines.batches(stage.batch, stage.steps, *place), lines.loss
+        never_drawn = lines.left_out
         if fit:
             prepare = partial(fit_head, lines, fit)
     else:
@@ -109,6 +111,7 @@ def train_lines(
         "processes": fabric.world_size,
         "steps": state.step,
         "images": state.step * stage.batch,
+        "lines_left_out": state.left_out + never_drawn,
         "best_step": state.best_step,
         "first_accuracy": state.first_accuracy if mean_with_start else None,
         "mean_accuracy": state.mean_accuracy if mean_with_start else None,

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hcompress.data.source import open_data
-from hcompress.errors import InputRefused
+from hcompress.errors import InputRefused, UsageError
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.vocabulary import Vocabulary
 from hcompress.training.columns import JUDGED, feature_length, start_columns
+from hcompress.training.device import check_shares
 from hcompress.training.glyphs import GlyphTrainer
 from hcompress.training.lines import glyph_preprocessing, snapshot_file, step_batches
 from hcompress.training.loop import Schedule, Task, train
@@ -34,14 +35,15 @@ def train_glyphs(
     stage: Train, glyphs: Path, env: Env, fabric: Fabric, model: Recogniser, vocabulary: Vocabulary
 ) -> dict[str, Any]:
     """Teach ``model`` single characters, in place; returns the phase's figures."""
+    check_shares(glyph_batch=stage.glyph_batch)
     source = open_data(glyphs)
     size = glyph_preprocessing(model.config.preprocessing, stage.glyph_width)
     lessons = _Lessons(stage, env, fabric, size)
     if not stage.glyph_first:
-        trainer = GlyphTrainer(model, vocabulary)
+        trainer = GlyphTrainer(model, vocabulary, stage.unknown)
         report = lessons.learn("glyphs", trainer, source, stage.glyph_steps)
     else:
-        few = _some_of(source, stage.glyph_first, env.seed)
+        few = _some_of(source, stage.glyph_first, env.seed, vocabulary)
         trainer = GlyphTrainer(model, Vocabulary(few.spec.characters))
         first = lessons.learn("glyphs-first", trainer, few, stage.glyph_first_steps)
         trainer = GlyphTrainer(model, vocabulary)
@@ -51,7 +53,8 @@ def train_glyphs(
 
         report = lessons.learn("glyphs", trainer, source, stage.glyph_steps, prepare)
         report["first"] = first
-    trainer.hand_over(lessons.feature_length(trainer, source))
+    length = lessons.feature_length(trainer, source)
+    trainer.cpu().hand_over(length)  # where the rest of the recogniser is
     return report
 
 
@@ -114,14 +117,25 @@ class _Lessons:
         return batches(source, places, stage.glyph_batch, self.size, stage.workers)
 
 
-def _some_of(source: DataSource, count: int, seed: int) -> RenderedSource:
-    """The same data with ``count`` of its characters. Raises InputRefused where it is not text
-    to be rendered: other data can't leave characters out."""
+def _some_of(source: DataSource, count: int, seed: int, vocabulary: Vocabulary) -> RenderedSource:
+    """The same data with ``count`` of its characters.
+
+    Raises InputRefused where it is not text to be rendered: other data can't leave characters out.
+    Raises UsageError where the first images don't show every character as often as any other:
+    columns are made from them.
+    """
     from hcompress.data.render.source import RenderedSource
+    from hcompress.data.render.spec import Mode
 
     if not isinstance(source, RenderedSource):
         raise InputRefused("glyph_first: the single characters must be a rendered-text spec")
-    characters = source.spec.characters
+    spec, characters = source.spec, source.spec.characters
+    even = spec.mode is Mode.GLYPHS and spec.even and spec.count >= len(characters)
+    if not even or set(characters) != set(vocabulary.characters):
+        raise UsageError(
+            'glyph_first: the single characters must be a spec with mode = "glyphs" and even = true'
+            " over the model's whole charset and nothing else, its count no less"
+        )
     if count >= len(characters):
         raise InputRefused(
             f"glyph_first = {count}: the single characters are {len(characters)}; take fewer"

@@ -34,8 +34,13 @@ class TrainingState:
     step: int = 0
     best_accuracy: float = -1.0
     best_step: int = 0
+    """Whose weights are kept."""
+    gain_step: int = 0
+    """The last that read more than all before: a tie keeps its weights and is no gain."""
     stopped: bool = False
     """Validation accuracy stood still: no more steps."""
+    left_out: int = 0
+    """Images so far, of all processes, that did not count."""
     curve: list[dict[str, float]] = field(default_factory=list)
     first_accuracy: float = -1.0
     """Before the first step, where the mean of the first and the best weights was asked for."""

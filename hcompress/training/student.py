@@ -11,7 +11,7 @@ from hcompress.recogniser.checkpoint import Checkpoint, load_checkpoint
 from hcompress.recogniser.config import BatchNorm, Classifier
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.surgery import folded, refined
-from hcompress.training.device import launch, resolve
+from hcompress.training.device import check_shares, launch, resolve
 from hcompress.training.lines import Aim, LineTrainer
 from hcompress.training.run import train_lines
 
@@ -27,10 +27,13 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
     frozen = stage.backbone_rate == 0
     if before.config.batch_norm is BatchNorm.FOLDED and not frozen:
         raise UsageError("batch normalisation is folded: train the backbone before, not after")
+    check_shares(batch=stage.batch)
     fabric = launch(stage.precision, env.threads)
     torch.manual_seed(env.seed)
     student = refined(before.model) if stage.refined else before.model
     teacher = _teacher(stage, before, env)
+    # The states below lead to the features: without these they are no aim.
+    distil_layers = stage.distil_layers if stage.distil else 0.0
     aim = Aim(
         before.vocabulary,
         stage.unknown,
@@ -39,7 +42,7 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
         stage.choice,
         stage.answers,
         stage.distil,
-        stage.distil_layers,
+        distil_layers,
         stage.slim_routes,
     )
     shared = frozen and teacher is not None and same_backbone(student, teacher)
@@ -103,7 +106,7 @@ def _teacher(stage: Finetune, before: Checkpoint, env: Env) -> Recogniser | None
             f"{env.teacher}: the teacher has {teacher.config.width} features and the student"
             f" {before.config.width}: nothing to compare; set distil = 0"
         )
-    if stage.distil_layers and teacher.config.depth != before.config.depth:
+    if stage.distil and stage.distil_layers and teacher.config.depth != before.config.depth:
         raise UsageError(
             f"{env.teacher}: the teacher has {teacher.config.depth} layers and the student"
             f" {before.config.depth}: nothing to compare; set distil_layers = 0"

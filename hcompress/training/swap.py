@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,7 +11,7 @@ from hcompress.errors import UsageError
 from hcompress.recogniser.checkpoint import Checkpoint
 from hcompress.recogniser.config import BatchNorm, Classifier, Embedding
 from hcompress.recogniser.model import Recogniser
-from hcompress.training.device import launch, resolve
+from hcompress.training.device import check_shares, launch, resolve
 from hcompress.training.lines import Aim, LineTrainer
 from hcompress.training.run import train_lines
 
@@ -26,20 +27,17 @@ def new_student(stage: SwapBackbone, before: Checkpoint, seed: int) -> Recognise
         raise UsageError("swap-backbone comes before replace-head: give it a softmax recogniser")
     if config.factorised:
         raise UsageError("swap-backbone comes before factorise: give it a whole softmax")
-    torch.manual_seed(seed)
-    student = Recogniser(
-        config.asked(
-            backbone=stage.family,
-            backbone_width=stage.backbone_width,
-            width=stage.width,
-            ffn_width=stage.ffn_width,
-            batch_norm=BatchNorm.LIVE,
-            temperature=1.0,
-        ),
-        len(before.vocabulary),
+    shape = config.asked(
+        backbone=stage.family,
+        backbone_width=stage.backbone_width,
+        width=stage.width,
+        ffn_width=stage.ffn_width,
     )
-    if student.config == config:
+    if shape == config:
         raise UsageError("swap-backbone: the recogniser has this backbone already")
+    torch.manual_seed(seed)
+    untrained = replace(shape, batch_norm=BatchNorm.LIVE, temperature=1.0)
+    student = Recogniser(untrained, len(before.vocabulary))
     old, new = before.model.state_dict(), student.state_dict()
     kept = {
         name: old[name]
@@ -59,6 +57,7 @@ def swap_backbone(
         return student.eval(), {"steps": 0, "trained": False}
     if stage.data is None:
         raise UsageError("swap-backbone: steps > 0 needs data; or set steps = 0")
+    check_shares(batch=stage.batch)
     fabric = launch(stage.precision, env.threads)
     teacher = before.model.requires_grad_(False).to(fabric.device)
     aim = Aim(

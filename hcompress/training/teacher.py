@@ -8,7 +8,7 @@ import torch
 
 from hcompress.recogniser.model import Recogniser
 from hcompress.recogniser.vocabulary import Vocabulary, read_charset
-from hcompress.training.device import launch, resolve
+from hcompress.training.device import check_shares, launch, resolve
 from hcompress.training.lines import Aim, LineTrainer
 from hcompress.training.run import train_lines
 from hcompress.training.single import train_glyphs
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 def train_teacher(stage: Train, env: Env) -> tuple[Recogniser, Vocabulary, dict[str, Any]]:
     """The trained recogniser, its characters, and the figures of both phases."""
+    check_shares(batch=stage.batch)
     vocabulary = read_charset(stage.charset)
     fabric = launch(stage.precision, env.threads)
     torch.manual_seed(env.seed)

@@ -47,8 +47,11 @@ class Phrases:
 
 
 @functools.lru_cache(maxsize=4)
-def phrases(characters: tuple[str, ...]) -> Phrases:
-    """The words of these characters. Raises EnvironmentFailed without the package."""
+def phrases(characters: tuple[str, ...]) -> Phrases | None:
+    """The words of these characters, None where there is none: the dictionary is Chinese.
+
+    Raises EnvironmentFailed without the package.
+    """
     data = _read()
     known = frozenset(characters)
     entries = [line.split(" ") for line in data.decode().splitlines()]
@@ -57,6 +60,8 @@ def phrases(characters: tuple[str, ...]) -> Phrases:
         for entry in entries
         if len(entry) > 1 and 1 < len(entry[0]) <= LONGEST and known.issuperset(entry[0])
     ]
+    if not used:
+        return None
     rates = np.array([max(1, count) for _, count in used], np.float64) ** FLATTENED
     cumulative = np.cumsum(rates) / rates.sum()
     cumulative[-1] = 1.0

@@ -1,0 +1,68 @@
+"""What runs on a GPU: training, going on after a kill, single characters, reading."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from hcompress.progress import NoProgress
+from hcompress.recogniser.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from hcompress.recogniser.model import Recogniser
+from hcompress.recogniser.reader import TorchReader
+from hcompress.stages.base import Env, Provenance
+from hcompress.training.device import launch
+from hcompress.training.lines import Aim, LineTrainer
+from hcompress.training.loop import Schedule, train
+from hcompress.training.precision import Precision
+from hcompress.training.teacher import train_teacher
+from tests.models import CHARACTERS, SOFTMAX, noise, recogniser
+from tests.test_processes import distance
+from tests.test_single_characters import stage
+from tests.test_training import REFUSE, Killed, killed_after, line_task
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
+]
+
+
+def test_a_resumed_run_ends_where_a_whole_one_does(tmp_path: Path) -> None:
+    def after(folder: str, kill_at: int | None = None) -> Recogniser:
+        trainer = LineTrainer(recogniser(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
+        task = line_task(trainer, 4, matrices=("student.decoder.",))
+        fabric = launch(Precision.FP32, 1)
+        assert fabric.device.type == "cuda"
+        schedule = Schedule(4, 4, 1e-3, 1e-2, snapshot_every=2)
+        task = task if kill_at is None else killed_after(task, kill_at)
+        train(task, schedule, fabric, tmp_path / folder / "lines.safetensors", NoProgress())
+        return trainer.student.cpu()
+
+    whole = after("whole")
+    with pytest.raises(Killed):
+        after("broken", kill_at=3)
+    # Its sums come in no fixed order.
+    assert distance(whole, after("broken")) < 0.1 * distance(whole, recogniser(SOFTMAX))
+
+
+def test_single_characters_are_handed_over_and_lines_follow(tmp_path: Path) -> None:
+    env = Env(1, 1, Provenance("train", None), NoProgress(), tmp_path / "scratch")
+    model, vocabulary, report = train_teacher(stage(tmp_path), env)
+    assert report["lines"]["device"].startswith("cuda")
+    assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+    save_checkpoint(tmp_path / "model.safetensors", model, vocabulary, env.provenance)
+    assert load_checkpoint(tmp_path / "model.safetensors").vocabulary == vocabulary
+
+
+def test_a_checkpoint_reads_there_what_it_reads_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    model = recogniser(replace(SOFTMAX, temperature=1.5))
+    images = noise(8)
+    reader = TorchReader(Checkpoint(model, CHARACTERS, Provenance("train", None)))
+    ids, chances = reader.decode(images)
+    there = model.cuda().read(torch.from_numpy(images).cuda())
+    # Of the first step: after a near tie the rest may be another text.
+    assert (there.ids[:, 0, 0].cpu().numpy() == ids[:, 0, 0]).sum() >= 7
+    assert there.probabilities[:, 0, 0].cpu().numpy() == pytest.approx(chances[:, 0, 0], abs=0.01)
