@@ -102,4 +102,4 @@ def loss_of(model: Recogniser, labels: Path) -> float:
     trainer = LineTrainer(model, None, Aim(CHARACTERS, UnknownCharacter.REFUSE)).eval()
     source, size = open_data(labels), model.config.preprocessing
     batch = next(step_batches(source, len(source), 1, size, 0, 0, 1)(0))
-    return float(trainer.loss(trainer, batch).total)
+    return trainer.loss(trainer, batch).total.item()
