@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from pathlib import Path
 
 from hcompress.data.btree import BTree
 from hcompress.data.images import decode_image
 from hcompress.data.source import Sample
+from hcompress.digest import file_digest
 from hcompress.errors import InputRefused
 
 DATA_FILE = "data.mdb"
@@ -53,8 +53,7 @@ class LmdbSource:
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of data.mdb: some seconds for every ten gigabytes, once per run."""
-        with (self._folder / DATA_FILE).open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+        return file_digest(self._folder / DATA_FILE)
 
     def _value(self, key: bytes) -> bytes:
         value = self._tree.get(key)

@@ -112,6 +112,11 @@ class Finetune(LineTraining):
                 "mean_with_start is judged by validation: set validation, or leave it out"
             )
 
+    @property
+    def layers_weight(self) -> float:
+        """`distil_layers` where features are distilled: the states below lead to them."""
+        return self.distil_layers if self.distil else 0.0
+
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.recogniser.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
         from hcompress.training.student import finetune

@@ -32,8 +32,6 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
     torch.manual_seed(env.seed)
     student = refined(before.model) if stage.refined else before.model
     teacher = _teacher(stage, before, env)
-    # The states below lead to the features: without these they are no aim.
-    distil_layers = stage.distil_layers if stage.distil else 0.0
     aim = Aim(
         before.vocabulary,
         stage.unknown,
@@ -42,7 +40,7 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
         stage.choice,
         stage.answers,
         stage.distil,
-        distil_layers,
+        stage.layers_weight,
         stage.slim_routes,
     )
     shared = frozen and teacher is not None and same_backbone(student, teacher)
@@ -106,7 +104,7 @@ def _teacher(stage: Finetune, before: Checkpoint, env: Env) -> Recogniser | None
             f"{env.teacher}: the teacher has {teacher.config.width} features and the student"
             f" {before.config.width}: nothing to compare; set distil = 0"
         )
-    if stage.distil and stage.distil_layers and teacher.config.depth != before.config.depth:
+    if stage.layers_weight and teacher.config.depth != before.config.depth:
         raise UsageError(
             f"{env.teacher}: the teacher has {teacher.config.depth} layers and the student"
             f" {before.config.depth}: nothing to compare; set distil_layers = 0"
