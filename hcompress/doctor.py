@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from hcompress import __version__
-from hcompress.digest import file_digest
 from hcompress.errors import EnvironmentFailed
 from hcompress.models import packaged_model
+from hcompress.strict.digest import file_digest
 
 REQUIRED: Final = (
     "typer", "rich", "numpy", "pillow", "torch", "lightning-fabric", "safetensors", "lmdb",

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
+
+
+class Progress(Protocol):
+    """Where a stage says how far it is. Implementations draw a bar, print lines or do nothing."""
+
+    def start(self, label: str, total: int, done: int = 0) -> None: ...
+    def advance(self, count: int = 1, note: str = "") -> None: ...
+    def finish(self) -> None: ...
+    def say(self, text: str) -> None: ...
+
 
 FIRST_LINE: Final = 2.0
 """Seconds of silence before the first line: short work needs none."""

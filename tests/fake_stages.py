@@ -12,10 +12,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from hcompress.artifact import write_text
+from hcompress.artifacts.kinds import Kind
 from hcompress.errors import NumericalError
 from hcompress.progress import LineProgress
-from hcompress.stages.base import Env, Kind, Param, Stage
+from hcompress.stages.base import Env, Stage
+from hcompress.strict.atomic import write_text
+from hcompress.strict.schema import Param
 
 
 def safetensors_bytes(weights: bytes) -> bytes:

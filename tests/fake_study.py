@@ -11,9 +11,10 @@ from types import SimpleNamespace
 from typing import Annotated, Any, ClassVar
 
 from hcompress.errors import EnvironmentFailed
-from hcompress.recogniser.config import Preprocessing
-from hcompress.stages.base import Env, Param, Stage
-from hcompress.study.spec import Study, load_study
+from hcompress.lab.study.spec import Study, load_study
+from hcompress.spec.config import Preprocessing
+from hcompress.stages.base import Env, Stage
+from hcompress.strict.schema import Param
 from tests.fake_stages import FakeOnnx, FakeSlim, FakeTrain, safetensors_bytes, weights_of
 
 CALLS: list[str] = []

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hcompress.recogniser.config import BatchNorm, Classifier, Embedding, RecogniserConfig
-from hcompress.recogniser.model import Recogniser
-from hcompress.recogniser.surgery import with_folded_batch_norm
-from hcompress.recogniser.vocabulary import Vocabulary
+from hcompress.charset import Vocabulary
+from hcompress.recognisers.rebuild import with_folded_batch_norm
+from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.spec.config import BatchNorm, Classifier, Embedding, RecogniserConfig
 
 CHARACTERS = Vocabulary("abcdefgh0123456789漢字")
 

@@ -8,20 +8,21 @@ from pathlib import Path
 import pytest
 import torch
 
+from hcompress.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from hcompress.compute.device import launch
+from hcompress.compute.precision import Precision
+from hcompress.evaluation.torch_reader import TorchReader
 from hcompress.progress import NoProgress
-from hcompress.recogniser.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from hcompress.recogniser.model import Recogniser
-from hcompress.recogniser.reader import TorchReader
-from hcompress.stages.base import Env, Provenance
-from hcompress.training.device import launch
-from hcompress.training.lines import Aim, LineTrainer
+from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.spec.header import Provenance
+from hcompress.stages.base import Env
+from hcompress.training.line_trainer import Aim, LineTrainer
 from hcompress.training.loop import Schedule, train
-from hcompress.training.precision import Precision
-from hcompress.training.teacher import train_teacher
+from hcompress.training.train import train_teacher
 from tests.models import CHARACTERS, SOFTMAX, noise, recogniser
-from tests.test_processes import distance
-from tests.test_single_characters import stage
-from tests.test_training import REFUSE, Killed, killed_after, line_task
+from tests.training.test_character_phase import stage
+from tests.training.test_processes import distance
+from tests.training.test_training import REFUSE, Killed, killed_after, line_task
 
 pytestmark = [
     pytest.mark.gpu,

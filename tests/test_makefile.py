@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests import ROOT
+
 TRAINED = Path("runs/teacher-full/4-finetuned/model.safetensors")
 SHIPPED = Path("recipes/teacher/gbk21k.safetensors")
 JOBS = ("shrink", "shrink-full", "table1", "teacher", "teacher-full", "teacher-regrown", "docs")

@@ -15,18 +15,19 @@ import pytest
 from PIL import Image
 
 from hcompress import models
-from hcompress.artifact import MEASURED_ONLY, MODEL_FILES, SUFFIXES, names_a_model
+from hcompress.artifacts.kinds import MEASURED_ONLY, MODEL_FILES, SUFFIXES
+from hcompress.artifacts.source import names_a_model
+from hcompress.charset import read_charset
 from hcompress.cli import main
-from hcompress.digest import file_digest
 from hcompress.doctor import examine, summary_rows
 from hcompress.errors import EnvironmentFailed
-from hcompress.recogniser.vocabulary import read_charset
 from hcompress.runtime import OnnxReader
-from tests.test_read_command import picture
-from tests.test_runtime_steps import exported
+from hcompress.strict.digest import file_digest
+from tests import ROOT
+from tests.cli.test_read_command import picture
+from tests.runtime.test_stepwise import exported
 from tests.tiny_recognisers import LIGHT, recogniser
 
-ROOT = Path(__file__).resolve().parent.parent
 MOST_BYTES = int(3.90 * (1 << 20))
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from hcompress import errors
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -119,7 +119,7 @@ def test_the_exit_codes_are_the_error_trees() -> None:
 
 
 def test_stages_page_is_what_the_stages_say() -> None:
-    from hcompress.reports.stage_page import stages_markdown
+    from hcompress.cli.stage_page import stages_markdown
     from hcompress.stages import STAGES
 
     page = (ROOT / "docs" / "stages.md").read_text(encoding="utf-8")
@@ -127,7 +127,7 @@ def test_stages_page_is_what_the_stages_say() -> None:
 
 
 def test_documented_recipes_are_recipes() -> None:
-    from hcompress.recipe import parse_recipe
+    from hcompress.runs.recipe import parse_recipe
     from hcompress.stages import STAGES
 
     examples = [block for page in PAGES for block in _blocks(page, "toml") if "[[stages]]" in block]
@@ -137,7 +137,7 @@ def test_documented_recipes_are_recipes() -> None:
 
 
 def test_every_packaged_recipe_is_documented() -> None:
-    from hcompress.recipe import packaged_recipes
+    from hcompress.runs.recipe import packaged_recipes
 
     page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
     assert [name for name in packaged_recipes() if f"`{name}`" not in page] == []

@@ -10,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from hcompress.recogniser import quantising
-from hcompress.recogniser.checkpoint import Checkpoint
-from hcompress.recogniser.config import (
+from hcompress.charset import Vocabulary
+from hcompress.checkpoints.checkpoint import Checkpoint
+from hcompress.compress import int8 as quantising
+from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.spec.config import (
     Backbone,
     BatchNorm,
     Classifier,
@@ -21,9 +23,7 @@ from hcompress.recogniser.config import (
     RecogniserConfig,
     Weights,
 )
-from hcompress.recogniser.model import Recogniser
-from hcompress.recogniser.vocabulary import Vocabulary
-from hcompress.stages.base import Provenance
+from hcompress.spec.header import Provenance
 
 ROUNDING = 1e-3
 """What two ways of computing an untrained one's numbers may differ by: it is more sensitive than a

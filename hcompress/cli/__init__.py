@@ -7,8 +7,8 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 
+from hcompress.cli.console import take_closed_streams
 from hcompress.cli.exits import Guard, signals_raise
-from hcompress.console import take_closed_streams
 from hcompress.stages.base import Stage
 
 DEBUG = "--debug"

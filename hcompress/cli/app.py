@@ -17,9 +17,9 @@ from hcompress.cli import (
     study_command,
     tool_commands,
 )
+from hcompress.cli.console import Console
 from hcompress.cli.stage_commands import add_stage
 from hcompress.cli.state import new_state
-from hcompress.console import Console
 from hcompress.stages.base import Stage
 
 

@@ -11,7 +11,8 @@ import typer
 from hcompress.cli.state import Json, state_of
 
 if TYPE_CHECKING:
-    from hcompress.console import Console
+    from hcompress.cli.console import Console
+
 
 RESULT: Final = "bench.json"
 FIGURE: Final = "growth.svg"
@@ -37,9 +38,9 @@ def bench(
     and what more characters cost. Builds untrained models to measure; with MODEL, images and
     loading are that one's, and the softmax it is compared with has its shape.
     """
-    from hcompress.bench import run
-    from hcompress.bench.show import tables
     from hcompress.errors import UsageError
+    from hcompress.lab.bench import run
+    from hcompress.lab.bench.show import tables
 
     run.one_thread()
     console = state_of(context).console
@@ -68,14 +69,14 @@ def bench(
 
 def write(result: dict[str, Any], out: Path, console: Console) -> None:
     """bench.json and, where matplotlib is, growth.svg."""
-    from hcompress.bench import run
+    from hcompress.lab.bench import run
 
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
     (out / RESULT).write_text(text, encoding="utf-8")
     if not run.has_figure():
         console.say("left out: the figure: pip install 'hcompress[report]'")
         return
-    from hcompress.bench.figure import write_growth
+    from hcompress.lab.bench.figure import write_growth
 
     write_growth(result["growth"], out / FIGURE)
 

@@ -34,7 +34,7 @@ def card(
     before is replaced, any other file is left alone.
     """
     from hcompress.reports.card import render_card
-    from hcompress.reports.card_facts import check_out, make_card, write_card
+    from hcompress.reports.card_data import check_out, make_card, write_card
 
     check_out(out)  # said before data is opened
     made = make_card(model, evaluations, trained_on or (), run, licence)

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Final
 
-from hcompress import ranks
-from hcompress.console import OutputClosedError, complain
+from hcompress.cli.console import OutputClosedError, complain
+from hcompress.compute import ranks
 from hcompress.errors import EnvironmentFailed, HcompressError, UsageError
 
 BUG: Final = 70

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hcompress.artifact import check_covered
+from hcompress.artifacts.source import check_covered
 from hcompress.cli.state import Data, Images, Json, Model, State, state_of
-from hcompress.stages.base import MOST_WORKERS
+from hcompress.strict.schema import MOST_WORKERS
 
 if TYPE_CHECKING:
-    from hcompress.evaluation import Reader
+    from hcompress.evaluation.readers import Reader
+
 
 MOST_LINES: Final = 20
 """Rows of differences shown to people; --json has them all."""
@@ -26,7 +27,7 @@ def inspect(context: typer.Context, model: Model, json_output: Json = False) -> 
     engines without loading them.
     """
     from hcompress import sizes
-    from hcompress.reports.table1 import breakdown_rows
+    from hcompress.reports.size_table import breakdown_rows
 
     console = state_of(context).console
     check_covered(model)
@@ -59,10 +60,11 @@ def eval_(
 
     Accuracy with its 95% interval, 1-NED and the calibration of the confidence.
     """
-    from hcompress.artifact import open_source
+    from hcompress.artifacts.source import open_source
+    from hcompress.charset import read_charset
     from hcompress.data.source import open_data
-    from hcompress.evaluation import evaluate, open_reader
-    from hcompress.recogniser.vocabulary import read_charset
+    from hcompress.evaluation.evaluate import evaluate
+    from hcompress.evaluation.readers import open_reader
 
     state = state_of(context)
     chosen = None if of is None else frozenset(read_charset(of).characters)
@@ -132,7 +134,7 @@ def compare(
     every character both know count, and texts are compared after NFKC, without white space.
     """
     from hcompress import sizes
-    from hcompress.bench import rapidocr
+    from hcompress.lab.bench import rapidocr
 
     state = state_of(context)
     sides = (before, after)
@@ -167,9 +169,10 @@ def _compare_reading(
     data: Path,
     images: int | None,
 ) -> dict[str, Any]:
-    from hcompress.comparison import FOLDING, common_lines, compare_lines
     from hcompress.data.source import open_data
-    from hcompress.evaluation import open_reader, read_lines
+    from hcompress.evaluation.compare import FOLDING, common_lines, compare_lines
+    from hcompress.evaluation.evaluate import read_lines
+    from hcompress.evaluation.readers import open_reader
 
     source = open_data(data)
     readers = [peers[model] if model in peers else open_reader(model) for model in models]

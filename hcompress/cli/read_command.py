@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hcompress.artifact import names_a_model
+from hcompress.artifacts.source import names_a_model
 from hcompress.cli.state import Json, state_of
 from hcompress.errors import InputRefused, UsageError
 from hcompress.progress import NoProgress
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hcompress.console import Console
-    from hcompress.evaluation import Reader
-    from hcompress.stages.base import Progress
+    from hcompress.cli.console import Console
+    from hcompress.evaluation.readers import Reader
+    from hcompress.progress import Progress
+
 
 READ_BATCH: Final = 16
 SUFFIXES: Final = frozenset(
@@ -56,7 +57,7 @@ def read(
     Confidence is between 0 and 1 and comparable between softmax and Hamming models: the
     product over the decoding steps, EOS included, of a calibrated step probability.
     """
-    from hcompress.evaluation import open_reader
+    from hcompress.evaluation.readers import open_reader
     from hcompress.models import packaged_model
 
     console = state_of(context).console

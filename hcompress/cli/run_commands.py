@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from hcompress.cli.state import Json, State, state_of
-from hcompress.recipe import DEFAULT_SEED, DEFAULT_THREADS, MOST_SEED, MOST_THREADS
+from hcompress.runs.recipe import DEFAULT_SEED, DEFAULT_THREADS, MOST_SEED, MOST_THREADS
 
 if TYPE_CHECKING:
-    from hcompress.recipe import Recipe
-    from hcompress.shrink import RunResult
+    from hcompress.runs.recipe import Recipe
+    from hcompress.runs.shrink import RunResult
+
 
 DEFAULT_OUT: Final = Path("runs")
 
@@ -44,7 +45,7 @@ def shrink(
     After each stage Table 1 is shown so far, a column longer. The same command goes on where
     a run was stopped or killed.
     """
-    from hcompress.recipe import find_recipe, load_recipe
+    from hcompress.runs.recipe import find_recipe, load_recipe
 
     state = state_of(context)
     loaded = load_recipe(find_recipe(recipe), state.stages)
@@ -64,8 +65,8 @@ def shrink(
 def _run(
     recipe: Recipe, teacher: Path | None, folder: Path, force: bool, state: State
 ) -> RunResult:
-    from hcompress.reports.table1 import table1_rows
-    from hcompress.shrink import RunOptions, run_recipe
+    from hcompress.reports.size_table import table1_rows
+    from hcompress.runs.shrink import RunOptions, run_recipe
 
     options = RunOptions(
         progress=state.console.progress(),
@@ -78,7 +79,7 @@ def _run(
 
 def _show_result(result: RunResult, state: State) -> None:
     from hcompress.cli.model_commands import evaluation_rows
-    from hcompress.reports.table1 import table1_rows
+    from hcompress.reports.size_table import table1_rows
 
     console = state.console
     console.table(table1_rows(result.columns))
@@ -99,7 +100,7 @@ def _show_plan(
     as_json: bool,
     state: State,
 ) -> None:
-    from hcompress.plan import make_plan
+    from hcompress.runs.plan import make_plan
 
     plan = make_plan(recipe, teacher, folder, rebuild=force)
     if as_json:
@@ -136,10 +137,10 @@ def table1(
     All seven columns, Table 2's ResNet31 rows and the ONNX file, by the real stages, with the
     paper's sizes beside them; and what int8 makes of them.
     """
-    from hcompress.lock import hold
-    from hcompress.pipeline import Existing, StageOptions
-    from hcompress.reports.table1 import table1_rows
-    from hcompress.table1 import build_tables
+    from hcompress.compute.lock import hold
+    from hcompress.lab.table1 import build_tables
+    from hcompress.reports.size_table import table1_rows
+    from hcompress.runs.runner import Existing, StageOptions
 
     state = state_of(context)
     options = StageOptions(
@@ -165,7 +166,7 @@ def table1(
 
 def recipes(context: typer.Context, json_output: Json = False) -> None:
     """List the recipes that travel with the package."""
-    from hcompress.recipe import load_recipe, packaged_recipes
+    from hcompress.runs.recipe import load_recipe, packaged_recipes
 
     state = state_of(context)
     found = [(name, load_recipe(path, state.stages)) for name, path in packaged_recipes().items()]
@@ -191,7 +192,7 @@ def stages(
     Each key with its meaning, type, bounds and default.
     """
     from hcompress.errors import UsageError
-    from hcompress.parameters import describe, suggest
+    from hcompress.strict.schema import describe, suggest
 
     state = state_of(context)
     if name is not None and name not in state.stages:
@@ -202,7 +203,7 @@ def stages(
         console.json([_stage_json(kind) for kind in wanted])
         return
     if markdown:
-        from hcompress.reports.stage_page import stages_markdown
+        from hcompress.cli.stage_page import stages_markdown
 
         console.out(stages_markdown(wanted).removesuffix("\n"))
         return
@@ -216,7 +217,7 @@ def stages(
 
 
 def _stage_json(kind: Any) -> dict[str, Any]:
-    from hcompress.parameters import describe, plain
+    from hcompress.strict.schema import describe, plain
 
     return {
         "stage": kind.name,

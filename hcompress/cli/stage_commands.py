@@ -10,11 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
+from hcompress.artifacts.kinds import Kind
 from hcompress.cli.state import Json, State, state_of
 from hcompress.errors import UsageError
-from hcompress.parameters import Parameter, build, describe
-from hcompress.recipe import DEFAULT_SEED, DEFAULT_THREADS, MOST_SEED, MOST_THREADS
-from hcompress.stages.base import Kind, Stage
+from hcompress.runs.recipe import DEFAULT_SEED, DEFAULT_THREADS, MOST_SEED, MOST_THREADS
+from hcompress.stages.base import Stage
+from hcompress.strict.schema import Parameter, build, describe
 
 _CONTEXT = "context"
 _COMMON = ("source", "out", "seed", "threads", "teacher", "force", "json_output")
@@ -127,17 +128,17 @@ def _unlist(value: Any) -> Any:
 def _run(
     kind: type[Stage], own: Mapping[str, Any], common: Mapping[str, Any], state: State
 ) -> None:
-    from hcompress import artifact as artifacts
-    from hcompress.lock import hold
-    from hcompress.pipeline import Existing, StageOptions, run_stage
+    from hcompress.artifacts.source import open_source
+    from hcompress.compute.lock import hold
+    from hcompress.runs.runner import Existing, StageOptions, run_stage
 
     stage = build(kind, own, kind.name)
-    source = artifacts.open_source(common["source"]) if common["source"] else None
+    source = open_source(common["source"]) if common["source"] else None
     out = _named(common["out"])
     options = StageOptions(
         seed=common["seed"],
         threads=common["threads"],
-        teacher=artifacts.open_source(common["teacher"]) if common["teacher"] else None,
+        teacher=open_source(common["teacher"]) if common["teacher"] else None,
         progress=state.console.progress(),
         rebuild=common["force"],
         existing=Existing.REPLACE if common["force"] else Existing.KEEP,
@@ -159,7 +160,7 @@ def _named(out: Path) -> Path:
 
 
 def _show(made: Any, source: Any, as_json: bool, state: State) -> None:
-    from hcompress.reports.table1 import column, table1_rows
+    from hcompress.reports.size_table import column, table1_rows
 
     if as_json:
         state.console.json({"path": str(made.path), **made.manifest.to_dict()})

@@ -9,9 +9,10 @@ from typing import Annotated, cast
 
 import typer
 
-from hcompress.console import Console
-from hcompress.ranks import Ranks, from_environment
-from hcompress.stages.base import MOST_IMAGES, Stage
+from hcompress.cli.console import Console
+from hcompress.compute.ranks import Ranks, from_environment
+from hcompress.stages.base import Stage
+from hcompress.strict.schema import MOST_IMAGES
 
 
 @dataclass(frozen=True)

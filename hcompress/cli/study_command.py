@@ -37,13 +37,13 @@ def study(
     Every variant starts from the same teacher and is run with the same seeds, then all read the
     same test lines. The same command goes on where it was stopped or killed.
     """
-    from hcompress.keys import data_digest, remembering
-    from hcompress.shrink import RunOptions
-    from hcompress.study.corpus import load_corpus
-    from hcompress.study.plan import plan_study
-    from hcompress.study.run import check_folder, run_study
-    from hcompress.study.show import plan_rows, tables
-    from hcompress.study.spec import find_study, load_study
+    from hcompress.lab.study.corpus import load_corpus
+    from hcompress.lab.study.plan import plan_study
+    from hcompress.lab.study.run import check_folder, run_study
+    from hcompress.lab.study.show import plan_rows, tables
+    from hcompress.lab.study.spec import find_study, load_study
+    from hcompress.runs.keys import data_digest, remembering
+    from hcompress.runs.shrink import RunOptions
 
     state = state_of(context)
     console = state.console

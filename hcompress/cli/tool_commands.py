@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from hcompress.cli.state import Data, Json, state_of
-from hcompress.stages.base import MOST_IMAGES, MOST_WORKERS
+from hcompress.strict.schema import MOST_IMAGES, MOST_WORKERS
 
 
 def gate(
@@ -36,8 +36,8 @@ def gate(
     table is appended to the job's summary too.
     """
     from hcompress.errors import GateFailed, UsageError
-    from hcompress.gate_run import append_summary, run_gate, update_gate
-    from hcompress.gate_show import cells, markdown
+    from hcompress.gate.run import append_summary, run_gate, update_gate
+    from hcompress.gate.show import cells, markdown
 
     console = state_of(context).console
     if reason and not update:

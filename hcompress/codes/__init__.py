@@ -1,1 +1,1 @@
-
+"""Codebooks: made from a teacher, repaired, extended, described."""

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hcompress.codes.apart import least_distance
-from hcompress.codes.codebook import Bits, pack, unpack
-from hcompress.codes.looks import Looks, look
-from hcompress.codes.newcodes import NewCodes, growth_report, new_codes
-from hcompress.codes.sightings import Sightings, sight
+from hcompress.checkpoints.checkpoint import load_checkpoint, read_stored
+from hcompress.codes.extend_lines import Sightings, sight
+from hcompress.codes.extend_logits import Looks, look
+from hcompress.codes.new_codes import NewCodes, growth_report, new_codes
+from hcompress.codes.repair import least_distance
 from hcompress.errors import UsageError
-from hcompress.recogniser.checkpoint import load_checkpoint, read_stored
-from hcompress.recogniser.config import Classifier
-from hcompress.recogniser.growth import grown, new_vectors, vectors_of
+from hcompress.heads.hamming.codebook import Bits, pack, unpack
+from hcompress.recognisers.grow import grown, new_vectors, vectors_of
+from hcompress.spec.config import Classifier
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
 
-    from hcompress.data.source import DataSource
-    from hcompress.recogniser.metadata import ModelMetadata
-    from hcompress.recogniser.model import Recogniser
+    from hcompress.data.sample import DataSource
+    from hcompress.recognisers.transformer.model import Recogniser
+    from hcompress.spec.header import ModelMetadata
     from hcompress.stages.base import Env
     from hcompress.stages.extend import Extend
 

@@ -5,61 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
+from hcompress.charset import UnknownCharacter
 from hcompress.codes.votes import Votes
 from hcompress.codes.whitened import Scatter
-from hcompress.recogniser.surgery import folded
-from hcompress.recogniser.vocabulary import PAD, UnknownCharacter
-from hcompress.training.lines import targets_of
-from hcompress.training.threads import in_threads
+from hcompress.recognisers.observe import labelled_features
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from hcompress.checkpoints.checkpoint import Checkpoint
     from hcompress.data.batches import Batch
-    from hcompress.recogniser.checkpoint import Checkpoint
-    from hcompress.stages.base import Progress
-
-
-@torch.inference_mode()
-def labelled_features(
-    teacher: Checkpoint,
-    batches: Iterable[Batch],
-    unknown: UnknownCharacter,
-    progress: Progress,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Features [M, d] and ids [M] of a batch's characters and EOS at a time.
-
-    The decoder's input is the true prefix. As many batches at once as torch has threads: a
-    batch's sums are one thread's, whatever their number.
-    """
-    model, vocabulary = folded(teacher.model), teacher.vocabulary
-    signs = model.code_signs()
-
-    @torch.inference_mode()
-    def made(batch: Batch) -> tuple[Tensor, Tensor, int]:
-        inputs, targets = targets_of(batch.texts, vocabulary, model.config.max_steps, unknown)
-        features = model.features(model.memory(torch.from_numpy(batch.images)), inputs, signs)
-        counted = targets != PAD
-        return features[counted], targets[counted], len(batch.texts)
-
-    for features, ids, images in in_threads(made, batches):
-        yield features, ids
-        progress.advance(images)
-
-
-@torch.inference_mode()
-def second_moment(features: Iterable[Tensor], width: int) -> Tensor:
-    """The mean of h h^T over features [M, d]: float64 [d, d]. Zeros where there are none."""
-    total, count = torch.zeros(width, width, dtype=torch.float64), 0
-    for part in features:
-        total += part.T.double() @ part.double()
-        count += len(part)
-    return total / max(count, 1)
+    from hcompress.progress import Progress
 
 
 @torch.inference_mode()
@@ -93,10 +53,3 @@ def measure_scatter(
     for features, ids in labelled_features(teacher, batches, unknown, progress):
         scatter.add(features.numpy(), ids.numpy())
     return scatter
-
-
-def sum_over_processes(*counts: NDArray[np.int64] | NDArray[np.float64]) -> None:
-    """Every process's counts added up, in place; whole numbers, so the order does not matter."""
-    if torch.distributed.is_initialized():
-        for count in counts:
-            torch.distributed.all_reduce(torch.from_numpy(count))

@@ -6,30 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hcompress.codes.apart import repaired
-from hcompress.codes.codebook import (
-    Repairs,
-    pack,
-    projected,
-    random_bits,
-    voted_bits,
-)
-from hcompress.codes.feed import dealt_out, say_shares
-from hcompress.codes.file import Codebook
+from hcompress.codes.options import Method
+from hcompress.codes.repair import Repairs, repaired
 from hcompress.codes.report import codebook_report
-from hcompress.codes.votes import Votes, random_projection
+from hcompress.codes.votes import Votes, projected, random_bits, random_projection, voted_bits
 from hcompress.codes.whitened import Scatter, whitened_projections
+from hcompress.data.feed import dealt_out, say_shares
 from hcompress.errors import UsageError
-from hcompress.recogniser.heads import SoftmaxClassifier
-from hcompress.stages.codebook import MakeCodebook, Method
+from hcompress.heads.hamming.codebook import Codebook, pack
+from hcompress.heads.softmax import SoftmaxClassifier
+from hcompress.stages.codebook import MakeCodebook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+    from hcompress.checkpoints.checkpoint import Checkpoint
     from hcompress.data.batches import Batch
-    from hcompress.recogniser.checkpoint import Checkpoint
     from hcompress.stages.base import Env
 
 
@@ -76,7 +70,8 @@ def _vote(
     stage: MakeCodebook, teacher: Checkpoint, projection: NDArray[np.float32], env: Env
 ) -> tuple[Votes, list[int]]:
     """Votes over all processes, and how many images each one took."""
-    from hcompress.codes.features import count_votes, sum_over_processes
+    from hcompress.codes.features import count_votes
+    from hcompress.compute.ranks import sum_over_processes
 
     feed, shares = _feed(stage, teacher, env)
     votes = count_votes(teacher, projection, feed, stage.unknown, env.progress)
@@ -87,7 +82,8 @@ def _vote(
 
 def _scatter(stage: MakeCodebook, teacher: Checkpoint, env: Env) -> tuple[Scatter, list[int]]:
     """As `_vote`, of the features themselves."""
-    from hcompress.codes.features import measure_scatter, sum_over_processes
+    from hcompress.codes.features import measure_scatter
+    from hcompress.compute.ranks import sum_over_processes
 
     feed, shares = _feed(stage, teacher, env)
     scatter = measure_scatter(teacher, feed, stage.unknown, env.progress)

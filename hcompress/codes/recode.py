@@ -13,22 +13,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from hcompress.codes.apart import repaired
-from hcompress.codes.codebook import Repairs, pack, unpack
-from hcompress.codes.features import labelled_features, sum_over_processes
-from hcompress.codes.feed import dealt_out, say_shares
-from hcompress.codes.leanings import Leanings, moved_bits
+from hcompress.checkpoints.checkpoint import load_checkpoint, read_stored
+from hcompress.codes.repair import Repairs, repaired
 from hcompress.codes.report import codebook_report
+from hcompress.codes.soft_votes import Leanings, moved_bits
+from hcompress.compute.ranks import sum_over_processes
+from hcompress.data.feed import dealt_out, say_shares
 from hcompress.errors import UsageError
-from hcompress.recogniser.checkpoint import load_checkpoint, read_stored
-from hcompress.recogniser.config import Classifier
+from hcompress.heads.hamming.codebook import pack, unpack
+from hcompress.recognisers.observe import labelled_features
+from hcompress.spec.config import Classifier
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
 
-    from hcompress.recogniser.metadata import ModelMetadata
+    from hcompress.spec.header import ModelMetadata
     from hcompress.stages.base import Env
     from hcompress.stages.recode import Recode
 

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hcompress.codes.apart import equal_report, near_report
-from hcompress.codes.codebook import Repairs
+from hcompress.charset import SPECIALS, Vocabulary
 from hcompress.codes.distances import mean_distance, nearest_codes
+from hcompress.codes.repair import Repairs, equal_report, near_report
 from hcompress.codes.votes import Votes
-from hcompress.recogniser.vocabulary import SPECIALS, Vocabulary
 
 SHOWN = 24
 NEIGHBOURS = 5

@@ -11,6 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hcompress.codes.repair import Repairs
+from hcompress.heads.hamming.codebook import Bits
+
+
+def projected(columns: NDArray[np.float32], projection: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Psi^T w of each softmax column, whose signs are bits: [V, d], [d, K] -> [V, K].
+
+    Summed in float64 in a fixed order, so that threads can't change a bit.
+    """
+    return np.asarray(
+        np.einsum("vd,dk->vk", columns.astype(np.float64), projection.astype(np.float64))
+    )
+
 
 def random_projection(width: int, code_length: int, seed: int) -> NDArray[np.float32]:
     """Psi [d, K]: standard normal, the same for the same seed everywhere."""
@@ -48,3 +61,31 @@ class Votes:
     def margins(self) -> NDArray[np.float64]:
         """[V, K]: how clear each bit's vote was, 0 for a tie to 1 for unanimous; 0 if unseen."""
         return np.abs(self.sums) / np.maximum(1, self.seen)[:, None]
+
+
+def voted_bits(
+    votes: Votes, fallback: NDArray[np.float64]
+) -> tuple[Bits, NDArray[np.float64], Repairs]:
+    """Eq. 4, with the signs of ``fallback`` [V, K] where votes say nothing; collisions are not yet
+    resolved. Also how sure each bit is, beside the others of its character.
+
+    A tie, where Eq. 4 would give 0 by the direction of its inequality, takes the fallback's bit.
+    """
+    unseen = votes.seen == 0
+    never_right = ~unseen & (votes.right == 0)
+    silent = (unseen | never_right)[:, None]
+    ties = (votes.sums == 0) & ~silent
+    bits = np.where(silent | ties, fallback >= 0, votes.sums > 0)
+    sure = np.where(silent, np.abs(fallback), votes.margins())
+    repairs = Repairs(
+        tied_bits=int(ties.sum()),
+        unseen=tuple(np.flatnonzero(unseen).tolist()),
+        never_right=tuple(np.flatnonzero(never_right).tolist()),
+        collisions=(),
+    )
+    return bits, sure, repairs
+
+
+def random_bits(vocabulary: int, code_length: int, seed: int) -> Bits:
+    """Each bit 0 or 1 with equal probability: the control of the paper's Table 3."""
+    return np.random.default_rng(seed).integers(0, 2, (vocabulary, code_length)).astype(np.bool_)

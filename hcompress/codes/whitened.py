@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hcompress.compute.threads import one_thread
 from hcompress.errors import InputRefused, NumericalError
-from hcompress.training.threads import one_thread
 
 GRAIN: Final = 1024
 """Features count in steps of 1/1024. Products of such numbers add up exactly in a float64, in any

@@ -16,8 +16,8 @@ from hcompress.errors import EnvironmentFailed, HcompressError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from hcompress.data.source import DataSource
-    from hcompress.recogniser.config import Preprocessing
+    from hcompress.data.sample import DataSource
+    from hcompress.spec.config import Preprocessing
 
 
 Chunk = TypeVar("Chunk")

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+
 MAX_PIXELS = 40_000_000
 """A 20 KB file can unpack to gigabytes; this many pixels take 400 to 650 MB on the way to RGB."""
 MAX_FILE = 256 * 2**20
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF")
 """What we let Pillow try: image formats in wide use, none that runs a program (EPS)."""
-
 _DAMAGE = (
     OSError,  # Pillow's UnidentifiedImageError and most truncation
     SyntaxError,  # broken PNG chunks

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hcompress.data.images import read_image
-from hcompress.data.source import Sample
+from hcompress.data.sample import Sample
 from hcompress.errors import InputRefused, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
 
 MAX_FILE = 2 * 2**30
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from hcompress.data.btree import BTree
 from hcompress.data.images import decode_image
-from hcompress.data.source import Sample
-from hcompress.digest import file_digest
+from hcompress.data.sample import Sample
 from hcompress.errors import InputRefused
+from hcompress.strict.digest import file_digest
 
 DATA_FILE = "data.mdb"
 COUNT_KEY = b"num-samples"

@@ -3,40 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from hcompress.data.sample import DataSource
 from hcompress.errors import InputRefused, UsageError
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 LABEL_SUFFIXES = (".txt", ".tsv")
-
-
-class Sample(NamedTuple):
-    """One image and what it says."""
-
-    image: NDArray[np.uint8]
-    """height x width x 3 (RGB), of any size."""
-    text: str
-
-
-class DataSource(Protocol):
-    """Labelled images by index: the same sample for the same index, always.
-
-    Picklable, so that worker processes can open their own. Getting a sample raises InputRefused
-    where the data is damaged, naming the file and the entry.
-    """
-
-    @property
-    def digest(self) -> str:
-        """64 hex digits; other content, other digest."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Sample: ...
 
 
 def open_data(path: Path) -> DataSource:

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from hcompress.compute.lock import hold
 from hcompress.data.batches import map_chunks
 from hcompress.data.lmdb import COUNT_KEY, DATA_FILE, MAX_COUNT, image_key, label_key
 from hcompress.errors import EnvironmentFailed, UsageError
-from hcompress.lock import hold
 
 if TYPE_CHECKING:
     import lmdb
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import ImageFont
 
-    from hcompress.data.source import DataSource
-    from hcompress.stages.base import Progress
+    from hcompress.data.sample import DataSource
+    from hcompress.progress import Progress
+
 
 CHUNK = 500
 """Samples a transaction: what a kill costs at most."""

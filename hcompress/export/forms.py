@@ -15,22 +15,24 @@ import onnx
 from onnx import TensorProto
 from torch import Tensor
 
-from hcompress.export import heads
-from hcompress.export.backbones import backbone, grid_positions, normalise
-from hcompress.export.decoder import Pair, cross_pair, here, position_vector, step
-from hcompress.export.graph import Graph, value
-from hcompress.recogniser.config import RecogniserConfig
-from hcompress.recogniser.decoder import sinusoid
-from hcompress.recogniser.model import Recogniser
-from hcompress.recogniser.vocabulary import BOS, EOS
-from hcompress.runtime.split import BIT_LOGITS, STEP
+from hcompress.charset import BOS, EOS
+from hcompress.heads import graph as heads
+from hcompress.heads.hamming.graph import Codes, portable_codes, serving_codes
+from hcompress.heads.ranked import kept_candidates
+from hcompress.onnx_writer.graph import Graph, value
+from hcompress.recognisers.backbones.graph import backbone, grid_positions, normalise
+from hcompress.recognisers.transformer.decoder import sinusoid
+from hcompress.recognisers.transformer.graph import Pair, cross_pair, here, position_vector, step
+from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.spec.config import RecogniserConfig
+from hcompress.spec.exported import BIT_LOGITS, STEP
 
 BOOL, FLOAT, INT64, UINT8 = (
     TensorProto.BOOL, TensorProto.FLOAT, TensorProto.INT64, TensorProto.UINT8
 )  # fmt: skip
 HEIGHT = "H"
 """The images' height is a name in the portable form, and can only be one number; see
-`heads.portable_codes`."""
+`portable_codes`."""
 
 
 def portable(
@@ -51,7 +53,7 @@ def portable(
     g = Graph(model.state_dict() if weights is None else weights, store_half=store_half)
     memory = _memory(g, model, "images")
     cross = [cross_pair(g, config, memory, i) for i in range(config.stored_layers)]
-    codes = heads.portable_codes(g, config, model.vocabulary, "images")
+    codes = portable_codes(g, config, model.vocabulary, "images")
     count = g.op("Shape", "images", start=0, end=1)
     nothing = _filled(g, count, (config.heads, 0, config.width // config.heads), 0, FLOAT)
     start = [_filled(g, count, (), BOS, INT64), _filled(g, count, (1,), 1, BOOL)]
@@ -63,7 +65,7 @@ def portable(
         g.rename(g.op("Transpose", stacked, perm=[1, 0, 2]), name)
     if g.unused:
         raise AssertionError(f"not exported: {', '.join(sorted(g.unused))}")
-    kept = heads.kept_candidates(model.vocabulary)
+    kept = kept_candidates(model.vocabulary)
     shapes = {
         "ids": (INT64, ("N", "T", kept)),
         "probabilities": (FLOAT, ("N", "T", kept)),
@@ -74,7 +76,7 @@ def portable(
 
 
 def _body(
-    g: Graph, model: Recogniser, cross: list[Pair], codes: heads.Codes | None, probe: bool
+    g: Graph, model: Recogniser, cross: list[Pair], codes: Codes | None, probe: bool
 ) -> tuple[onnx.GraphProto, list[str]]:
     """One turn of the loop, and the names of what it stacks."""
     inner, config = g.body(), model.config
@@ -129,7 +131,7 @@ def decoder_step(
     g = Graph(model.state_dict(), store_half=store_half, half=half)
     caches = _split(g, "keys", "values", config.depth)
     cross = _split(g, "cross_keys", "cross_values", config.stored_layers)
-    codes = heads.serving_codes(g, config, model.vocabulary)
+    codes = serving_codes(g, config, model.vocabulary)
     characters = heads.embed(g, config, "ids", position_vector(g, config, "position"), codes)
     at = here(g, config, "position")
     h, written = step(g, config, characters, at, caches, cross)
@@ -141,7 +143,7 @@ def decoder_step(
     head, length = config.width // config.heads, config.max_steps
     keys = ("N", config.depth, config.heads, head, length)
     values = ("N", config.depth, config.heads, length, head)
-    kept = heads.kept_candidates(model.vocabulary)
+    kept = kept_candidates(model.vocabulary)
     inputs = [
         value("ids", INT64, ("N",)),
         value("position", INT64, ()),

@@ -17,17 +17,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hcompress.charset import BOS, EOS, FIRST_READABLE, PAD
 from hcompress.errors import NumericalError
-from hcompress.recogniser.config import CANDIDATES, Classifier
-from hcompress.recogniser.model import Recogniser
-from hcompress.recogniser.vocabulary import BOS, EOS, FIRST_READABLE, PAD
+from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.spec.config import CANDIDATES, Classifier
 
 ROUNDING = 1e-4
 """Of the logits' root mean square: what float32 sums may differ by, with room to spare."""
 MOST_UNDECIDED = 1 / 16
 """Of the lines: where more hang on rounding, parity shows nothing."""
 BATCH = 32
-
 Decode = Callable[[NDArray[np.uint8]], tuple[NDArray[np.int64], NDArray[np.float32]]]
 """uint8 [N, H, W, 3] -> ids [N, T, k], probabilities [N, T, k]."""
 

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hcompress.recogniser.metadata import ModelMetadata
-from hcompress.reports import limits
-from hcompress.reports.facts import ACCURACY_HEADER, accuracy_cells, outcome_rows
+from hcompress.reports import caveats as limits
 from hcompress.reports.markdown import markdown_list
 from hcompress.reports.model import Accuracy, RunReport
-from hcompress.reports.table1 import (
+from hcompress.reports.rows import ACCURACY_HEADER, accuracy_cells, outcome_rows
+from hcompress.reports.size_table import (
     breakdown_rows,
     markdown_table,
     markdown_text,
@@ -21,6 +20,7 @@ from hcompress.reports.table1 import (
     table1_markdown,
 )
 from hcompress.sizes import Breakdown
+from hcompress.spec.header import ModelMetadata
 
 MARK: Final = "<!-- Written by hcompress card: changes made by hand are lost. -->"
 """The first line: what tells a card of ours from somebody's file."""

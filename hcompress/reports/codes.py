@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from hcompress.reports.fields import Fields
 from hcompress.reports.model import Codes, Neighbour, StageEntry
+from hcompress.strict.json import Fields
 
 SHOWN: Final = 24
 """How many characters a page lists with their neighbours."""

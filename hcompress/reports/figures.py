@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from hcompress.reports.model import Accuracy, RunReport
-from hcompress.reports.table1 import MIB, mib_text, percent_text
+from hcompress.reports.size_table import MIB, mib_text, percent_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
 
 _INK, _LINE, _TOTAL, _LESS, _MORE, _OTHER, _PAPER = (
     "#010101",
@@ -36,7 +37,6 @@ _COLOURS: Final = {
     _PAPER: "var(--paper)",
 }
 """Colours matplotlib draws with -> what the page replaces them by."""
-
 _STYLE: Final[Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",

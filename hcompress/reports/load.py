@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from hcompress.artifact import MANIFEST, read_manifest
+from hcompress.artifacts.folder import MANIFEST, read_manifest
+from hcompress.artifacts.manifest import Manifest
 from hcompress.errors import InputRefused
-from hcompress.manifest import Manifest
+from hcompress.reports.caveats import limits
 from hcompress.reports.codes import read_codes
-from hcompress.reports.fields import Fields, read_fields
-from hcompress.reports.limits import limits
 from hcompress.reports.model import Accuracy, Reading, RunReport, StageEntry
 from hcompress.reports.samples import choose_samples
-from hcompress.reports.table1 import Column, column
+from hcompress.reports.size_table import Column, column
+from hcompress.strict.json import Fields, read_fields
 
 TEACHER: Final = "00-teacher"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from hcompress.reports.facts import accuracy_rows, code_rows, run_rows, stage_rows, summary_rows
 from hcompress.reports.figures import short_name
 from hcompress.reports.model import Codes, RunReport, Samples
-from hcompress.reports.table1 import markdown_table, markdown_text, table1_markdown
+from hcompress.reports.rows import accuracy_rows, code_rows, run_rows, stage_rows, summary_rows
+from hcompress.reports.size_table import markdown_table, markdown_text, table1_markdown
 
 
 def render_markdown(report: RunReport) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hcompress.reports.table1 import Column, mib_text
+from hcompress.reports.size_table import Column, mib_text
 
 FORMAT: Final = 1
 

@@ -12,10 +12,10 @@ from importlib import resources
 from string import Template
 
 from hcompress import __version__
-from hcompress.reports.facts import accuracy_rows, code_rows, run_rows, stage_rows, summary_rows
 from hcompress.reports.figures import accuracy_figure, short_name, waterfall
 from hcompress.reports.model import Codes, Comparison, RunReport, Samples, duration_text
-from hcompress.reports.table1 import table1_rows
+from hcompress.reports.rows import accuracy_rows, code_rows, run_rows, stage_rows, summary_rows
+from hcompress.reports.size_table import table1_rows
 
 NO_FIGURES = (
     'The figures are missing: matplotlib is not installed (pip install "hcompress[report]")'

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+
 SHOWN: Final = 18
 """How many lines a page shows."""
 _WIDTH: Final = 320

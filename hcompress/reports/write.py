@@ -7,12 +7,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from hcompress.artifact import write_text
 from hcompress.reports.load import load_report
 from hcompress.reports.markdown import render_markdown
 from hcompress.reports.model import RunReport
 from hcompress.reports.page import render_page
 from hcompress.reports.samples import with_images
+from hcompress.strict.atomic import write_text
 
 
 @dataclass(frozen=True)

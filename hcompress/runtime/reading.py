@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
-from hcompress.recogniser.vocabulary import EOS
+from hcompress.charset import EOS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hcompress.recogniser.config import Preprocessing
-    from hcompress.recogniser.vocabulary import Vocabulary
+    from hcompress.charset import Vocabulary
+    from hcompress.spec.config import Preprocessing
 
 
 class Candidate(TypedDict):

@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hcompress.recogniser.vocabulary import BOS, EOS, PAD
+from hcompress.charset import BOS, EOS, PAD
 from hcompress.runtime.session import Session
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-ENCODER_FILE = "serving/encoder.onnx"
-STEP_FILE = "serving/decoder-step.onnx"
 
 _TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
 

@@ -10,7 +10,6 @@ from typing import Final
 
 NUMPY: Final = "numpy"
 """The name under which the plain search is asked for; it is always there."""
-
 EXTENSION: Final = "hcompress.search._native"
 
 

@@ -16,7 +16,6 @@ from hcompress.search.answers import Found, Ranked
 from hcompress.search.backend import NUMPY
 
 T = TypeVar("T", np.uint8, np.float32)
-
 WIDEST = 65528
 """The longest code, in bits: a distance is kept in 16."""
 ALIGNMENT = 64

@@ -3,11 +3,13 @@
 ``breakdown(path)`` is the entry: rows by component that add up to the file's bytes exactly.
 """
 
+from hcompress.artifacts.source import model_file
+from hcompress.formats.layout import Layout, Piece
+from hcompress.formats.open import Format, format_of, layout
+from hcompress.sizes.breakdown import Breakdown, Component, breakdown
 from hcompress.sizes.compare import Difference, compare
 from hcompress.sizes.groups import GROUPS, group_of
-from hcompress.sizes.measure import Format, breakdown, format_of, layout, model_file
-from hcompress.sizes.metadata import REFINED, TECHNIQUES, read_metadata, techniques, techniques_of
-from hcompress.sizes.model import Breakdown, Component, Layout, Piece
+from hcompress.sizes.techniques import REFINED, TECHNIQUES, read_metadata, techniques, techniques_of
 
 __all__ = [
     "GROUPS",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from hcompress.sizes.breakdown import Breakdown
 from hcompress.sizes.groups import GROUPS
-from hcompress.sizes.model import Breakdown
 
 TOTAL = "total"
 

@@ -15,18 +15,15 @@ CLASSIFIER = "classifier"
 CODEBOOK = "codebook"
 OTHER = "other"
 CONTAINER = "container"
-
 GROUPS: tuple[str, ...] = (
     BACKBONE, ATTENTION, FFN, EMBEDDING, CLASSIFIER, CODEBOOK, OTHER, CONTAINER,
 )  # fmt: skip
 """Order of the rows, everywhere. ``container`` is what of a file is not weights."""
-
 # What trainers and exporters put in front of a model's own names.
 _WRAPPERS = frozenset(
     ("model", "module", "net", "network", "state_dict", "model_state_dict", "params",
      "_orig_mod", "step", "student", "graph", "recogniser", "recognizer")
 )  # fmt: skip
-
 # Foreign names: these words decide whatever else is said, "encoder.blocks.0.mlp.fc1" too…
 _IN_BACKBONE = frozenset(("backbone", "encoder", "cnn", "resnet"))
 # …then the first row with one of its words among the name's words.
@@ -46,7 +43,6 @@ _FOREIGN: tuple[tuple[str, frozenset[str]], ...] = (
         ("decoder", "attention", "attn", "attend", "rnn", "lstm", "gru", "transformer",
          "positional", "position", "pos", "multihead", "query", "key", "value"))),
 )  # fmt: skip
-
 # Ours, and what torch and others call the same thing in a "decoder.layers.N".
 _FFN_MODULES = frozenset(
     ("feed_forward", "feed_forward_norm", "ffn", "mlp", "linear1", "linear2", "fc1", "fc2")

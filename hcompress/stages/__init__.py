@@ -39,5 +39,4 @@ _IN_ORDER: tuple[type[Stage], ...] = (
     OnnxStage,
     EngineStage,
 )
-
 STAGES: Mapping[str, type[Stage]] = MappingProxyType({stage.name: stage for stage in _IN_ORDER})

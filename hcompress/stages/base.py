@@ -9,55 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Final, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
-
-class Kind(StrEnum):
-    """What passes along an arrow of the chain."""
-
-    NOTHING = "nothing"
-    CHECKPOINT = "checkpoint"
-    ONNX = "onnx"
-    ENGINE = "engine"
-
-
-MOST_WORKERS: Final = 256
-MOST_BATCH: Final = 16_384
-"""Images at once; as many fill the largest GPU."""
-MOST_IMAGES: Final = 100_000_000
-"""More than data has: a slip of the keyboard."""
-
-
-@dataclass(frozen=True)
-class Param:
-    """Help text and bounds of one stage parameter, carried in ``Annotated[type, Param(...)]``."""
-
-    help: str
-    minimum: float | None = None
-    maximum: float | None = None
-    data: bool = False
-    """The parameter is a path to data; its digest, not its spelling, enters the key."""
-    keyed: bool = True
-    """False where the parameter never changes a byte of the result, such as worker processes."""
-
-
-class Progress(Protocol):
-    """Where a stage says how far it is. Implementations draw a bar, print lines or do nothing."""
-
-    def start(self, label: str, total: int, done: int = 0) -> None: ...
-    def advance(self, count: int = 1, note: str = "") -> None: ...
-    def finish(self) -> None: ...
-    def say(self, text: str) -> None: ...
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Which stage wrote a file, and the full key of what it was made from (None: from data)."""
-
-    stage: str
-    parent: str | None
+from hcompress.artifacts.kinds import Kind
+from hcompress.progress import Progress
+from hcompress.spec.header import Provenance
 
 
 @dataclass(frozen=True)

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from hcompress.recogniser.vocabulary import UnknownCharacter
-from hcompress.stages.base import MOST_IMAGES, Env, Kind, Param
-from hcompress.stages.common import LookBatch, Spacing, Unknown, Workers
-
-
-class Method(StrEnum):
-    """Where codes come from."""
-
-    LSH = "lsh"
-    """The teacher's features of labelled images, by majority vote."""
-    COLUMNS = "columns"
-    """The softmax columns: no data at all."""
-    WHITENED = "whitened"
-    """The softmax columns, where the features of labelled images scatter alike to every side."""
-    RANDOM = "random"
-    """Chance: the control of the paper's Table 3."""
+from hcompress.artifacts.kinds import Kind
+from hcompress.charset import UnknownCharacter
+from hcompress.codes.options import Method
+from hcompress.stages.base import Env
+from hcompress.strict.schema import MOST_IMAGES, Param
+from hcompress.training.options import LookBatch, Spacing, Unknown, Workers
 
 
 @dataclass(frozen=True)
@@ -47,14 +36,10 @@ class MakeCodebook:
     libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy")
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from hcompress.codes.file import CODEBOOK_FILE, codebook_bytes
+        from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
+        from hcompress.checkpoints.codebook import CODEBOOK_FILE, codebook_bytes
         from hcompress.codes.make import make_codebook
-        from hcompress.recogniser.checkpoint import (
-            MODEL_FILE,
-            load_checkpoint,
-            save_checkpoint,
-            write_bytes,
-        )
+        from hcompress.strict.atomic import write_bytes
 
         assert source is not None
         teacher = load_checkpoint(source)

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from hcompress.stages.base import MOST_BATCH, Env, Kind, Param
-
-
-class Library(StrEnum):
-    """What builds the engine."""
-
-    AUTO = "auto"
-    """TensorRT where it is installed and a GPU is there, else TensorRT-RTX."""
-    TENSORRT = "tensorrt"
-    TENSORRT_RTX = "tensorrt-rtx"
+from hcompress.artifacts.kinds import Kind
+from hcompress.export.options import Library
+from hcompress.stages.base import Env
+from hcompress.strict.schema import MOST_BATCH, Param
 
 
 @dataclass(frozen=True)
@@ -41,13 +34,13 @@ class EngineStage:
 
     def machine(self) -> Mapping[str, str]:
         """The GPUs at hand: TensorRT builds for them, and the sidecar says what they show."""
-        from hcompress.export import cuda
+        from hcompress.compute import cuda
 
         return {"gpus": ",".join(cuda.compute_capabilities())}
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from hcompress.export.engine import build_engine
-        from hcompress.export.tensorrt import Profile
+        from hcompress.export.tensorrt.builder import Profile
+        from hcompress.export.tensorrt.engine import build_engine
 
         assert source is not None
         profile = Profile(self.batch_least, self.batch_usual, self.batch_most)

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from hcompress.recogniser.vocabulary import UnknownCharacter
-from hcompress.stages.base import Env, Kind, Param
-from hcompress.stages.common import Workers
-
-
-class Ballot(StrEnum):
-    """What one image says of a bit."""
-
-    MEAN = "mean"
-    """Its bit logit, up to 1: the margin beyond which the hinge loss asks for no more."""
-    VOTES = "votes"
-    """Its bit alone, as in Eq. 4."""
+from hcompress.artifacts.kinds import Kind
+from hcompress.charset import UnknownCharacter
+from hcompress.codes.options import Ballot
+from hcompress.stages.base import Env
+from hcompress.strict.schema import Param
+from hcompress.training.options import Workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +49,8 @@ class Extend:
     libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy")
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+        from hcompress.checkpoints.checkpoint import MODEL_FILE, write_stored
         from hcompress.codes.extend import extend
-        from hcompress.recogniser.checkpoint import MODEL_FILE, write_stored
 
         assert source is not None
         metadata, tensors, report = extend(self, source, env)

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
+from hcompress.artifacts.kinds import Kind
+from hcompress.charset import UnknownCharacter
 from hcompress.errors import InputRefused, UsageError
-from hcompress.recogniser.vocabulary import UnknownCharacter
-from hcompress.stages.base import MOST_IMAGES, Env, Kind, Param
-from hcompress.stages.common import Workers
+from hcompress.stages.base import Env
+from hcompress.strict.schema import MOST_IMAGES, Param
+from hcompress.training.options import Workers
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from hcompress.recogniser.checkpoint import Checkpoint
+    from hcompress.checkpoints.checkpoint import Checkpoint
+
 
 BATCH: Final = 64
 
@@ -44,8 +47,8 @@ class Factorise:
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from hcompress.recogniser import factorising
-        from hcompress.recogniser.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
+        from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
+        from hcompress.compress import factorise as factorising
 
         assert source is not None
         if not (self.classifier or self.embedding):
@@ -67,9 +70,9 @@ class Factorise:
 
     def _moment(self, before: Checkpoint, env: Env) -> Tensor | None:
         """The second moment of the features that the softmax is given; None without data."""
-        from hcompress.codes.features import labelled_features, second_moment
         from hcompress.data.batches import batches
         from hcompress.data.source import open_data
+        from hcompress.recognisers.observe import labelled_features, second_moment
 
         if self.data is None:
             return None

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+from hcompress.artifacts.kinds import Kind
 from hcompress.errors import UsageError
-from hcompress.stages.base import Env, Kind, Param
-from hcompress.stages.common import BatchSize, Lines, LineTraining, MatrixRate
+from hcompress.stages.base import Env
+from hcompress.strict.schema import Param
+from hcompress.training.options import BatchSize, Lines, LineTraining, MatrixRate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +120,8 @@ class Finetune(LineTraining):
         return self.distil_layers if self.distil else 0.0
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from hcompress.recogniser.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
-        from hcompress.training.student import finetune
+        from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
+        from hcompress.training.finetune import finetune
 
         assert source is not None
         before = load_checkpoint(source)

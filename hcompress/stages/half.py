@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from hcompress.stages.base import Env, Kind, Param
+from hcompress.artifacts.kinds import Kind
+from hcompress.stages.base import Env
+from hcompress.strict.schema import Param
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Half:
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from hcompress.recogniser.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
-        from hcompress.recogniser.halving import halved
+        from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
+        from hcompress.compress.half import halved
 
         assert source is not None
         before = load_checkpoint(source)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hcompress.stages.base import Env, Kind
-from hcompress.stages.common import Charset, Shape
+from hcompress.artifacts.kinds import Kind
+from hcompress.stages.base import Env
+from hcompress.training.options import Charset, Shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +28,9 @@ class Initialise(Shape):
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         import torch
 
-        from hcompress.recogniser.checkpoint import MODEL_FILE, save_checkpoint
-        from hcompress.recogniser.model import Recogniser
-        from hcompress.recogniser.vocabulary import read_charset
+        from hcompress.charset import read_charset
+        from hcompress.checkpoints.checkpoint import MODEL_FILE, save_checkpoint
+        from hcompress.recognisers.transformer.model import Recogniser
 
         assert source is None
         vocabulary = read_charset(self.charset)

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from hcompress.stages.base import MOST_IMAGES, Env, Kind, Param
+from hcompress.artifacts.kinds import Kind
+from hcompress.compress.options import Scale
+from hcompress.stages.base import Env
+from hcompress.strict.schema import MOST_IMAGES, Param
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from hcompress.recogniser.config import Preprocessing
-
-
-class Scale(StrEnum):
-    """How a channel's scale is chosen."""
-
-    LEAST_ERROR = "least-error"
-    """So that the output, or without data the weight, moves least: a few may be clipped."""
-    MAX_ABS = "max-abs"
-    """So that nothing is clipped."""
+    from hcompress.spec.config import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -46,9 +39,9 @@ class Int8:
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from hcompress.recogniser import quantising
-        from hcompress.recogniser.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
-        from hcompress.recogniser.int8 import MAX_ABS, SEARCHED
+        from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
+        from hcompress.compress import int8 as quantising
+        from hcompress.compute.quantised import MAX_ABS, SEARCHED
 
         assert source is not None
         before = load_checkpoint(source)

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
-from hcompress.stages.base import Env, Kind, Param
+from hcompress.artifacts.kinds import Kind
+from hcompress.export.options import ServingPrecision
+from hcompress.stages.base import Env
+from hcompress.strict.schema import Param
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hcompress.recogniser.config import Preprocessing
-
-
-class ServingPrecision(StrEnum):
-    """What the serving form computes in."""
-
-    AUTO = "auto"
-    """FP16 where the checkpoint is FP16 or int8 and every text stays the same, else FP32."""
-    FP16 = "fp16"
-    FP32 = "fp32"
+    from hcompress.spec.config import Preprocessing
 
 
 MOST_COMPARED: Final = 65_536
@@ -52,8 +45,9 @@ class OnnxStage:
     )  # fmt: skip
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from hcompress.export.export import export
-        from hcompress.recogniser.checkpoint import load_checkpoint, write_bytes
+        from hcompress.checkpoints.checkpoint import load_checkpoint
+        from hcompress.export.onnx import export
+        from hcompress.strict.atomic import write_bytes
 
         assert source is not None
         checkpoint = load_checkpoint(source)
@@ -69,7 +63,7 @@ class OnnxStage:
     def _images(self, size: Preprocessing, seed: int) -> NDArray[np.uint8]:
         """uint8 [N, H, W, 3]: the first lines of the data, or noise."""
         from hcompress.data import batches, source
-        from hcompress.export.export import noise_images
+        from hcompress.export.onnx import noise_images
 
         if self.data is None:
             return noise_images(self.images, size, seed)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from hcompress.recogniser.vocabulary import UnknownCharacter
-from hcompress.stages.base import MOST_IMAGES, Env, Kind, Param
-from hcompress.stages.common import LookBatch, Spacing, Unknown, Workers
+from hcompress.artifacts.kinds import Kind
+from hcompress.charset import UnknownCharacter
+from hcompress.stages.base import Env
+from hcompress.strict.schema import MOST_IMAGES, Param
+from hcompress.training.options import LookBatch, Spacing, Unknown, Workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +36,8 @@ class Recode:
     libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy")
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+        from hcompress.checkpoints.checkpoint import MODEL_FILE, write_stored
         from hcompress.codes.recode import recode
-        from hcompress.recogniser.checkpoint import MODEL_FILE, write_stored
 
         assert source is not None
         metadata, tensors, report = recode(self, source, env)

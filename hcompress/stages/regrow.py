@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+from hcompress.artifacts.kinds import Kind
 from hcompress.errors import UsageError
-from hcompress.stages.base import MOST_IMAGES, Env, Kind, Param
-from hcompress.stages.common import LookBatch, Workers
+from hcompress.stages.base import Env
+from hcompress.strict.schema import MOST_IMAGES, Param
+from hcompress.training.options import LookBatch, Workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +46,10 @@ class Regrow:
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         import torch
 
+        from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
+        from hcompress.compress.regrow import Parts, regrown
         from hcompress.data.batches import batches
         from hcompress.data.source import open_data
-        from hcompress.recogniser.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
-        from hcompress.recogniser.regrowth import Parts, regrown
 
         assert source is not None
         before = load_checkpoint(source)

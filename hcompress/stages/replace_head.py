@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+from hcompress.artifacts.kinds import Kind
 from hcompress.errors import UsageError
-from hcompress.stages.base import Env, Kind, Param
+from hcompress.stages.base import Env
+from hcompress.strict.schema import Param
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,9 @@ class ReplaceHead:
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from hcompress.codes.file import codebook_beside, pass_on
-        from hcompress.recogniser import surgery
-        from hcompress.recogniser.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
+        from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
+        from hcompress.checkpoints.codebook import codebook_beside, pass_on
+        from hcompress.compress import replace_head as surgery
 
         assert source is not None
         if not (self.classifier or self.embedding):

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+from hcompress.artifacts.kinds import Kind
+from hcompress.compress.options import SharedFrom
 from hcompress.errors import UsageError
-from hcompress.stages.base import Env, Kind, Param
-from hcompress.stages.sharing import SharedFrom
+from hcompress.stages.base import Env
+from hcompress.strict.schema import Param
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class SlimDecoder:
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from hcompress.recogniser import surgery
-        from hcompress.recogniser.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
+        from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
+        from hcompress.compress.slim_decoder import with_shared_layers, without_ffn
 
         assert source is not None
         if not (self.remove_ffn or self.share_layers):
@@ -41,8 +43,8 @@ class SlimDecoder:
         before = load_checkpoint(source)
         model = before.model
         if self.remove_ffn:
-            model = surgery.without_ffn(model)
+            model = without_ffn(model)
         if self.share_layers:
-            model = surgery.with_shared_layers(model, self.shared_from)
+            model = with_shared_layers(model, self.shared_from)
         save_checkpoint(out / MODEL_FILE, model, before.vocabulary, env.provenance)
         return {"ffn": model.config.ffn, "stored_layers": model.config.stored_layers}

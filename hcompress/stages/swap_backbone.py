@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from hcompress.recogniser.config import Backbone
-from hcompress.stages.base import Env, Kind, Param
-from hcompress.stages.common import BackboneWidth, FfnWidth, LineTraining, Width
+from hcompress.artifacts.kinds import Kind
+from hcompress.spec.config import Backbone
+from hcompress.stages.base import Env
+from hcompress.strict.schema import Param
+from hcompress.training.options import BackboneWidth, FfnWidth, LineTraining, Width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +40,8 @@ class SwapBackbone(LineTraining):
     libraries: ClassVar[tuple[str, ...]] = ("torch", "lightning-fabric")
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from hcompress.recogniser.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
-        from hcompress.training.swap import swap_backbone
+        from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
+        from hcompress.training.swap_backbone import swap_backbone
 
         assert source is not None
         before = load_checkpoint(source)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from hcompress.stages.base import MOST_BATCH, Env, Kind, Param
-from hcompress.stages.common import Charset, Lines, LineTraining, Shape
+from hcompress.artifacts.kinds import Kind
+from hcompress.stages.base import Env
+from hcompress.strict.schema import MOST_BATCH, Param
+from hcompress.training.options import Charset, Lines, LineTraining, Shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +43,8 @@ class Train(Shape, LineTraining):
     libraries: ClassVar[tuple[str, ...]] = ("torch", "lightning-fabric")
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:  # noqa: ARG002
-        from hcompress.recogniser.checkpoint import MODEL_FILE, save_checkpoint
-        from hcompress.training.teacher import train_teacher
+        from hcompress.checkpoints.checkpoint import MODEL_FILE, save_checkpoint
+        from hcompress.training.train import train_teacher
 
         model, vocabulary, report = train_teacher(self, env)
         save_checkpoint(out / MODEL_FILE, model, vocabulary, env.provenance)

@@ -29,7 +29,7 @@ from hcompress.training.snapshot import (
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from hcompress.stages.base import Progress
+    from hcompress.progress import Progress
 
 
 FIRST, BEST = "first", "best"

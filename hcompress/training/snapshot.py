@@ -19,10 +19,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from hcompress.recogniser.checkpoint import write_bytes
+from hcompress.strict.atomic import write_bytes
 
 KEY = "hcompress"
-
 Weights = dict[str, Tensor]
 """A model's state."""
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from hcompress.data.render.fonts import Face
 
+
 BODY = 40
 """Pixels from the top of the ascenders to the bottom of the descenders, before fitting."""
 ROOM = 40

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from hcompress.data.render.fonts import Face
 
-Families = tuple[tuple[tuple["Face", Alphabet], ...], ...]
 
+Families = tuple[tuple[tuple["Face", Alphabet], ...], ...]
 _ORDER = 1
 """Sets the orders' random numbers apart from those of the images."""
 

@@ -36,7 +36,6 @@ DEBIAN = "debian"
 """Stands for the folder that Debian installs fonts in."""
 MODULES = "pymupdf_fonts"
 """Holds each font as a module with the bytes in `fontbuffer`: its files have no suffix."""
-
 FAMILIES = (
     Family(
         "DejaVu Sans",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fontTools.ttLib import TTFont
     from PIL import ImageFont
 
+
 INSTALL = 'pip install "hcompress[synth]"'
 INSTALL_CJK = 'pip install "hcompress[synth-cjk]"'
 INSTALL_DEBIAN = "apt-get install " + " ".join(sorted({f.debian for f in FAMILIES if f.debian}))

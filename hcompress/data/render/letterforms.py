@@ -18,6 +18,7 @@ from hcompress.data.render.draw import ROOM
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+
 WIDEST = math.log(1.35)
 """Log of the most that a line is stretched at full strength; condensed by as much."""
 SLANT = 0.3

@@ -18,6 +18,7 @@ from hcompress.data.render.spec import Split
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+
 IDEOGRAPHS = tuple(map(chr, range(0x4E00, 0x9FA6)))
 """GBK's 20,902 unified ideographs: the block as Unicode 1.1 had it."""
 KEPT = 20_886

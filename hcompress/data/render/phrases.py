@@ -16,6 +16,7 @@ from hcompress.errors import EnvironmentFailed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+
 PACKAGE = "jieba"
 FILE = "dict.txt"
 LONGEST = 4

@@ -21,12 +21,13 @@ from hcompress.data.render.letterforms import bent
 from hcompress.data.render.phrases import Phrases, phrases
 from hcompress.data.render.spec import Mode, TextSpec
 from hcompress.data.render.text import Alphabet, line, wordlike
-from hcompress.data.source import Sample
+from hcompress.data.sample import Sample
 from hcompress.errors import InputRefused
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
+
 
 RENDERER_VERSION = 1
 """Raise it when equal specs would give other images: it is part of the digest."""

@@ -13,14 +13,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from hcompress.charset import Vocabulary, read_charset
 from hcompress.errors import InputRefused, UsageError
-from hcompress.recogniser.vocabulary import Vocabulary, read_charset
 
 SCHEMA_VERSION = 1
 MAX_FILE = 1 << 20
 MAX_LENGTH = 24
 """Longer lines are not legible in 48x160 and don't fit the recogniser's 25 steps."""
-
 CHARSETS = {
     "latin": string.ascii_letters + string.digits + string.punctuation,
     "alphanumeric": string.ascii_letters + string.digits,

@@ -12,8 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-RARE_RATE = 0.25
 
+RARE_RATE = 0.25
 _ONSETS = (
     *"bcdfghjklmnprstvwyz",
     *("br", "ch", "cl", "cr", "dr", "fl", "fr", "gr", "ph", "pl", "pr", "qu", "sh", "sl", "sp"),

@@ -1,0 +1,1 @@
+"""An artifact: a finished folder, its manifest, and how it comes to be complete."""

@@ -1,0 +1,42 @@
+"""What passes along an arrow of the chain, and the file names it goes by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from hcompress.errors import InputRefused
+
+
+class Kind(StrEnum):
+    """What passes along an arrow of the chain."""
+
+    NOTHING = "nothing"
+    CHECKPOINT = "checkpoint"
+    ONNX = "onnx"
+    ENGINE = "engine"
+
+
+MODEL_FILES: Final[Mapping[Kind, str]] = {
+    Kind.CHECKPOINT: "model.safetensors",
+    Kind.ONNX: "model.onnx",
+    Kind.ENGINE: "model.plan",
+}
+SUFFIXES: Final[Mapping[str, Kind]] = {
+    ".safetensors": Kind.CHECKPOINT,
+    ".onnx": Kind.ONNX,
+    ".plan": Kind.ENGINE,
+    ".engine": Kind.ENGINE,
+}
+MEASURED_ONLY: Final = (".pt", ".pth")
+"""Suffixes of models that are not loaded: their sizes are read, their pickle is never run."""
+
+
+def not_loaded(path: Path) -> InputRefused:
+    """The error for a torch.save file, where a model is to be loaded."""
+    return InputRefused(
+        f"{path}: a torch.save file: inspect, compare and gate read its sizes; models are loaded"
+        " from .safetensors or .onnx"
+    )

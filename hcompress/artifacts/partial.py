@@ -1,0 +1,77 @@
+"""A stage's work in progress: `NN-label.partial/` with `out/`, `scratch/` and `key`.
+
+A kill leaves the folder. The same key takes its snapshots up again, another key clears them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Final
+
+from hcompress.errors import UsageError
+from hcompress.strict.atomic import write_text
+
+SUFFIX: Final = ".partial"
+_NAMES: Final = frozenset({"out", "scratch", "key", ".key.tmp"})
+
+
+def partial_of(folder: Path) -> Path:
+    """Where the work on the artifact ``folder`` lies."""
+    return folder.with_name(folder.name + SUFFIX)
+
+
+def check(partial: Path) -> None:
+    """A user's folder may happen to end in `.partial`: it is not ours to clear."""
+    if not partial.exists():
+        return
+    names = {entry.name for entry in partial.iterdir()} if partial.is_dir() else {partial.name}
+    if names - _NAMES:
+        raise UsageError(f"{partial}: not ours, and in the way: move it or choose another --out")
+
+
+def prepare(partial: Path, key: str) -> bool:
+    """An empty `out/`, and a `scratch/` that holds snapshots of this key or nothing.
+
+    Returns whether there are snapshots.
+    """
+    mark, scratch = partial / "key", partial / "scratch"
+    if not mark.is_file() or mark.read_text(encoding="utf-8") != key:
+        discard(partial)
+    shutil.rmtree(partial / "out", ignore_errors=True)
+    scratch.mkdir(parents=True, exist_ok=True)
+    (partial / "out").mkdir()
+    write_text(mark, key)
+    return any(scratch.iterdir())
+
+
+def link_out(partial: Path, made: Path) -> None:
+    """Fill ``out/`` with the files of the artifact ``made``, as hard links where the disk can.
+
+    Files of artifacts are replaced and never written to, so a link is as good as a copy.
+    """
+    shutil.rmtree(partial / "out", ignore_errors=True)
+    partial.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(made, partial / "out", copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def discard(partial: Path) -> None:
+    """Remove a partial folder; its key first, so that half of it is never taken for whole."""
+    if partial.exists():
+        (partial / "key").unlink(missing_ok=True)
+        shutil.rmtree(partial)
+
+
+def discard_idle(partial: Path) -> None:
+    """After an error of ours: keep what can be gone on from, and nothing else."""
+    scratch = partial / "scratch"
+    if not (scratch.is_dir() and any(scratch.iterdir())):
+        discard(partial)

@@ -1,0 +1,198 @@
+"""Characters and their ids. Torch-free.
+
+Specials come first, so that a vocabulary can grow (`extend`) without moving an id.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import unicodedata
+import zlib
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+from hcompress.errors import InputRefused, UsageError
+
+PAD, BOS, EOS = 0, 1, 2
+SPECIALS = 3
+FIRST_READABLE = EOS
+"""Ids from here on may be answers: EOS and the characters, never PAD or BOS."""
+MAX_CHARACTERS = 1_114_112
+MAX_FILE = 8 << 20
+"""Bytes of a charset file: every character there is, and line breaks, take less."""
+
+
+class UnknownCharacter(StrEnum):
+    """What a label's character outside the charset does."""
+
+    REFUSE = "refuse"
+    """Stop, naming the character and the line."""
+    SKIP_LINE = "skip-line"
+    """Leave the line out of training; in evaluation a line counts, and can't be read right."""
+
+
+class Vocabulary:
+    """The characters of a charset plus PAD, BOS and EOS, each with an id.
+
+    Raises InputRefused for an empty charset, for a byte order mark, for anything that is not
+    one code point, and for two characters that are equal or equal after NFC; both are named.
+    """
+
+    def __init__(self, characters: Iterable[str]) -> None:
+        self.characters: tuple[str, ...] = tuple(characters)
+        self._ids = {c: i + SPECIALS for i, c in enumerate(self.characters)}
+        _check(self.characters)
+
+    def __len__(self) -> int:
+        return len(self.characters) + SPECIALS
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and other.characters == self.characters
+
+    def __hash__(self) -> int:
+        return hash(self.characters)
+
+    def __contains__(self, character: str) -> bool:
+        return character in self._ids
+
+    def id_of(self, character: str) -> int:
+        return self._ids[character]
+
+    def name(self, index: int) -> str:
+        """The character, or PAD, BOS, EOS in angle brackets."""
+        if index < SPECIALS:
+            return ("<PAD>", "<BOS>", "<EOS>")[index]
+        return self.characters[index - SPECIALS]
+
+    def unknown(self, text: str) -> str | None:
+        """The first character of ``text`` that has no id, or None."""
+        return next((c for c in text if c not in self._ids), None)
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, without BOS and EOS. Raises InputRefused at an unknown character."""
+        stranger = self.unknown(text)
+        if stranger is not None:
+            raise InputRefused(
+                f"label {text!r}: {stranger!r} (U+{ord(stranger):04X}) is not in the charset"
+                f" of {len(self.characters)}; add it, or choose unknown = skip-line"
+            )
+        return [self._ids[c] for c in text]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text up to the first EOS; PAD and BOS are passed over."""
+        text: list[str] = []
+        for index in ids:
+            if index == EOS:
+                break
+            if index >= SPECIALS:
+                text.append(self.characters[index - SPECIALS])
+        return "".join(text)
+
+
+def _check(characters: tuple[str, ...]) -> None:
+    if not characters:
+        raise InputRefused("charset: empty")
+    if len(characters) > MAX_CHARACTERS:
+        raise InputRefused(f"charset: {len(characters)} characters; Unicode has fewer")
+    if _plainly_fine(characters):
+        return
+    seen: dict[str, tuple[int, str]] = {}
+    for place, character in enumerate(characters):
+        if len(character) != 1:
+            raise InputRefused(f"charset: entry {place} is not one code point: {character!r}")
+        if character == "\ufeff":
+            raise InputRefused(f"charset: a byte order mark (U+FEFF) at place {place}")
+        if 0xD800 <= ord(character) <= 0xDFFF:
+            raise InputRefused(f"charset: a lone surrogate (U+{ord(character):04X}) at {place}")
+        normal = unicodedata.normalize("NFC", character)
+        if normal in seen:
+            first, other = seen[normal]
+            how = "twice" if other == character else "equal after NFC"
+            raise InputRefused(
+                f"charset: {how}: {other!r} (U+{ord(other):04X}, place {first}) and"
+                f" {character!r} (U+{ord(character):04X}, place {place})"
+            )
+        seen[normal] = (place, character)
+
+
+def _plainly_fine(characters: tuple[str, ...]) -> bool:
+    """Found out for all at once, which takes a tenth of the time: what is NFC as a whole is so
+    in every part, and different characters that are NFC are not equal after it."""
+    text, distinct = "".join(characters), set(characters)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return (
+        len(text) == len(characters) == len(distinct)
+        and "" not in distinct  # so that each is one code point, as their number is
+        and "\ufeff" not in distinct
+        and unicodedata.is_normalized("NFC", text)
+    )
+
+
+def read_charset(path: Path) -> Vocabulary:
+    """A UTF-8 text file, line breaks ignored, every other character an entry in order."""
+    if not path.is_file():
+        raise UsageError(f"{path}: no such charset file")
+    if path.stat().st_size > MAX_FILE:
+        raise InputRefused(f"{path}: larger than {MAX_FILE >> 20} MiB: not a charset")
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputRefused(f"{path}: not UTF-8 at byte {error.start}") from None
+    try:
+        return Vocabulary(c for c in text if c not in "\r\n")
+    except InputRefused as error:
+        raise InputRefused(f"{path}: {error}") from None
+
+
+def pack_charset(characters: Sequence[str]) -> str:
+    """Characters in order as a short ASCII string: zigzag varint code point steps, zlib, base64."""
+    steps = bytearray()
+    last = 0
+    for character in characters:
+        step = ord(character) - last
+        last = ord(character)
+        number = (step << 1) ^ (step >> 31)
+        while number >= 0x80:
+            steps.append(number & 0x7F | 0x80)
+            number >>= 7
+        steps.append(number)
+    return base64.b64encode(zlib.compress(bytes(steps), 9)).decode("ascii")
+
+
+def unpack_charset(packed: str) -> tuple[str, ...]:
+    """The inverse of `pack_charset`. Raises InputRefused on anything else."""
+    try:
+        inflater = zlib.decompressobj()
+        steps = inflater.decompress(base64.b64decode(packed, validate=True), MAX_CHARACTERS * 4)
+    except (binascii.Error, zlib.error, ValueError) as error:
+        raise InputRefused(f"packed charset: {error}") from None
+    if not inflater.eof or inflater.unused_data:
+        raise InputRefused("packed charset: cut short or followed by something else")
+    return _unpack_steps(steps)
+
+
+def _unpack_steps(steps: bytes) -> tuple[str, ...]:
+    """All at once: a number at a time took a fifth of a model's loading."""
+    import numpy as np
+
+    data = np.frombuffer(steps, np.uint8)
+    if not len(data):
+        return ()
+    ends = np.flatnonzero(data < 0x80)
+    if not len(ends) or ends[-1] != len(data) - 1:
+        raise InputRefused("packed charset: cut short")
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    lengths = ends - starts + 1
+    if lengths.max() > 5:
+        raise InputRefused("packed charset: a step is too long")
+    places = np.arange(len(data)) - np.repeat(starts, lengths)
+    numbers = np.add.reduceat((data & 0x7F).astype(np.int64) << 7 * places, starts)
+    points = np.cumsum((numbers >> 1) ^ -(numbers & 1))
+    if points.min() < 0 or points.max() >= MAX_CHARACTERS:
+        raise InputRefused("packed charset: a code point outside Unicode")
+    return tuple(points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass"))

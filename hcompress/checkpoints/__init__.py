@@ -1,0 +1,1 @@
+"""Recognisers on disk, and what a file of ours says."""

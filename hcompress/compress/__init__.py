@@ -1,0 +1,1 @@
+"""What makes a recogniser smaller: pure functions, a model in and a model out."""

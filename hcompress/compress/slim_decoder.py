@@ -1,0 +1,35 @@
+"""Feed-forward networks removed (NoFFN), layers shared (PS)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from hcompress.compress.options import SharedFrom
+from hcompress.errors import UsageError
+from hcompress.recognisers.rebuild import rebuilt
+from hcompress.recognisers.transformer.model import Recogniser
+
+
+def without_ffn(model: Recogniser) -> Recogniser:
+    """NoFFN: Eq. 8c leaves every layer."""
+    if not model.config.ffn:
+        raise UsageError("the decoder has no feed-forward networks; set remove_ffn = false")
+    return rebuilt(model, replace(model.config, ffn=False), {})
+
+
+def with_shared_layers(model: Recogniser, source: SharedFrom) -> Recogniser:
+    """PS: one layer's weights for all."""
+    if model.config.shared_layers:
+        raise UsageError("the decoder's layers are shared already; set share_layers = false")
+    depth = model.config.depth
+    layers = [nn.Module.state_dict(model.decoder.layer(i)) for i in range(depth)]
+    if source is SharedFrom.MEAN:
+        chosen = {k: torch.stack([layer[k] for layer in layers]).mean(0) for k in layers[0]}
+    else:
+        place = {SharedFrom.FIRST: 0, SharedFrom.MIDDLE: depth // 2, SharedFrom.LAST: depth - 1}
+        chosen = layers[place[source]]
+    changed = {f"decoder.layers.0.{name}": value for name, value in chosen.items()}
+    return rebuilt(model, replace(model.config, shared_layers=True), changed)

@@ -1,0 +1,1 @@
+"""Devices, threads, processes and locks: what the machine gives."""

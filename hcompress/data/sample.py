@@ -1,0 +1,34 @@
+"""One labelled image, and what every source of them has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Sample(NamedTuple):
+    """One image and what it says."""
+
+    image: NDArray[np.uint8]
+    """height x width x 3 (RGB), of any size."""
+    text: str
+
+
+class DataSource(Protocol):
+    """Labelled images by index: the same sample for the same index, always.
+
+    Picklable, so that worker processes can open their own. Getting a sample raises InputRefused
+    where the data is damaged, naming the file and the entry.
+    """
+
+    @property
+    def digest(self) -> str:
+        """64 hex digits; other content, other digest."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...

@@ -1,0 +1,1 @@
+"""Lines read, counted and compared."""

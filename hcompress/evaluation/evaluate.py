@@ -1,0 +1,180 @@
+"""How well a model reads: accuracy with its interval, 1-NED, calibration, and comparisons.
+
+A reader is anything that turns fitted images into readings; `open_reader` picks one by what
+the model is. Only a checkpoint's needs torch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from hcompress.errors import InputRefused
+from hcompress.evaluation.readers import Reader
+from hcompress.metrics import mean, misread, similarity, wilson
+from hcompress.progress import NoProgress, Progress
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hcompress.data.sample import DataSource
+    from hcompress.spec.config import Preprocessing
+
+    Images = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+
+
+BATCH: Final = 32
+CALIBRATION_BINS: Final = 10
+SAMPLES: Final = 24
+MOST_WRONG: Final = 200
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the data and how it was read."""
+
+    index: int
+    truth: str
+    read: str
+    confidence: float
+
+    @property
+    def right(self) -> bool:
+        return self.read == self.truth
+
+
+def read_lines(
+    reader: Reader,
+    source: DataSource,
+    images: int | None = None,
+    progress: Progress | None = None,
+    workers: int = 0,
+) -> list[Line]:
+    """The first ``images`` lines of the data (None: all), read in order."""
+    count = len(source) if images is None else min(images, len(source))
+    if count == 0:
+        raise InputRefused("data: it holds no images: nothing to read")
+    progress = progress or NoProgress()
+    progress.start("reading", count)
+    lines: list[Line] = []
+    for batch, texts, indices in _batches(source, count, reader.preprocessing, workers):
+        readings = reader.read(batch)
+        lines += [
+            Line(index, truth, reading.text, float(reading.confidence))
+            for index, truth, reading in zip(indices, texts, readings, strict=True)
+        ]
+        progress.advance(len(indices))
+    progress.finish()
+    return lines
+
+
+def _batches(
+    source: DataSource, count: int, size: Preprocessing | None, workers: int
+) -> Iterator[tuple[Images, list[str], list[int]]]:
+    """The first ``count`` images, their texts and indices; as they are where ``size`` is None."""
+    if size is not None:
+        from hcompress.data.batches import batches
+
+        yield from batches(source, range(count), BATCH, size, workers)
+        return
+    for start in range(0, count, BATCH):
+        indices = list(range(start, min(start + BATCH, count)))
+        samples = [source[index] for index in indices]
+        yield [sample.image for sample in samples], [sample.text for sample in samples], indices
+
+
+def evaluate(
+    reader: Reader,
+    source: DataSource,
+    images: int | None = None,
+    *,
+    model: str = "",
+    model_digest: str = "",
+    data: str = "",
+    progress: Progress | None = None,
+    workers: int = 0,
+    of: frozenset[str] | None = None,
+) -> dict[str, Any]:
+    """Accuracy of a model on data, as `hcompress eval --json` prints it.
+
+    ``accuracy`` (0 to 1) counts lines read exactly, a character outside the charset making its
+    line wrong; its Wilson 95% interval is beside it. ``ned`` is the mean over lines of
+    1 - edit distance / length of the longer text. Calibration is over ten equal bins.
+    ``model_digest``: the model file's SHA-256, by which others know what was measured. ``of``:
+    characters that are counted apart from the others, as `of_characters` says.
+    """
+    started = time.monotonic()
+    lines = read_lines(reader, source, images, progress, workers)
+    return {
+        "model": model,
+        "model_digest": model_digest,
+        "data": data,
+        "data_digest": source.digest,
+        **summarise(lines),
+        **({} if of is None else {"of": of_characters(lines, of)}),
+        "seconds": round(time.monotonic() - started, 3),
+        "samples": [
+            {
+                "index": line.index,
+                "truth": line.truth,
+                "read": line.read,
+                "confidence": round(line.confidence, 6),
+            }
+            for line in lines[:SAMPLES]
+        ],
+        "wrong": [
+            {"index": line.index, "truth": line.truth, "read": line.read}
+            for line in lines
+            if not line.right
+        ][:MOST_WRONG],
+    }
+
+
+def summarise(lines: Sequence[Line]) -> dict[str, Any]:
+    """The figures alone. At least one line."""
+    right = sum(line.right for line in lines)
+    low, high = wilson(right, len(lines))
+    return {
+        "images": len(lines),
+        "accuracy": right / len(lines),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "ned": mean(similarity(line.truth, line.read) for line in lines),
+        "confidence": {
+            "mean": mean(line.confidence for line in lines),
+            "ece": calibration_error(lines),
+        },
+    }
+
+
+def calibration_error(lines: Sequence[Line]) -> float:
+    """Expected calibration error: |confidence - accuracy| by confidence bin, weighted."""
+    bins: list[list[Line]] = [[] for _ in range(CALIBRATION_BINS)]
+    for line in lines:
+        place = int(line.confidence * CALIBRATION_BINS)
+        bins[min(max(place, 0), CALIBRATION_BINS - 1)].append(line)
+    return math.fsum(
+        abs(math.fsum(line.confidence - line.right for line in entry)) for entry in bins
+    ) / len(lines)
+
+
+def of_characters(lines: Iterable[Line], chosen: frozenset[str]) -> dict[str, Any]:
+    """Characters of the truth that are read right, the chosen ones and the others apart.
+
+    Right is what the best alignment of truth and reading has in its place. ``accuracy`` is None
+    where there is no such character.
+    """
+    counts = {True: [0, 0], False: [0, 0]}
+    for line in lines:
+        for character, wrong in zip(line.truth, misread(line.truth, line.read), strict=True):
+            tally = counts[character in chosen]
+            tally[0] += 1
+            tally[1] += not wrong
+    return {
+        name: {"count": count, "right": right, "accuracy": right / count if count else None}
+        for name, (count, right) in (("these", counts[True]), ("others", counts[False]))
+    }

@@ -1,0 +1,1 @@
+"""Engines: the ONNX as TensorRT wants it, built and located."""

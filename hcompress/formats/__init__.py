@@ -1,0 +1,1 @@
+"""Model files as bytes on disk, read without torch, onnx or trust."""

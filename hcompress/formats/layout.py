@@ -1,0 +1,28 @@
+"""Where a model file's weights lie: the answer of every format's reader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One run of weight bytes in a file, counted once however many tensors use it."""
+
+    name: str
+    params: int
+    bytes: int
+    file: Path
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a model's weights lie. ``bytes`` counts every file that belongs to it."""
+
+    path: Path
+    bytes: int
+    pieces: tuple[Piece, ...]
+    metadata: str | None = None
+    """The raw text under "hcompress", where the format has a place for it."""

@@ -1,0 +1,1 @@
+"""The gate: sizes and accuracy held to limits."""

@@ -1,0 +1,185 @@
+"""The gate's edge: reads the files, asks `gate.judge`, and writes what there is to write."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, UsageError
+from hcompress.gate.baseline import SCHEMA_VERSION, Baseline, exactly, is_share, parse_baseline
+from hcompress.gate.judge import Evaluation, Measured, Verdict, judge
+from hcompress.gate.limits import AccuracyLimits, Limits, read_limits
+from hcompress.sizes import breakdown, model_file
+from hcompress.strict.digest import file_digest
+from hcompress.strict.files import read_small, shown
+from hcompress.strict.json import read_json
+
+MAX_BASELINE_BYTES = 16 << 20
+MAX_REASON = 500
+
+
+def run_gate(
+    limits_path: Path, baseline_path: Path | None = None, root: Path | None = None
+) -> Verdict:
+    """Judge the artifacts a limits file names.
+
+    ``baseline_path``: given, else the limits file's ``baseline``; it may be absent only where
+    no limit compares with it. ``root``: what paths in the limits are relative to; the limits
+    file's folder unless given. Raises UsageError (limits, missing baseline) and InputRefused
+    (damaged baseline); damaged artifacts and evaluations are rows that fail.
+    """
+    limits = read_limits(limits_path)
+    place = baseline_file(limits, limits_path, baseline_path)
+    baseline = read_baseline(place) if place is not None and place.exists() else None
+    if baseline is None and (limits.relative or baseline_path is not None):
+        named = shown(place) if place is not None else shown(limits_path)
+        raise UsageError(
+            f"{named}: no baseline to compare growth with: "
+            f'make one with `hcompress gate {shown(limits_path)} --update --reason "…"`'
+        )
+    return judge(limits, baseline, measure(limits, _root(limits_path, root)))
+
+
+def update_gate(
+    limits_path: Path,
+    baseline_path: Path | None,
+    reason: str,
+    date: str,
+    root: Path | None = None,
+) -> Path:
+    """Write what is measured now as the new baseline; returns its path.
+
+    ``date``: ISO 8601, kept in the history with ``reason``. Raises UsageError where the reason
+    is empty or no baseline is named, InputRefused where something cannot be measured.
+    """
+    limits = read_limits(limits_path)
+    place = baseline_file(limits, limits_path, baseline_path)
+    if place is None:
+        raise UsageError(
+            f'{shown(limits_path)}: names no baseline: add baseline = "FILE" or --baseline'
+        )
+    old = read_baseline(place) if place.exists() else Baseline({})
+    text = update(old, measure(limits, _root(limits_path, root)), reason, date)
+    partial = place.with_name(place.name + ".partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(place)
+    except OSError as error:
+        raise EnvironmentFailed(f"{shown(place)}: cannot be written: {error.strerror}") from None
+    return place
+
+
+def update(old: Baseline, measured: Mapping[str, Measured], reason: str, date: str) -> str:
+    """The new baseline's text: what was measured, and one more line of history. Pure."""
+    reason = " ".join(reason.split())
+    if not reason or len(reason) > MAX_REASON:
+        raise UsageError(f"--reason: say in 1 to {MAX_REASON} characters why the baseline changes")
+    artifacts: dict[str, Any] = {}
+    for path, found in measured.items():
+        problem = found.problem or found.evaluation_problem
+        if problem:
+            raise InputRefused(f"{path}: {problem}: no baseline can be made of it")
+        artifacts[path] = _entry(found)
+    changes = {
+        path: {"before": before, "after": after}
+        for path in sorted({*old.artifacts, *artifacts})
+        if (before := _bytes_before(old, path)) != (after := artifacts.get(path, {}).get("bytes"))
+    }
+    line = {"date": date, "reason": reason, "changes": changes}
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "artifacts": artifacts,
+        "history": [*old.history, line],
+    }
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def measure(limits: Limits, root: Path) -> dict[str, Measured]:
+    """Every artifact of the limits as it lies on disk; what cannot be read says why."""
+    return {item.path: _measure(root, item.path, item.accuracy) for item in limits.artifacts}
+
+
+def baseline_file(limits: Limits, limits_path: Path, given: Path | None) -> Path | None:
+    """Where the baseline is: as given, else as the limits say, beside them."""
+    if given is not None:
+        return given
+    return limits_path.parent / limits.baseline if limits.baseline is not None else None
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Raises UsageError (absent) and InputRefused (not one we wrote)."""
+    return parse_baseline(read_small(path, MAX_BASELINE_BYTES), shown(path))
+
+
+def _root(limits_path: Path, root: Path | None) -> Path:
+    return limits_path.parent if root is None else root
+
+
+def _measure(root: Path, path: str, accuracy: AccuracyLimits | None) -> Measured:
+    size, components, digest, problem = 0, {}, None, None
+    try:
+        found = breakdown(root / path)
+        size, components = found.bytes, {row.name: row.bytes for row in found.components}
+        digest = file_digest(model_file(root / path)) if accuracy is not None else None
+    except HcompressError as error:
+        problem = str(error)
+    evaluation, evaluation_problem = None, None
+    if accuracy is not None:
+        try:
+            evaluation = read_evaluation(root / accuracy.evaluation, digest)
+        except HcompressError as error:
+            evaluation_problem = str(error)
+    return Measured(size, components, problem, evaluation, evaluation_problem)
+
+
+def read_evaluation(path: Path, model_digest: str | None) -> Evaluation:
+    """The figures of an `hcompress eval --json` file.
+
+    Raises UsageError, and InputRefused where it is damaged or of another model, as one is that lay
+    there already when the model was made again. ``model_digest`` None: there is no model.
+    """
+    raw = read_json(path)
+    if not isinstance(raw, dict):
+        raise InputRefused(f"{shown(path)}: is no evaluation: not a JSON object")
+    accuracy, images, digest = (raw.get(key) for key in ("accuracy", "images", "data_digest"))
+    if not is_share(accuracy):
+        raise InputRefused(f"{shown(path)}: accuracy is missing or not a number from 0 to 1")
+    if type(images) is not int or images < 1:
+        raise InputRefused(f"{shown(path)}: images is missing or not a whole number above 0")
+    if digest is not None and not isinstance(digest, str):
+        raise InputRefused(f"{shown(path)}: data_digest is not a text")
+    if model_digest is None or raw.get("model_digest") != model_digest:
+        raise InputRefused(f"{shown(path)}: is not of this model, by its model_digest: evaluate it")
+    return Evaluation(exactly(accuracy), images, digest)
+
+
+def _entry(found: Measured) -> dict[str, Any]:
+    entry: dict[str, Any] = {"bytes": found.bytes, "components": dict(found.components)}
+    if found.evaluation is not None:
+        entry["accuracy"] = float(found.evaluation.accuracy)
+        entry["images"] = found.evaluation.images
+        if found.evaluation.data_digest is not None:
+            entry["data_digest"] = found.evaluation.data_digest
+    return entry
+
+
+def _bytes_before(old: Baseline, path: str) -> int | None:
+    entry = old.artifacts.get(path)
+    return entry.bytes if entry else None
+
+
+def append_summary(text: str, environment: Mapping[str, str] = os.environ) -> None:
+    """Append Markdown to the file $GITHUB_STEP_SUMMARY names; nothing where it is unset."""
+    target = environment.get("GITHUB_STEP_SUMMARY")
+    if not target:
+        return
+    try:
+        with Path(target).open("a", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"{shown(target)}: GITHUB_STEP_SUMMARY cannot be written: {error.strerror}"
+        ) from None

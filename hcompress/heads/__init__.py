@@ -1,0 +1,1 @@
+"""What answers from decision features: one module a head, behind one contract."""

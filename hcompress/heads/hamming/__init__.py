@@ -1,0 +1,1 @@
+"""The Hamming head: codes, projection, loss, graph and second look."""

@@ -1,0 +1,1 @@
+"""Measurements of our own: benchmarks, studies, the paper's Table 1."""

@@ -1,0 +1,148 @@
+"""The models that are timed: a softmax recogniser and its Hamming one, untrained, exported alike.
+
+What weights are changes no time, as long as every line takes the same steps: `endless` sees to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from hcompress.charset import EOS
+from hcompress.spec.config import SCALE, Classifier
+
+if TYPE_CHECKING:
+    from hcompress.artifacts.folder import Artifact
+    from hcompress.progress import Progress
+    from hcompress.spec.config import RecogniserConfig
+    from hcompress.stages.base import Stage
+
+
+CODE_LENGTH: Final = 512
+GROWING: Final = frozenset(
+    ("classifier.weight", "embedding.weight", "embedding.rows.weight", "codebook")
+)
+"""Tensors with a row a character."""
+
+
+@dataclass(frozen=True)
+class Exports:
+    """Two ONNX files of one recogniser."""
+
+    softmax: Path
+    hamming: Path
+
+
+def build(
+    root: Path,
+    characters: Sequence[str],
+    like: RecogniserConfig,
+    progress: Progress,
+    code_length: int = CODE_LENGTH,
+) -> Exports:
+    """Both files under ``root``, through the real stages; ``like`` gives the softmax's shape."""
+    from hcompress.codes.options import Method
+    from hcompress.stages.codebook import MakeCodebook
+    from hcompress.stages.half import Half
+    from hcompress.stages.replace_head import ReplaceHead
+    from hcompress.stages.slim_decoder import SlimDecoder
+
+    teacher = _teacher(root, characters, like, progress)
+    chain: tuple[Stage, ...] = (
+        MakeCodebook(method=Method.COLUMNS, code_length=code_length),
+        ReplaceHead(),
+        SlimDecoder(),
+        Half(),
+    )
+    hamming = teacher
+    for stage in chain:
+        hamming = _run(stage, hamming, root / stage.name, progress)
+    return Exports(
+        _exported(_run(Half(), teacher, root / "half-softmax", progress), root / "softmax.onnx"),
+        _exported(hamming, root / "hamming.onnx"),
+    )
+
+
+def softmax_twin(
+    root: Path, characters: Sequence[str], like: RecogniserConfig, progress: Progress
+) -> Path:
+    """The exported softmax recogniser that a model of ``like``'s shape would come from."""
+    from hcompress.stages.half import Half
+
+    teacher = _teacher(root, characters, like, progress)
+    return _exported(_run(Half(), teacher, root / "half-softmax", progress), root / "softmax.onnx")
+
+
+def _teacher(
+    root: Path, characters: Sequence[str], like: RecogniserConfig, progress: Progress
+) -> Artifact:
+    from hcompress.stages.initialise import Initialise
+
+    charset = root / "charset.txt"
+    charset.write_text("".join(characters), encoding="utf-8")
+    stage = Initialise.like(like, charset=charset)
+    return _run(stage, None, root / "initialise", progress)
+
+
+def _run(stage: Stage, source: Artifact | None, folder: Path, progress: Progress) -> Artifact:
+    from hcompress.runs.runner import StageOptions, run_stage
+
+    progress.say(f"building: {stage.name}")
+    return run_stage(stage, source, folder, StageOptions(threads=1))
+
+
+def _exported(artifact: Artifact, file: Path) -> Path:
+    """The portable form, as the `onnx` stage writes it; nothing is compared with torch."""
+    from hcompress.checkpoints.checkpoint import load_checkpoint
+    from hcompress.export import forms
+    from hcompress.onnx_writer.simplify import simplify
+    from hcompress.spec.header import ModelMetadata, Provenance
+
+    found = load_checkpoint(artifact.file)
+    metadata = ModelMetadata(found.config, found.vocabulary, Provenance("onnx", None)).to_json()
+    weights = found.stored()
+    graph = forms.portable(found.model, metadata, store_half=True, weights=weights)
+    file.write_bytes(simplify(graph, frozenset(weights)).data)
+    return file
+
+
+def endless(model: Path, out: Path) -> Path:
+    """A copy of an exported model whose EOS is not read: every line takes all steps.
+
+    A softmax's column becomes zeros. A code becomes the one farthest from the codebook's middle.
+    """
+    import numpy as np
+
+    from hcompress import sizes
+    from hcompress.spec.header import ModelMetadata
+
+    layout = sizes.layout(model)
+    config = ModelMetadata.from_json(layout.metadata or "").config
+    data = bytearray(model.read_bytes())
+    hamming = config.classifier is Classifier.HAMMING
+    wanted = "codebook" if hamming else "classifier.weight"
+    piece = next(piece for piece in layout.pieces if piece.name == wanted)
+    table = np.frombuffer(data, np.uint8, piece.bytes, piece.offset)
+    width = (config.code_length or 0) // 8
+    if not hamming:
+        rows = piece.params // config.width
+        width = piece.bytes // rows
+    table = table.reshape(-1, width)
+    if hamming:
+        often = np.unpackbits(table, axis=1, bitorder="little").mean(axis=0) > 0.5
+        table[EOS] = np.packbits(~often, bitorder="little")
+    else:
+        table[EOS] = 0
+    out.write_bytes(data)
+    return out
+
+
+def row_bytes(model: Path, vocabulary: int) -> float:
+    """What one more character adds to a file, its place in the charset left out."""
+    from hcompress import sizes
+
+    names = GROWING | {name + SCALE for name in GROWING}
+    pieces = sizes.layout(model).pieces
+    return sum(piece.bytes for piece in pieces if piece.name in names) / vocabulary

@@ -1,0 +1,1 @@
+"""Studies: one recipe's variants, trained alike and compared in pairs."""

@@ -1,0 +1,1 @@
+"""Recognisers: image to decision features to ids, behind one contract."""

@@ -1,0 +1,1 @@
+"""Backbones, as torch modules and as ONNX nodes."""

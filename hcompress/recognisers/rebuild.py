@@ -1,0 +1,67 @@
+"""A recogniser made again with another configuration or other tensors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from hcompress.errors import UsageError
+from hcompress.recognisers.backbones.layers import ConvNorm
+from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.spec.config import BatchNorm, Classifier, RecogniserConfig
+
+
+def rebuilt(model: Recogniser, config: RecogniserConfig, changed: dict[str, Tensor]) -> Recogniser:
+    """A recogniser of ``config`` with the old tensors, where it still has them, and ``changed``."""
+    new = Recogniser(config, model.vocabulary)
+    old = model.state_dict()
+    state = {
+        name: changed.get(name, old.get(name, value)) for name, value in new.state_dict().items()
+    }
+    new.load_state_dict(state)
+    return new.train(model.training)
+
+
+def fitted_projection(signs: Tensor, vectors: Tensor, ridge: float = 1e-3) -> Tensor:
+    """Least squares: [d, K] that takes signs [V, K] closest to vectors [V, d].
+
+    With fewer characters than bits the fit is exact but for the ridge, relative to V, which
+    keeps the answer small and the system solvable.
+    """
+    wide = signs.double()
+    gram = wide.T @ wide
+    gram += ridge * len(wide) * torch.eye(len(gram), dtype=torch.float64)
+    solved: Tensor = torch.linalg.solve(gram, wide.T @ vectors.detach().double())
+    return solved.T.float()
+
+
+def with_folded_batch_norm(model: Recogniser) -> Recogniser:
+    """Batch normalisation becomes part of the convolutions. The answers stay the same."""
+    if model.config.batch_norm is BatchNorm.FOLDED:
+        raise UsageError("batch normalisation is folded already; set fold_batch_norm = false")
+    changed: dict[str, Tensor] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, ConvNorm):
+            weight, bias = module.folded_weights()
+            changed |= {f"{name}.conv.weight": weight, f"{name}.conv.bias": bias}
+    return rebuilt(model, replace(model.config, batch_norm=BatchNorm.FOLDED), changed)
+
+
+def folded(model: Recogniser) -> Recogniser:
+    """`with_folded_batch_norm`, or the model itself where it is so already."""
+    live = model.config.batch_norm is BatchNorm.LIVE
+    return with_folded_batch_norm(model) if live else model
+
+
+def refined(model: Recogniser) -> Recogniser:
+    """Bit logits choose among the nearest codes (`Recogniser.refine`); nothing else changes."""
+    if model.config.classifier is not Classifier.HAMMING:
+        raise UsageError("refined is for a Hamming classifier: leave it out")
+    return rebuilt(model, replace(model.config, refined=True), {})
+
+
+def with_temperature(model: Recogniser, temperature: float) -> Recogniser:
+    """Another confidence temperature; the texts stay the same."""
+    return rebuilt(model, replace(model.config, temperature=temperature), {})

@@ -1,0 +1,325 @@
+"""The transformer decoder, full or slim (Eq. 8a-8c of the paper).
+
+Pre-normalised residual sub-layers. With shared layers one layer's weights exist and every
+layer runs them; its cross-attention keys and values are then the same for all layers and are
+computed once. N lines, T steps, L = memory positions, d = width, H = heads, D = depth,
+U = stored layers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hcompress.compute.shapes import shapes_only
+from hcompress.spec.config import RecogniserConfig
+
+
+class Narrow(NamedTuple):
+    """Memory before a linear map with fewer inputs: rows @ weight^T + offset, c < d."""
+
+    rows: Tensor
+    """[N, L, c]."""
+    weight: Tensor
+    """[d, c]."""
+    offset: Tensor
+    """[L, d]."""
+
+    def memory(self) -> Tensor:
+        """[N, L, d]."""
+        return self.rows @ self.weight.T + self.offset
+
+
+class NarrowCross(NamedTuple):
+    """What cross-attention needs of a `Narrow` memory: keys are rows @ key^T + key_offset.
+
+    Queries are taken to the rows instead of the rows to keys, and what attention gathers from
+    the rows to values afterwards: T steps have far fewer products to make than L positions.
+    """
+
+    rows: Tensor
+    """[N, L, c]."""
+    key: Tensor
+    """[H, d/H, c]."""
+    value: Tensor
+    """[H, d/H, c]."""
+    key_offset: Tensor
+    """[H, L, d/H]."""
+    value_offset: Tensor
+    """[H, L, d/H]."""
+
+
+Cross = tuple[Tensor, Tensor] | NarrowCross
+"""A layer's cross-attention keys and values, each [N, H, L, d/H], or what stands for them."""
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention with H heads."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.output = nn.Linear(width, width)
+
+    @torch.no_grad()
+    def hand_on(self, gain: float, centre: Tensor) -> None:
+        """Put out ``gain`` times what is attended to, seen from ``centre`` [d].
+
+        By way of value and output weights that are each other's inverse, made from the values' own
+        first ones.
+        """
+        turned = torch.linalg.qr(self.value.weight)[0]
+        self.value.weight.copy_(turned)
+        self.value.bias.copy_(-turned @ centre)
+        self.output.weight.copy_(gain * turned.T)
+        self.output.bias.zero_()
+
+    def split(self, x: Tensor) -> Tensor:
+        """[N, T, d] -> [N, H, T, d/H]."""
+        count, steps, width = x.shape
+        return x.reshape(count, steps, self.heads, width // self.heads).transpose(1, 2)
+
+    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """[N, T, d] -> keys and values, each [N, H, T, d/H]."""
+        return self.split(self.key(x)), self.split(self.value(x))
+
+    def narrow_cross(self, memory: Narrow) -> NarrowCross:
+        """`keys_values` of ``memory.memory()``, neither of which is computed."""
+        heads, places = self.heads, len(memory.offset)
+        maps, offsets = [], []
+        for linear in (self.key, self.value):
+            maps.append((linear.weight @ memory.weight).reshape(heads, -1, memory.rows.shape[-1]))
+            offsets.append(linear(memory.offset).reshape(places, heads, -1).transpose(0, 1))
+        return NarrowCross(memory.rows, *maps, *offsets)
+
+    def gather(self, x: Tensor, cross: NarrowCross) -> Tensor:
+        """`forward` over a narrow memory: the same sums in another order. x [N, T, d]."""
+        queries = self.split(self.query(x))  # [N, H, T, d/H]
+        count, heads, steps, size = queries.shape
+        queries = queries * size**-0.5
+        near = (queries @ cross.key).flatten(1, 2)  # [N, H*T, c]
+        scores = (near @ cross.rows.transpose(1, 2)).view(count, heads, steps, -1)
+        by_head = queries.transpose(0, 1).flatten(1, 2)  # [H, N*T, d/H]
+        offset = by_head @ cross.key_offset.transpose(1, 2)  # [H, N*T, L]
+        scores = scores + offset.view(heads, count, steps, -1).transpose(0, 1)
+        shares = torch.softmax(scores, -1)  # [N, H, T, L]
+        seen = (shares.flatten(1, 2) @ cross.rows).view(count, heads, steps, -1)  # [N, H, T, c]
+        offset = shares.transpose(0, 1).flatten(1, 2) @ cross.value_offset  # [H, N*T, d/H]
+        offset = offset.view(heads, count, steps, -1).transpose(0, 1)
+        mixed = seen @ cross.value.transpose(1, 2) + offset  # [N, H, T, d/H]
+        mixed_back: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return mixed_back
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        """x [N, T, d] attends to keys, values [N, H, S, d/H]; mask [T, S] or [1, S] is added."""
+        queries = self.split(self.query(x))
+        mixed = _mixed(queries, keys, values, mask)
+        mixed_back: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return mixed_back
+
+
+def _mixed(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Values by attention: [N, H, T, d/H] of queries, [N, H, S, d/H] of keys and values.
+
+    In bf16 the CPU's fused kernel takes three times as long backwards as its parts do one by one.
+    """
+    if queries.dtype is not torch.bfloat16 or queries.device.type != "cpu":
+        return nn.functional.scaled_dot_product_attention(queries, keys, values, mask)
+    scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
+    scores = scores if mask is None else scores + mask.to(scores.dtype)
+    return torch.softmax(scores, -1) @ values
+
+
+class FeedForward(nn.Module):
+    """Eq. 8c: d -> f -> d with a ReLU between."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(width, hidden)
+        self.contract = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.contract(torch.relu(self.expand(x)))
+        return y
+
+
+class DecoderLayer(nn.Module):
+    """Masked self-attention, cross-attention and, unless slim, a feed-forward network."""
+
+    def __init__(self, config: RecogniserConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.self_attention_norm = nn.LayerNorm(width)
+        self.self_attention = Attention(width, config.heads)
+        self.cross_attention_norm = nn.LayerNorm(width)
+        self.cross_attention = Attention(width, config.heads)
+        self.has_ffn = config.ffn
+        if config.ffn:
+            self.feed_forward_norm = nn.LayerNorm(width)
+            self.feed_forward = FeedForward(width, config.ffn_width)
+
+    def after_self_attention(self, x: Tensor, cross: Cross, *, ffn: bool = True) -> Tensor:
+        """The rest of the layer, once self-attention has been added. [N, T, d], same out."""
+        normal = self.cross_attention_norm(x)
+        if isinstance(cross, NarrowCross):
+            x = x + self.cross_attention.gather(normal, cross)
+        else:
+            x = x + self.cross_attention(normal, *cross, None)
+        if self.has_ffn and ffn:
+            x = x + self.feed_forward(self.feed_forward_norm(x))
+        return x
+
+    def forward(self, x: Tensor, mask: Tensor, cross: Cross, *, ffn: bool = True) -> Tensor:
+        """All T steps at once (training). ``ffn`` False passes the feed-forward network by."""
+        normal = self.self_attention_norm(x)
+        keys, values = self.self_attention.keys_values(normal)
+        x = x + self.self_attention(normal, keys, values, mask)
+        return self.after_self_attention(x, cross, ffn=ffn)
+
+    def step(
+        self,
+        x: Tensor,
+        here: Tensor,
+        mask: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        cross_keys: Tensor,
+        cross_values: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One step with a key/value cache of fixed length T.
+
+        x [N, 1, d]; here [T, 1], true at this step's place; mask [1, T]; keys, values
+        [N, H, T, d/H]. Returns the step's output and the two caches with this step written in.
+        """
+        normal = self.self_attention_norm(x)
+        key, value = self.self_attention.keys_values(normal)
+        keys = torch.where(here, key, keys)
+        values = torch.where(here, value, values)
+        x = x + self.self_attention(normal, keys, values, mask)
+        return self.after_self_attention(x, (cross_keys, cross_values)), keys, values
+
+
+@dataclass(frozen=True)
+class Route:
+    """A way through the decoder other than its own: one entry for each of the D layers."""
+
+    layers: tuple[int, ...]
+    """Whose weights run there."""
+    ffn: tuple[bool, ...]
+    """Whether that layer's feed-forward network does."""
+
+
+class Decoder(nn.Module):
+    """D layers and a final normalisation: character vectors and memory to features h."""
+
+    steps: Tensor
+    positions: Tensor
+    mask: Tensor
+
+    def __init__(self, config: RecogniserConfig) -> None:
+        super().__init__()
+        self.depth = config.depth
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.stored_layers))
+        self.norm = nn.LayerNorm(config.width)
+        length = config.max_steps
+        self.register_buffer("positions", sinusoid(length, config.width), persistent=False)
+        steps, mask = _step_tables(length)
+        self.register_buffer("steps", steps, persistent=False)
+        self.register_buffer("mask", mask, persistent=False)
+
+    def layer(self, index: int) -> DecoderLayer:
+        stored = self.layers[index if len(self.layers) > 1 else 0]
+        assert isinstance(stored, DecoderLayer)
+        return stored
+
+    def cross_keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """memory [N, L, d] -> keys and values [U, N, H, L, d/H], the same for every step."""
+        attentions = [self.layer(i).cross_attention for i in range(len(self.layers))]
+        pairs = [attention.keys_values(memory) for attention in attentions]
+        return torch.stack([k for k, _ in pairs]), torch.stack([v for _, v in pairs])
+
+    def forward(self, characters: Tensor, memory: Tensor) -> Tensor:
+        """characters [N, T, d] (BOS first), memory [N, L, d] -> features h [N, T, d]."""
+        return self.states(characters, memory)[-1]
+
+    def states(self, characters: Tensor, memory: Tensor | Narrow) -> list[Tensor]:
+        """What each of the D layers puts out, [N, T, d]; the last one's, normalised, is h."""
+        return self.run(characters, self.cross(memory))
+
+    def cross(self, memory: Tensor | Narrow) -> list[Cross]:
+        """memory [N, L, d] -> what cross-attention needs of it, for each of the U layers."""
+        attentions = [self.layer(i).cross_attention for i in range(len(self.layers))]
+        if isinstance(memory, Narrow):
+            return [attention.narrow_cross(memory) for attention in attentions]
+        return [attention.keys_values(memory) for attention in attentions]
+
+    def run(
+        self, characters: Tensor, cross: list[Cross], route: Route | None = None
+    ) -> list[Tensor]:
+        """`states`, of a memory seen by `cross`, along ``route`` where one is given."""
+        length = characters.shape[1]
+        x = characters + self.positions[:length]
+        mask = self.mask[:length, :length]
+        layers = range(self.depth) if route is None else route.layers
+        ffn = (True,) * self.depth if route is None else route.ffn
+        states = []
+        for index, fed in zip(layers, ffn, strict=True):
+            x = self.layer(index)(x, mask, cross[index if len(cross) > 1 else 0], ffn=fed)
+            states.append(x)
+        return [*states[:-1], self.norm(states[-1])]
+
+    def step(
+        self,
+        characters: Tensor,
+        position: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        cross_keys: Tensor,
+        cross_values: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One greedy step.
+
+        characters [N, d], position [] (int64), keys and values [D, N, H, T, d/H], cross ones
+        [U, N, H, L, d/H] -> features h [N, d] and the two caches with this step written in.
+        """
+        here = self.steps == position
+        x = (characters + nn.functional.embedding(position, self.positions))[:, None]
+        mask = torch.zeros_like(self.mask[:1]).masked_fill(
+            (self.steps > position).transpose(0, 1), float("-inf")
+        )
+        new_keys, new_values = [], []
+        for index in range(self.depth):
+            stored = index if len(self.layers) > 1 else 0
+            x, key, value = self.layer(index).step(
+                x, here, mask, keys[index], values[index], cross_keys[stored], cross_values[stored]
+            )
+            new_keys.append(key)
+            new_values.append(value)
+        return self.norm(x)[:, 0], torch.stack(new_keys), torch.stack(new_values)
+
+
+def _step_tables(length: int) -> tuple[Tensor, Tensor]:
+    """The steps 0, 1, ... as a column [T, 1], and what hides later ones [T, T]."""
+    if shapes_only():
+        return torch.empty(length, 1, dtype=torch.long), torch.empty(length, length)
+    hidden = torch.full((length, length), float("-inf")).triu(1)
+    return torch.arange(length)[:, None], hidden
+
+
+def sinusoid(length: int, width: int) -> Tensor:
+    """Sinusoidal positions [length, width] (Vaswani et al. 2017)."""
+    if shapes_only():
+        return torch.empty(length, width)
+    place = torch.arange(length, dtype=torch.float64)[:, None]
+    rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float64) * (-math.log(1e4) / width))
+    table = torch.zeros(length, width, dtype=torch.float64)
+    table[:, 0::2] = torch.sin(place * rate)
+    table[:, 1::2] = torch.cos(place * rate)
+    return table.float()

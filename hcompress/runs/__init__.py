@@ -1,0 +1,1 @@
+"""Recipes, keys and the runner that executes them."""

@@ -1,0 +1,244 @@
+"""How large a model will be once a stage has made it: what a dry run can say.
+
+Worked out from the configuration, to some percent. A stage that no rule here knows leaves the
+size unknown; it is never guessed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from hcompress.spec.config import BatchNorm, Classifier, Embedding, RecogniserConfig, Weights
+from hcompress.spec.header import ModelMetadata
+from hcompress.stages.codebook import MakeCodebook
+from hcompress.stages.extend import Extend
+from hcompress.stages.factorise import Factorise
+from hcompress.stages.finetune import Finetune
+from hcompress.stages.half import Half
+from hcompress.stages.int8 import Int8
+from hcompress.stages.onnx import OnnxStage
+from hcompress.stages.recode import Recode
+from hcompress.stages.regrow import Regrow
+from hcompress.stages.replace_head import ReplaceHead
+from hcompress.stages.slim_decoder import SlimDecoder
+from hcompress.stages.swap_backbone import SwapBackbone
+from hcompress.training.options import Shape
+
+_ELEMENT_BYTES: Final[Mapping[Weights, int]] = {
+    Weights.FP32: 4,
+    Weights.FP16: 2,
+    Weights.INT8: 1,
+}
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A model that may not exist yet."""
+
+    config: RecogniserConfig
+    size: int
+    """V: characters and specials."""
+    rest: int
+    """Bytes of everything no configuration decides: charset, header, small tensors."""
+    code_length: int | None = None
+    """Bits of the codes that lie beside the model, waiting for a head."""
+
+    @property
+    def bytes(self) -> int:
+        """About what the file will weigh."""
+        elements = backbone_elements(self.config) + sum(head_elements(self.config, self.size))
+        codes = codebook_bytes(self.config, self.size)
+        return _ELEMENT_BYTES[self.config.weights] * elements + codes + self.rest
+
+    def as_floats(self, **changes: Any) -> Forecast:
+        """After a stage that writes every weight as FP32, its configuration changed as asked."""
+        config = self.config.asked(weights=Weights.FP32, **changes)
+        return dataclasses.replace(self, config=config)
+
+
+def forecast_of(model: Path) -> Forecast | None:
+    """What is there, as a forecast; None where the file has no metadata of ours."""
+    import json
+
+    from hcompress import sizes
+
+    raw = sizes.read_metadata(model)
+    if raw is None:
+        return None
+    metadata = ModelMetadata.from_json(json.dumps(raw))
+    config, size = metadata.config, len(metadata.vocabulary)
+    bare = Forecast(config, size, 0).bytes
+    return Forecast(config, size, max(0, model.stat().st_size - bare), config.code_length)
+
+
+@functools.singledispatch
+def after(_stage: object, _known: Forecast | None) -> Forecast | None:
+    """The forecast of what a stage makes of the model before it; None where nobody knows.
+
+    Raises UsageError where the stage's parameters ask for what no recogniser can be.
+    """
+    return None
+
+
+@after.register
+def _(stage: Shape, _known: Forecast | None) -> Forecast | None:
+    """Train and initialise: a new recogniser of the shape asked for."""
+    charset = getattr(stage, "charset", None)
+    if not isinstance(charset, Path):
+        return None
+    from hcompress.charset import read_charset
+
+    vocabulary = read_charset(charset)
+    return Forecast(stage.config(), len(vocabulary), rest=charset.stat().st_size)
+
+
+@after.register
+def _(stage: SwapBackbone, known: Forecast | None) -> Forecast | None:
+    if known is None:
+        return None
+    return known.as_floats(
+        backbone=stage.family,
+        backbone_width=stage.backbone_width,
+        width=stage.width,
+        ffn_width=stage.ffn_width,
+    )
+
+
+@after.register
+def _(stage: MakeCodebook, known: Forecast | None) -> Forecast | None:
+    return known and dataclasses.replace(known, code_length=stage.code_length).as_floats()
+
+
+@after.register
+def _(stage: ReplaceHead, known: Forecast | None) -> Forecast | None:
+    if known is None or known.code_length is None:
+        return None
+    config = known.config
+    return known.as_floats(
+        classifier=Classifier.HAMMING if stage.classifier else config.classifier,
+        embedding=Embedding.HAMMING if stage.embedding else config.embedding,
+        code_length=known.code_length,
+    )
+
+
+@after.register
+def _(stage: Factorise, known: Forecast | None) -> Forecast | None:
+    if known is None:
+        return None
+    config, p = known.config, stage.bottleneck
+    return known.as_floats(
+        classifier_bottleneck=p if stage.classifier else config.classifier_bottleneck,
+        embedding_bottleneck=p if stage.embedding else config.embedding_bottleneck,
+    )
+
+
+@after.register
+def _(stage: SlimDecoder, known: Forecast | None) -> Forecast | None:
+    if known is None:
+        return None
+    return known.as_floats(
+        ffn=known.config.ffn and not stage.remove_ffn,
+        shared_layers=known.config.shared_layers or stage.share_layers,
+    )
+
+
+@after.register
+def _(stage: Half, known: Forecast | None) -> Forecast | None:
+    if known is None:
+        return None
+    norm = BatchNorm.FOLDED if stage.fold_batch_norm else known.config.batch_norm
+    config = known.config.asked(weights=Weights.FP16, batch_norm=norm)
+    return dataclasses.replace(known, config=config)
+
+
+@after.register
+def _(_stage: Int8, known: Forecast | None) -> Forecast | None:
+    if known is None:
+        return None
+    config = known.config.asked(weights=Weights.INT8, batch_norm=BatchNorm.FOLDED)
+    return dataclasses.replace(known, config=config)
+
+
+@after.register
+def _(stage: Extend, known: Forecast | None) -> Forecast | None:
+    """Without a list of them only the images' labels say how many characters there will be."""
+    if known is None or stage.characters is None:
+        return None
+    from hcompress.charset import read_charset
+
+    added = len(read_charset(stage.characters).characters)
+    return dataclasses.replace(known, size=known.size + added)
+
+
+@after.register(Finetune)
+def _(_stage: Finetune, known: Forecast | None) -> Forecast | None:
+    return known and known.as_floats()
+
+
+@after.register
+def _(stage: Regrow, known: Forecast | None) -> Forecast | None:
+    if known is None:
+        return None
+    changes: dict[str, Any] = {}
+    if stage.matrices:
+        codeless = {"code_length": None, "refined": False}
+        changes |= codeless | {"classifier": Classifier.SOFTMAX, "embedding": Embedding.LEARNED}
+    if stage.layers:
+        changes["shared_layers"] = False
+    if stage.ffn:
+        changes["ffn"] = True
+    if stage.batch_norm:
+        changes["batch_norm"] = BatchNorm.LIVE
+    return known.as_floats(**changes)
+
+
+@after.register(Recode)
+@after.register(OnnxStage)
+def _(_stage: object, known: Forecast | None) -> Forecast | None:
+    return known
+
+
+def head_elements(config: RecogniserConfig, size: int) -> tuple[int, int, int, int]:
+    """Elements of decoder attention, decoder FFN, embedding and classifier.
+
+    ``size`` is V. A layer has self- and cross-attention (four d x d maps with biases each) and
+    their norms; its FFN two maps with biases and a norm.
+    """
+    d, layers = config.width, config.stored_layers
+    length = config.code_length or 0
+    attention = layers * (8 * (d * d + d) + 4 * d)
+    ffn = layers * (2 * d * config.ffn_width + config.ffn_width + 3 * d) if config.ffn else 0
+    embedding = classifier = length * d
+    if config.embedding is Embedding.LEARNED:
+        embedding = _matrix(size, d, config.embedding_bottleneck)
+    if config.classifier is Classifier.SOFTMAX:
+        classifier = _matrix(size, d, config.classifier_bottleneck)
+    return attention, ffn, embedding, classifier
+
+
+def _matrix(size: int, width: int, bottleneck: int | None) -> int:
+    """Elements of a V x d matrix, or of the V x p and the p x d one that stand for it."""
+    return size * width if bottleneck is None else (size + width) * bottleneck
+
+
+def codebook_bytes(config: RecogniserConfig, size: int) -> int:
+    """The packed codes: V x K / 8, whatever the precision of the weights."""
+    return size * (config.code_length or 0) // 8
+
+
+@functools.lru_cache
+def backbone_elements(config: RecogniserConfig) -> int:
+    """Elements of the backbone, statistics included. The one figure that needs torch: it builds
+    the module without its memory."""
+    import torch
+
+    from hcompress.recognisers.transformer.model import Recogniser
+
+    with torch.device("meta"):
+        tensors = Recogniser(config, 4).state_dict()
+    return sum(tensor.numel() for name, tensor in tensors.items() if name.startswith("backbone."))

@@ -1,0 +1,316 @@
+"""A recipe in a run folder: every stage in turn, measured, and the table as it grows."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from hcompress.artifacts.folder import Artifact
+from hcompress.artifacts.kinds import Kind
+from hcompress.artifacts.source import open_source
+from hcompress.compute.lock import hold
+from hcompress.compute.ranks import Ranks
+from hcompress.errors import InputRefused, UsageError
+from hcompress.progress import NoProgress, Progress
+from hcompress.reports.size_table import Column, column
+from hcompress.runs import runner as pipeline
+from hcompress.runs.accuracy import Accuracy
+from hcompress.runs.keys import Digester, data_digest, library_versions, remembering
+from hcompress.runs.recipe import Recipe
+from hcompress.runs.runner import Existing, StageOptions
+from hcompress.strict.atomic import read_json, write_json
+
+TEACHER: Final = "00-teacher"
+FORMAT: Final = 1
+READABLE: Final = (Kind.CHECKPOINT, Kind.ONNX)
+"""What accuracy can be measured of here."""
+_BEFORE_INDEX: Final = frozenset({".lock", ".run.json.tmp"})
+"""What a run killed at once may leave in its folder."""
+Show = Callable[[Sequence[Column]], None]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Everything about a run but its recipe, its teacher and its folder."""
+
+    progress: Progress = field(default_factory=NoProgress)
+    show: Show = lambda _columns: None
+    """Called with the table so far after each stage made in this run but the last: the whole
+    table is in the result."""
+    rebuild: bool = False
+    ranks: Ranks = field(default_factory=Ranks)
+    digest_data: Digester = data_digest
+    shared: Mapping[str, Path] = field(default_factory=dict)
+    """Finished artifacts of other runs by key: linked in, not made again."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run has to show."""
+
+    folder: Path
+    columns: tuple[Column, ...]
+    before: Mapping[str, Any] | None
+    """The teacher's evaluation on the final data."""
+    after: Mapping[str, Any] | None
+    """The last readable stage's."""
+    model: Path
+    """The last ONNX file, or the last model where the recipe exports none."""
+    reports: tuple[Path, ...]
+    stages: tuple[Mapping[str, Any], ...]
+
+    accuracy: Accuracy
+
+    def check_loss(self) -> None:
+        """Raises NumericalError where more accuracy was lost than the recipe allows."""
+        self.accuracy.check_loss(self.before, self.after)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "run": str(self.folder),
+            "model": str(self.model),
+            "bytes": self.model.stat().st_size,
+            "before": _figures(self.before),
+            "after": _figures(self.after),
+            "stages": [dict(stage) for stage in self.stages],
+            "table": [entry.to_dict() for entry in self.columns],
+            "reports": [str(path) for path in self.reports],
+        }
+
+
+def _figures(evaluation: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if evaluation is None:
+        return None
+    return {key: value for key, value in evaluation.items() if key not in ("samples", "wrong")}
+
+
+def run_recipe(
+    recipe: Recipe, teacher: Path | None, folder: Path, options: RunOptions
+) -> RunResult:
+    """Run ``recipe`` in ``folder``, keeping every finished stage whose key still holds.
+
+    Raises UsageError before any work where the chain or an input is wrong or the folder is not
+    a run's, EnvironmentFailed where another run holds it. Whether too much accuracy was lost
+    is for the caller to ask, when the result has been shown: `RunResult.check_loss`.
+    """
+    source = open_teacher(teacher)
+    options = replace(options, digest_data=remembering(options.digest_data))
+    check(recipe, source, options)
+    first = options.ranks.first
+    with _own(folder) if first else contextlib.nullcontext():
+        check_same_run(folder, recipe, source, options)
+        return _Run(recipe, source, folder, options).execute()
+
+
+def open_teacher(path: Path | None) -> Artifact | None:
+    return None if path is None else open_source(path)
+
+
+def check(recipe: Recipe, teacher: Artifact | None, options: RunOptions) -> None:
+    """Raises UsageError where the chain does not fit together, or an input is not there."""
+    start = teacher.kind if teacher else Kind.NOTHING
+    pipeline.check_chain([(step.label, step.stage) for step in recipe.steps], start)
+    for index, step in enumerate(recipe.steps):
+        pipeline.ticket_for(step.stage, None, stage_options(recipe, index, teacher, options))
+    if recipe.evaluate is not None:
+        for path in (recipe.evaluate.data, recipe.evaluate.final):
+            if path is not None:
+                options.digest_data(path)
+
+
+@contextlib.contextmanager
+def _own(folder: Path) -> Iterator[None]:
+    """The locked run folder. Raises UsageError where it is a user's."""
+    check_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold(folder / ".lock"):
+        yield
+
+
+def check_folder(folder: Path) -> None:
+    """Raises UsageError where the name is taken by something that is no run of ours."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: a file is there already: choose another --out")
+    if folder.is_dir() and not (folder / "run.json").exists():
+        strangers = {entry.name for entry in folder.iterdir()} - _BEFORE_INDEX
+        if strangers:
+            raise UsageError(f"{folder}: not empty and no run of ours: choose another --out")
+
+
+def check_same_run(
+    folder: Path, recipe: Recipe, teacher: Artifact | None, options: RunOptions
+) -> None:
+    """Raises UsageError where the folder holds a run of another recipe, or from another teacher,
+    and may not be made anew: hours may lie there."""
+    if options.rebuild:
+        return
+    raw = read_json(folder / "run.json")
+    run = raw if isinstance(raw, dict) else {}
+    name, before = run.get("recipe"), run.get("teacher")
+    if isinstance(name, str) and name != recipe.name:
+        raise UsageError(
+            f'{folder}: holds a run of the recipe "{name}": choose another --out, or --force'
+        )
+    if teacher and isinstance(before, dict) and before.get("digest") != teacher.digest:
+        raise UsageError(
+            f"{folder}: holds a run from another teacher, {before.get('model')}:"
+            " choose another --out, or --force"
+        )
+
+
+class _Run:
+    """One execution of a recipe: the index, and what has been finished so far."""
+
+    def __init__(
+        self, recipe: Recipe, teacher: Artifact | None, folder: Path, options: RunOptions
+    ) -> None:
+        self.recipe = recipe
+        self.teacher = teacher
+        self.folder = folder
+        self.options = options
+        self.accuracy = Accuracy(recipe.evaluate, folder / "evaluations", options.progress)
+        self.columns: list[Column] = []
+        self.stages: list[dict[str, Any]] = []
+        self.last_readable: tuple[str, Artifact] | None = None
+        self.model: Path | None = None
+
+    def execute(self) -> RunResult:
+        self._write_index()
+        if self.teacher is not None:
+            self._record_teacher(self.teacher)
+        source = self.teacher
+        for index, step in enumerate(self.recipe.steps):
+            source = self._step(index, source if step.stage.consumes is not Kind.NOTHING else None)
+        before, after = self._final_accuracy()
+        reports = self._report()
+        if self.model is None or source is None:
+            raise InputRefused(f"{self.folder}: the recipe made no model")
+        return RunResult(
+            folder=self.folder,
+            columns=tuple(self.columns),
+            before=before,
+            after=after,
+            model=self.model,
+            reports=reports,
+            stages=tuple(self.stages),
+            accuracy=self.accuracy,
+        )
+
+    def _step(self, index: int, source: Artifact | None) -> Artifact:
+        step = self.recipe.steps[index]
+        name = self.recipe.folder_name(index)
+        options = stage_options(self.recipe, index, self.teacher, self.options)
+        key = pipeline.ticket_for(step.stage, source.key if source else None, options).key
+        entry = {"folder": name, "label": step.label, "stage": step.stage.name, "key": key}
+        self.stages.append({**entry, "status": "running"})
+        self._write_index()
+        self.options.progress.say(f"stage {index + 1} of {len(self.recipe.steps)}: {name}")
+        made, kept = pipeline.settle_stage(step.stage, source, self.folder / name, options)
+        self.stages[-1]["status"] = "kept" if kept else "done"
+        self._write_index()
+        if self.teacher is None and made.kind is Kind.CHECKPOINT:
+            self.teacher = made
+            self._record_teacher(made)
+        self._measure(name, made)
+        if not kept and index + 1 < len(self.recipe.steps):
+            self.options.show(self.columns)
+        return made
+
+    def _measure(self, name: str, made: Artifact) -> None:
+        """Accuracy, and the stage's column of the table."""
+        if made.kind is Kind.ONNX or self.model is None or self.model.suffix != ".onnx":
+            self.model = made.file
+        if not self.options.ranks.first:
+            return
+        value = None
+        if made.kind in READABLE:
+            self.last_readable = (name, made)
+            value = self.accuracy.after_stage(name, made)
+        if made.manifest is not None:
+            techniques, breakdown = made.manifest.techniques, made.manifest.breakdown
+            self.columns.append(column(name, techniques, breakdown, value))
+
+    def _record_teacher(self, teacher: Artifact) -> None:
+        """`00-teacher.json`, and the table's first column."""
+        if not self.options.ranks.first:
+            return
+        if teacher.manifest is not None:
+            breakdown: Mapping[str, Any] = teacher.manifest.breakdown
+            techniques: Sequence[str] = teacher.manifest.techniques
+        else:
+            breakdown, techniques = pipeline.measure(teacher.file)
+        write_json(
+            self.folder / f"{TEACHER}.json",
+            {
+                "format": FORMAT,
+                "model": str(teacher.path),
+                "digest": teacher.digest,
+                "key": teacher.key,
+                "kind": teacher.kind,
+                "techniques": list(techniques),
+                "breakdown": breakdown,
+            },
+        )
+        value = self.accuracy.after_stage(TEACHER, teacher)
+        self.columns.insert(0, column(TEACHER, techniques, breakdown, value))
+
+    def _final_accuracy(self) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
+        if not self.options.ranks.first or self.last_readable is None or self.teacher is None:
+            return None, None
+        before = self.accuracy.final(TEACHER, self.teacher)
+        return before, self.accuracy.final(*self.last_readable)
+
+    def _report(self) -> tuple[Path, ...]:
+        if not self.options.ranks.first:
+            return ()
+        from hcompress.reports import write_report
+
+        paths = write_report(self.folder)
+        return paths.json, paths.markdown, paths.html
+
+    def _write_index(self) -> None:
+        """`recipe.json` and `run.json`: what the run is, and how far it has come."""
+        if not self.options.ranks.first:
+            return
+        libraries = {name for step in self.recipe.steps for name in step.stage.libraries}
+        teacher = self.teacher
+        write_json(
+            self.folder / "run.json",
+            {
+                "format": FORMAT,
+                "recipe": self.recipe.name,
+                "seed": self.recipe.seed,
+                "threads": self.recipe.threads,
+                "teacher": teacher
+                and {
+                    "model": str(teacher.path),
+                    "digest": teacher.digest,
+                    "kind": teacher.kind,
+                    "key": teacher.key,
+                },
+                "stages": self.stages,
+                "versions": library_versions(tuple(sorted(libraries))),
+            },
+        )
+        if not self.stages:
+            write_json(self.folder / "recipe.json", self.recipe.to_dict())
+
+
+def stage_options(
+    recipe: Recipe, index: int, teacher: Artifact | None, options: RunOptions
+) -> StageOptions:
+    """How the recipe's step ``index`` is run."""
+    return StageOptions(
+        seed=recipe.seed_of(index),
+        threads=recipe.threads,
+        teacher=teacher,
+        progress=options.progress,
+        rebuild=options.rebuild,
+        existing=Existing.OWNED,
+        ranks=options.ranks,
+        digest_data=options.digest_data,
+        shared=options.shared,
+    )

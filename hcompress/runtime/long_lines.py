@@ -1,0 +1,103 @@
+"""Lines longer than the input is wide: cut where there is least ink, read, and joined.
+
+A line up to `SQUEEZE` times as long is squeezed, as in training. A longer one is cut into pieces
+that need no squeezing, each in the middle of the widest gap within reach, so that no character
+is in two of them. docs/runtime.md has what either costs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from hcompress.runtime.reading import Candidate, Reading, fit_all, readings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hcompress.charset import Vocabulary
+    from hcompress.spec.config import Preprocessing
+
+    Decode = Callable[[NDArray[np.uint8]], tuple[NDArray[np.int64], NDArray[np.float32]]]
+    """uint8 [N, H, W, 3] -> ids and probabilities [N, T, k]."""
+
+
+BATCH = 32
+"""Images read at once: more gain little and cost memory."""
+SQUEEZE = 1.25
+"""Times the input's width that a line, scaled to its height, may have and be read whole."""
+SHORTEST = 0.5
+"""Of the input's width: a cut is looked for from here on."""
+MOST_PIECES = 64
+"""A longer line's pieces are squeezed further: none may cost without end."""
+CALM = 0.1
+"""A column is a gap where its ink is within this of the least, towards the median."""
+
+
+def read_lines(
+    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+    size: Preprocessing,
+    decode: Decode,
+    vocabulary: Vocabulary,
+) -> Iterator[Reading]:
+    """A reading for each RGB image, h x w x 3 of any size, in order."""
+    for start in range(0, len(images), BATCH):
+        cut = [pieces(image, size) for image in images[start : start + BATCH]]
+        flat = [piece for line in cut for piece in line]
+        found: list[Reading] = []
+        for first in range(0, len(flat), BATCH):
+            fitted = fit_all(flat[first : first + BATCH], size)
+            found += readings(*decode(fitted), vocabulary)
+        place = 0
+        for line in cut:
+            yield joined(found[place : place + len(line)])
+            place += len(line)
+
+
+def pieces(image: NDArray[np.uint8], size: Preprocessing) -> list[NDArray[np.uint8]]:
+    """The image itself, or, of a long line, its pieces from left to right."""
+    if image.ndim != 3 or 0 in image.shape:
+        return [image]  # `fit` says what is wrong with it
+    height, width = image.shape[:2]
+    whole = size.width * height / size.height
+    if width <= max(1, SQUEEZE * whole):
+        return [image]
+    longest = max(1, int(whole), math.ceil(width / (SHORTEST * MOST_PIECES)))
+    ink = column_ink(image)
+    cuts = [0]
+    while width - cuts[-1] > longest:
+        cuts.append(_cut(ink, cuts[-1] + max(1, int(SHORTEST * longest)), cuts[-1] + longest))
+    return [image[:, a:b] for a, b in zip(cuts, [*cuts[1:], width], strict=True)]
+
+
+def column_ink(image: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """[w]: how far the darkest and the lightest of a column's pixels are apart."""
+    import numpy as np
+
+    apart = image.max(0).astype(np.int32) - image.min(0)
+    total: NDArray[np.int32] = apart.sum(1, dtype=np.int32)
+    return total
+
+
+def _cut(ink: NDArray[np.int32], low: int, high: int) -> int:
+    """A column in low..high: the middle of the widest gap, of equals the last."""
+    import numpy as np
+
+    reach = ink[low : high + 1]
+    least = float(reach.min())
+    calm = reach <= least + CALM * (float(np.median(reach)) - least)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], calm.astype(np.int8), [0]])))
+    starts, ends = edges[::2], edges[1::2]
+    widest = len(starts) - 1 - int((ends - starts)[::-1].argmax())
+    return low + int(starts[widest] + ends[widest]) // 2
+
+
+def joined(parts: Sequence[Reading]) -> Reading:
+    """One line's reading from its pieces': sure of it where sure of every piece."""
+    if len(parts) == 1:
+        return parts[0]
+    candidates: list[list[Candidate]] = [step for part in parts for step in part.candidates]
+    confidence = math.prod(part.confidence for part in parts)
+    return Reading("".join(part.text for part in parts), confidence, candidates)

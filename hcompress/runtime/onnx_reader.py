@@ -1,0 +1,172 @@
+"""Reads images with the single file of an exported recogniser."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hcompress.charset import FIRST_READABLE, Vocabulary
+from hcompress.errors import InputRefused, NumericalError, UsageError
+from hcompress.runtime.long_lines import read_lines
+from hcompress.runtime.partition import split
+from hcompress.runtime.reading import Reading
+from hcompress.runtime.session import Session
+from hcompress.runtime.stepwise import Steps
+from hcompress.runtime.validate import check_tensors
+from hcompress.spec.config import CANDIDATES, Classifier, Preprocessing, RecogniserConfig
+from hcompress.spec.exported import HEIGHT, ONNX_FILE
+from hcompress.spec.header import ModelMetadata
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hcompress.sizes import Layout
+
+
+class OnnxReader:
+    """The recogniser in an ONNX file, or in a folder that holds a `model.onnx`.
+
+    With ``steps`` it is read step by step, with the native search beside the decoder where the
+    classifier is a Hamming one. Without, or where the file is of an older export, the file's own
+    loop runs, as in any ONNX Runtime: the same readings. None takes the faster of the two, which
+    for a softmax classifier is the loop. Any number of threads may share a reader.
+
+    Raises UsageError where there is none; InputRefused where the file is damaged, points
+    outside its folder, has no hcompress metadata, or does not match it; NumericalError where
+    a weight is NaN or infinite.
+    """
+
+    def __init__(self, path: Path, threads: int = 1, *, steps: bool | None = None) -> None:
+        from hcompress import sizes
+
+        file = path / ONNX_FILE if path.is_dir() else path
+        if not file.exists():
+            raise UsageError(f"{file}: no such ONNX file")
+        layout = sizes.layout(file)
+        if layout.metadata is None:
+            raise InputRefused(f"{file}: no hcompress metadata: not a recogniser this tool wrote")
+        try:
+            self.metadata = ModelMetadata.from_json(layout.metadata)
+        except InputRefused as error:
+            raise InputRefused(f"{file}: {error}") from None
+        check_tensors(layout, self.config, len(self.vocabulary))
+        self._file = file
+        if steps is None:
+            steps = self.config.classifier is Classifier.HAMMING
+        self._decoder = (_steps(layout, self.config, threads) if steps else None) or Loop(
+            file, threads, {HEIGHT: self.preprocessing.height}
+        )
+        self._check_ends()
+
+    @property
+    def config(self) -> RecogniserConfig:
+        return self.metadata.config
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What images are fitted to."""
+        return self.config.preprocessing
+
+    @property
+    def characters(self) -> tuple[str, ...]:
+        """What it can answer."""
+        return self.vocabulary.characters
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.metadata.vocabulary
+
+    @property
+    def stepwise(self) -> bool:
+        """Whether the steps are run from here; False where the file's own loop is."""
+        return isinstance(self._decoder, Steps)
+
+    def read(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[Reading]:
+        """A reading for each RGB image, h x w x 3 of any size, or [N, H, W, 3].
+
+        A line too long for the input is read in pieces: see `hcompress.runtime.long_lines`.
+        """
+        return list(read_lines(images, self.preprocessing, self.decode, self.vocabulary))
+
+    def decode(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """uint8 [N, H, W, 3] -> ids [N, T, k], best first, and probabilities [N, T, k].
+
+        T is the longest line's steps. After a line's EOS its ids are PAD, with probability 1.
+        Raises InputRefused where the graph answers anything else, NumericalError for NaN. The
+        file's own loop gives no bit logits: where these are NaN, only the steps can tell.
+        """
+        kept = self._kept
+        ids, probabilities = self._decoder.decode(images, kept)
+        good = ids.ndim == 3 and ids.shape[::2] == (len(images), kept)
+        kinds = ids.dtype.kind + probabilities.dtype.kind
+        if not good or ids.shape != probabilities.shape or kinds != "if":
+            raise self._refused(f"answers {ids.shape} and {probabilities.shape}")
+        if ids.min(initial=0) < 0 or ids.max(initial=0) >= len(self.vocabulary):
+            raise self._refused("answers an id outside of its vocabulary")
+        if math.isnan(probabilities.max(initial=0)):
+            raise NumericalError(f"{self._file}: answers NaN: export it again")
+        return ids.astype("int64", copy=False), probabilities.astype("float32", copy=False)
+
+    @property
+    def _kept(self) -> int:
+        return min(CANDIDATES, len(self.vocabulary) - FIRST_READABLE)
+
+    def _check_ends(self) -> None:
+        """Inputs and outputs are those that the metadata promises."""
+        size = self.preprocessing
+        wanted_in = {"images": ("tensor(uint8)", [size.height, size.width, size.channels])}
+        found = {
+            name: (kind, [size.height if side == HEIGHT else side for side in shape[1:]])
+            for name, (kind, shape) in self._decoder.inputs.items()
+        }
+        if found != wanted_in:
+            raise self._refused(f"its inputs are {found}, not {wanted_in}")
+        if self._decoder.outputs != ("ids", "probabilities"):
+            raise self._refused(f"its outputs are {', '.join(self._decoder.outputs)}")
+
+    def _refused(self, what: str) -> InputRefused:
+        return InputRefused(f"{self._file}: {what}: export it again")
+
+
+class Loop:
+    """The file as it is, in one onnxruntime session."""
+
+    def __init__(self, file: Path, threads: int, dimensions: Mapping[str, int]) -> None:
+        self._session = Session(file, threads, dimensions)
+
+    @property
+    def inputs(self) -> dict[str, tuple[str, list[int | str | None]]]:
+        return self._session.inputs
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return tuple(self._session.outputs)
+
+    def decode(self, images: NDArray[np.uint8], _kept: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        ids, probabilities = self._session.run(["ids", "probabilities"], {"images": images})
+        return ids, probabilities
+
+
+def _steps(layout: Layout, config: RecogniserConfig, threads: int) -> Steps | None:
+    """None where the file's loop can't be run from outside."""
+    if any(piece.file != layout.path for piece in layout.pieces):
+        return None  # what a model in memory points to is looked for in no folder
+    data = layout.path.read_bytes()
+    cut = split(data, layout.path)
+    if cut is None or len(cut.caches) != 2 * config.depth:
+        return None
+    return Steps(cut, config, _codebook(layout, data, config), threads, str(layout.path))
+
+
+def _codebook(layout: Layout, data: bytes, config: RecogniserConfig) -> NDArray[np.uint8] | None:
+    """uint8 [V, K/8], where there is one."""
+    import numpy as np
+
+    piece = next((piece for piece in layout.pieces if piece.name == "codebook"), None)
+    if piece is None or config.code_length is None:
+        return None
+    packed = np.frombuffer(data, np.uint8, piece.bytes, piece.offset)
+    return packed.reshape(-1, config.code_length // 8)

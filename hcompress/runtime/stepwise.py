@@ -1,0 +1,161 @@
+"""Greedy reading step by step: the encoder once, then a step per character.
+
+N lines, T steps at most, k candidates, V = vocabulary, K = code length, H = heads, d = width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hcompress.charset import BOS, EOS, FIRST_READABLE, PAD
+from hcompress.errors import InputRefused, NumericalError
+from hcompress.runtime.partition import Split
+from hcompress.runtime.session import Session
+from hcompress.spec.config import Classifier, RecogniserConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+DROPPED = 0.25
+"""Lines that have ended are left out of the next step once they are this share of it: leaving
+them out copies what the others' steps need."""
+
+
+class Steps:
+    """Runs an export's own two graphs. Holds nothing of a batch: threads may share it.
+
+    With a Hamming classifier the step gives bit logits, and ``codebook`` uint8 [V, K/8] is
+    searched beside it; a softmax classifier ranks inside of the graph.
+    """
+
+    def __init__(
+        self,
+        cut: Split,
+        config: RecogniserConfig,
+        codebook: NDArray[np.uint8] | None,
+        threads: int = 1,
+        where: str = "the exported graph",
+    ) -> None:
+        """``where`` is what errors call the file.
+
+        Raises InputRefused where a step takes more than there is to give it.
+        """
+        self._cut, self._config, self._threads, self._where = cut, config, threads, where
+        self._encoder = Session(cut.encoder, threads, where=where)
+        self._step = Session(cut.step, threads, where=where)
+        self._taken = tuple(self._step.inputs)
+        if set(self._taken) - {*cut.crossed, *cut.caches, cut.turn, cut.last, cut.alive}:
+            raise InputRefused(f"{where}: a step takes what it is not given: export it again")
+        self._index, self._codebook = None, codebook
+        if config.classifier is Classifier.HAMMING:
+            from hcompress.search import CodeIndex
+
+            assert codebook is not None
+            self._index = CodeIndex(codebook, readable_from=FIRST_READABLE)
+
+    def decode(
+        self, images: NDArray[np.uint8], kept: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """uint8 [N, H, W, 3] -> ids and probabilities [N, T, k], as the file's own loop.
+
+        ``kept`` is k. Raises NumericalError for bit logits that are not finite.
+        """
+        import numpy as np
+
+        count, limit = len(images), self._config.max_steps
+        ids = np.full((count, limit, kept), PAD, np.int64)
+        chances = np.ones((count, limit, kept), np.float32)
+        lines = np.arange(count)
+        feeds = self._start(images)
+        for turn in range(limit):
+            feeds[self._cut.turn] = np.array(turn, np.int64)
+            best, chance, caches = self._next(feeds, kept)
+            running = feeds[self._cut.alive][:, 0]
+            ids[lines[running], turn] = best[running]
+            chances[lines[running], turn] = chance[running]
+            running = running & (best[:, 0] != EOS)
+            if not running.any():
+                return ids[:, : turn + 1], chances[:, : turn + 1]
+            feeds[self._cut.last] = np.ascontiguousarray(best[:, 0])
+            feeds[self._cut.alive] = running[:, None]
+            feeds.update(caches)
+            if running.mean() <= 1 - DROPPED:
+                lines, feeds = lines[running], _rows(feeds, running)
+        return ids, chances
+
+    def _start(self, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """What the first step takes."""
+        import numpy as np
+
+        cut, config, count = self._cut, self._config, len(images)
+        crossed = self._encoder.run(list(cut.crossed), {cut.images: images})
+        self._check_rows(crossed, count)
+        empty = np.zeros((count, config.heads, 0, config.width // config.heads), np.float32)
+        return {
+            **dict(zip(cut.crossed, crossed, strict=True)),
+            **dict.fromkeys(cut.caches, empty),
+            cut.last: np.full(count, BOS, np.int64),
+            cut.alive: np.ones((count, 1), bool),
+        }
+
+    def _next(
+        self, feeds: dict[str, NDArray[Any]], kept: int
+    ) -> tuple[NDArray[Any], NDArray[Any], dict[str, NDArray[Any]]]:
+        """Candidates and probabilities [N, k] of one step, and the caches after it."""
+        cut = self._cut
+        taken = {name: feeds[name] for name in self._taken}
+        count = len(taken[cut.last])
+        answers = self._step.run([*cut.answers, *cut.written], taken)
+        self._check_rows(answers, count)
+        caches = dict(zip(cut.caches, answers[len(cut.answers) :], strict=True))
+        if self._index is None:
+            best, chance = answers[:2]
+            kinds = best.dtype.kind + chance.dtype.kind
+            if not best.shape == chance.shape == (count, kept) or kinds != "if":
+                raise self._refused(f"{best.shape} and {chance.shape} candidates")
+            return best, chance, caches
+        import numpy as np
+
+        from hcompress.heads.hamming.rerank import refined
+        from hcompress.search import pack_signs
+
+        bits = answers[0]
+        if bits.shape != (count, self._config.code_length) or bits.dtype.kind != "f":
+            raise self._refused(f"{bits.shape} bit logits")
+        logits: NDArray[np.float32] = bits.astype("float32", copy=False)
+        # A NaN bit has a sign like any other: no distance would show it.
+        if not bool(np.isfinite(logits).all()):
+            raise NumericalError(f"{self._where}: answers NaN or infinite bits: export it again")
+        temperature = self._config.temperature
+        ranked = self._index.rank(pack_signs(logits), kept, temperature, self._threads)
+        if self._config.refined:
+            assert self._codebook is not None
+            ranked = refined(ranked, self._codebook, logits, temperature)
+        return ranked.ids, ranked.probabilities, caches
+
+    def _check_rows(self, arrays: Sequence[NDArray[Any]], count: int) -> None:
+        """Each has a row a line, but for numbers."""
+        odd = next((a.shape for a in arrays if a.ndim and len(a) != count), None)
+        if odd is not None:
+            raise self._refused(f"{odd} for {count} lines")
+
+    def _refused(self, what: str) -> InputRefused:
+        return InputRefused(f"{self._where}: a step answers {what}: export it again")
+
+    @property
+    def inputs(self) -> dict[str, tuple[str, list[int | str | None]]]:
+        """The images' type and shape, by name."""
+        return self._encoder.inputs
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Those of the file."""
+        return self._cut.outputs
+
+
+def _rows(feeds: dict[str, NDArray[Any]], kept: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+    """Of what has a row a line, the rows of the lines kept."""
+    return {name: array[kept] if array.ndim else array for name, array in feeds.items()}

@@ -1,0 +1,139 @@
+"""What a file's bytes are made of: frozen, and always adding up to the file exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hcompress.artifacts.source import model_file
+from hcompress.errors import InputRefused
+from hcompress.formats.engine import read_sidecar, sidecar_of
+from hcompress.formats.layout import Layout
+from hcompress.formats.open import _LAYOUTS, Format, format_of
+from hcompress.sizes import breakdown as engine
+from hcompress.sizes.groups import CONTAINER, GROUPS, group_of
+from hcompress.strict.files import open_regular, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One row of a breakdown: a group's bytes on disk and the elements stored in them."""
+
+    name: str
+    bytes: int
+    params: int
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """The rows of one file, in the order of ``GROUPS``; groups without bytes have no row.
+
+    Raises ValueError where the rows do not add up to ``bytes``: no breakdown may be wrong.
+    """
+
+    path: Path
+    bytes: int
+    components: tuple[Component, ...]
+
+    def __post_init__(self) -> None:
+        total = sum(component.bytes for component in self.components)
+        if total != self.bytes:
+            raise ValueError(f"{self.path}: rows add up to {total}, the file has {self.bytes}")
+        if any(row.bytes < 0 or row.params < 0 for row in self.components):
+            raise ValueError(f"{self.path}: a row is negative")
+        if len({row.name for row in self.components}) != len(self.components):
+            raise ValueError(f"{self.path}: two rows have one name")
+
+    def component(self, name: str) -> Component:
+        """The row of that name; one of zero bytes where the file has none."""
+        for row in self.components:
+            if row.name == name:
+                return row
+        return Component(name, 0, 0)
+
+    @property
+    def params(self) -> int:
+        """Elements stored, shared ones once."""
+        return sum(row.params for row in self.components)
+
+    def to_dict(self) -> dict[str, Any]:
+        """``{"bytes", "components": [{"name", "bytes", "params"}]}``, as JSON wants it."""
+        rows = [{"name": r.name, "bytes": r.bytes, "params": r.params} for r in self.components]
+        return {"bytes": self.bytes, "components": rows}
+
+
+def tally(layout: Layout) -> Breakdown:
+    """Sum the pieces by group; whatever of the files they leave over is the container."""
+    sizes = dict.fromkeys(GROUPS, 0)
+    params = dict.fromkeys(GROUPS, 0)
+    for piece in layout.pieces:
+        group = group_of(piece.name)
+        sizes[group] += piece.bytes
+        params[group] += piece.params
+    sizes[CONTAINER] += layout.bytes - sum(sizes.values())
+    return Breakdown(layout.path, layout.bytes, in_order(
+        Component(name, sizes[name], params[name]) for name in GROUPS
+    ))  # fmt: skip
+
+
+def in_order(rows: Iterable[Component]) -> tuple[Component, ...]:
+    """Rows in the order of ``GROUPS``, without the empty ones; the container always stays."""
+    kept = [row for row in rows if row.bytes or row.params or row.name == CONTAINER]
+    return tuple(sorted(kept, key=lambda row: GROUPS.index(row.name)))
+
+
+def engine_breakdown(plan: Path) -> Breakdown:
+    """The sidecar's breakdown, once digest and size of the plan agree with it.
+
+    A plan without a sidecar is all container: nobody outside can tell its weights apart.
+    """
+    with open_regular(plan) as (_, size):
+        pass
+    sidecar = read_sidecar(plan)
+    if sidecar is None:
+        return Breakdown(plan, size, (Component(CONTAINER, size, 0),))
+    where = shown(sidecar_of(plan))
+    found = from_dict(sidecar.get("breakdown"), plan, f"{where}: breakdown")
+    if found.bytes != size:
+        raise InputRefused(f"{where}: breakdown is of {found.bytes} bytes, the plan has {size}")
+    return found
+
+
+def from_dict(value: Any, path: Path, where: str) -> Breakdown:
+    """What ``Breakdown.to_dict`` wrote. Raises InputRefused where it does not add up."""
+    rows = value.get("components") if isinstance(value, dict) else None
+    if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
+        raise InputRefused(f"{where} is not a list of {{name, bytes, params}}")
+    components = in_order(Component(row["name"], row["bytes"], row["params"]) for row in rows)
+    try:
+        return Breakdown(path, _total(value, where), components)
+    except ValueError as error:
+        raise InputRefused(f"{where}: {str(error).removeprefix(f'{path}: ')}") from None
+
+
+def _is_row(row: Any) -> bool:
+    if not isinstance(row, dict) or row.get("name") not in GROUPS:
+        return False
+    return all(type(row.get(key)) is int and 0 <= row[key] < 1 << 63 for key in ("bytes", "params"))
+
+
+def _total(value: dict[str, Any], where: str) -> int:
+    total = value.get("bytes")
+    if type(total) is not int:
+        raise InputRefused(f"{where}: bytes is not a whole number")
+    return total
+
+
+def breakdown(path: Path) -> Breakdown:
+    """What a model file (or an artifact folder's model) is made of; rows add up exactly.
+
+    Reads .safetensors, .pt/.pth, .onnx and engine plans without torch, onnx or running a
+    thing. Raises UsageError (no such path) and InputRefused (damaged, hostile, not a model).
+    """
+    file = model_file(path)
+    kind = format_of(file)
+    if kind is Format.ENGINE:
+        return engine.engine_breakdown(file)
+    return tally(_LAYOUTS[kind](file))

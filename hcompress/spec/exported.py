@@ -1,0 +1,12 @@
+"""Names that the writer of an exported file and its readers agree on."""
+
+from __future__ import annotations
+
+ONNX_FILE = "model.onnx"
+HEIGHT = "H"
+ENCODER_FILE = "serving/encoder.onnx"
+STEP_FILE = "serving/decoder-step.onnx"
+STEP = "growing-step"
+"""The name of a loop's body whose caches grow; a file without it is run as it is."""
+BIT_LOGITS = "step.bit_logits"
+"""In there, a Hamming classifier's bit logits [N, K]. The exporter takes both names from here."""

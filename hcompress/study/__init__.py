@@ -1,1 +1,0 @@
-"""Studies: one of the paper's experiments as variants of a recipe, from one teacher."""

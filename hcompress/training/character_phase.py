@@ -1,0 +1,144 @@
+"""The single-character phase of `train`: all characters at once, or some of them first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hcompress.charset import Vocabulary
+from hcompress.compute.device import check_shares
+from hcompress.data.source import open_data
+from hcompress.errors import InputRefused, UsageError
+from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.training.character_trainer import GlyphTrainer
+from hcompress.training.lda import JUDGED, feature_length, start_columns
+from hcompress.training.line_trainer import glyph_preprocessing, snapshot_file, step_batches
+from hcompress.training.loop import Schedule, Task, train
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lightning_fabric import Fabric
+
+    from hcompress.data.batches import Batch
+    from hcompress.data.render.source import RenderedSource
+    from hcompress.data.sample import DataSource
+    from hcompress.spec.config import Preprocessing
+    from hcompress.stages.base import Env
+    from hcompress.stages.train import Train
+
+
+def train_glyphs(
+    stage: Train, glyphs: Path, env: Env, fabric: Fabric, model: Recogniser, vocabulary: Vocabulary
+) -> dict[str, Any]:
+    """Teach ``model`` single characters, in place; returns the phase's figures."""
+    check_shares(glyph_batch=stage.glyph_batch)
+    source = open_data(glyphs)
+    size = glyph_preprocessing(model.config.preprocessing, stage.glyph_width)
+    lessons = _Lessons(stage, env, fabric, size)
+    if not stage.glyph_first:
+        trainer = GlyphTrainer(model, vocabulary, stage.unknown)
+        report = lessons.learn("glyphs", trainer, source, stage.glyph_steps)
+    else:
+        few = _some_of(source, stage.glyph_first, env.seed, vocabulary)
+        trainer = GlyphTrainer(model, Vocabulary(few.spec.characters))
+        first = lessons.learn("glyphs-first", trainer, few, stage.glyph_first_steps)
+        trainer = GlyphTrainer(model, vocabulary)
+
+        def prepare() -> None:
+            lessons.start_columns(trainer, source, stage.glyph_means * len(vocabulary.characters))
+
+        report = lessons.learn("glyphs", trainer, source, stage.glyph_steps, prepare)
+        report["first"] = first
+    length = lessons.feature_length(trainer, source)
+    trainer.cpu().hand_over(length)  # where the rest of the recogniser is
+    return report
+
+
+@dataclass(frozen=True)
+class _Lessons:
+    """What the phase's parts have in common."""
+
+    stage: Train
+    env: Env
+    fabric: Fabric
+    size: Preprocessing
+
+    def learn(
+        self,
+        label: str,
+        trainer: GlyphTrainer,
+        source: DataSource,
+        steps: int,
+        prepare: Callable[[], None] | None = None,
+    ) -> dict[str, Any]:
+        """Train from the snapshot, or from what ``prepare`` makes; returns the figures."""
+        stage, fabric = self.stage, self.fabric
+        rate = stage.glyph_learning_rate
+        schedule = Schedule(steps, stage.glyph_batch, rate, snapshot_every=stage.snapshot_every)
+        feed = step_batches(
+            source,
+            stage.glyph_batch,
+            steps,
+            self.size,
+            stage.workers,
+            fabric.global_rank,
+            fabric.world_size,
+            # Dealt out evenly, a character comes back after all the others: forgotten by then.
+            drawn_by=self.env.seed if stage.glyph_first else None,
+        )
+        slower = (("columns", stage.glyph_column_rate),) if prepare is not None else ()
+        task = Task(label, trainer, trainer.loss, feed, slower=slower, prepare=prepare)
+        snapshot = snapshot_file(self.env.scratch, label)
+        state = train(task, schedule, fabric, snapshot, self.env.progress)
+        return {"steps": state.step, "images": state.step * schedule.batch_size}
+
+    def start_columns(self, trainer: GlyphTrainer, source: DataSource, count: int) -> None:
+        """Columns from the first ``count`` images, judged on the next."""
+        progress = self.env.progress
+        judged = range(count, count + JUDGED)
+        share = start_columns(
+            trainer, self._images(source, range(count)), self._images(source, judged), progress
+        )
+        progress.say(f"columns: from the means of {count:,} images; {share:.2%} of others read")
+
+    def feature_length(self, trainer: GlyphTrainer, source: DataSource) -> float:
+        """Of the first images."""
+        return feature_length(trainer, self._images(source, range(JUDGED)))
+
+    def _images(self, source: DataSource, indices: range) -> Iterator[Batch]:
+        from hcompress.data.batches import batches
+
+        stage = self.stage
+        places = [index % len(source) for index in indices]
+        return batches(source, places, stage.glyph_batch, self.size, stage.workers)
+
+
+def _some_of(source: DataSource, count: int, seed: int, vocabulary: Vocabulary) -> RenderedSource:
+    """The same data with ``count`` of its characters.
+
+    Raises InputRefused where it is not text to be rendered: other data can't leave characters out.
+    Raises UsageError where the first images don't show every character as often as any other:
+    columns are made from them.
+    """
+    from hcompress.data.render.source import RenderedSource
+    from hcompress.data.render.spec import Mode
+
+    if not isinstance(source, RenderedSource):
+        raise InputRefused("glyph_first: the single characters must be a rendered-text spec")
+    spec, characters = source.spec, source.spec.characters
+    even = spec.mode is Mode.GLYPHS and spec.even and spec.count >= len(characters)
+    if not even or set(characters) != set(vocabulary.characters):
+        raise UsageError(
+            'glyph_first: the single characters must be a spec with mode = "glyphs" and even = true'
+            " over the model's whole charset and nothing else, its count no less"
+        )
+    if count >= len(characters):
+        raise InputRefused(
+            f"glyph_first = {count}: the single characters are {len(characters)}; take fewer"
+        )
+    places = np.random.default_rng(seed).choice(len(characters), count, replace=False)
+    return source.of([characters[place] for place in sorted(places)])

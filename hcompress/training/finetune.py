@@ -1,0 +1,123 @@
+"""Bringing a changed recogniser back: fine-tuning against labels and the teacher's features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from hcompress.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from hcompress.compute.device import check_shares, launch, resolve
+from hcompress.errors import UsageError
+from hcompress.recognisers.rebuild import folded, refined
+from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.spec.config import BatchNorm, Classifier
+from hcompress.training.line_phase import train_lines
+from hcompress.training.line_trainer import Aim, LineTrainer
+
+if TYPE_CHECKING:
+    from hcompress.stages.base import Env
+    from hcompress.stages.finetune import Finetune
+
+
+BACKBONE = "student.backbone."
+
+
+def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser, dict[str, Any]]:
+    """The trained model, its confidence fitted on validation lines, and the figures."""
+    frozen = stage.backbone_rate == 0
+    if before.config.batch_norm is BatchNorm.FOLDED and not frozen:
+        raise UsageError("batch normalisation is folded: train the backbone before, not after")
+    check_shares(batch=stage.batch)
+    fabric = launch(stage.precision, env.threads)
+    torch.manual_seed(env.seed)
+    student = refined(before.model) if stage.refined else before.model
+    teacher = _teacher(stage, before, env)
+    aim = Aim(
+        before.vocabulary,
+        stage.unknown,
+        stage.smoothing,
+        stage.margin,
+        stage.choice,
+        stage.answers,
+        stage.distil,
+        stage.layers_weight,
+        stage.slim_routes,
+    )
+    shared = frozen and teacher is not None and same_backbone(student, teacher)
+    if stage.lines and not (shared or teacher is None):
+        raise UsageError(
+            "lines asks for encodings that serve both: learn from a teacher with the same backbone,"
+            " or from none (distil = 0, answers = 0)"
+        )
+    if teacher is not None and not shared:
+        teacher = folded(teacher).requires_grad_(False)  # it learns nothing, and is faster so
+    if stage.answers and student.config.classifier is not Classifier.HAMMING:
+        raise UsageError("answers is a share of choice among codes: set answers = 0")
+    kept = kept_prefixes(stage.kept_blocks, student)
+    if stage.fit_lines and student.config.classifier is not Classifier.HAMMING:
+        raise UsageError("fit_lines is for a Hamming classifier: set fit_lines = 0")
+    trainer = LineTrainer(student, teacher, aim, encode_once=shared, frozen_backbone=frozen)
+    if teacher is not None:
+        teacher.to(fabric.device)
+    model, figures = train_lines(
+        "finetune",
+        stage,
+        stage.data,
+        trainer,
+        fabric,
+        env,
+        freeze=(BACKBONE,) if frozen else kept,
+        slower=((BACKBONE, stage.backbone_rate),),
+        encode=stage.lines,
+        fit=stage.fit_lines,
+        mean_with_start=stage.mean_with_start,
+    )
+    precision = resolve(stage.precision).value
+    return model, {"precision": precision, "encoded_once": shared, **figures}
+
+
+def kept_prefixes(count: int, student: Recogniser) -> tuple[str, ...]:
+    """Prefixes of the names of the backbone's first ``count`` blocks. Raises UsageError where
+    nothing is left to learn."""
+    path = student.backbone.path()
+    if count >= len(path):
+        raise UsageError(
+            f"kept_blocks = {count}, and the backbone has {len(path)}: to keep all of them, leave"
+            " it out and set backbone_rate = 0"
+        )
+    return tuple(f"{BACKBONE}{name}." for name in path[:count])
+
+
+def _teacher(stage: Finetune, before: Checkpoint, env: Env) -> Recogniser | None:
+    if stage.distil == 0 and stage.answers == 0:
+        return None
+    if env.teacher is None:
+        asks = "distil" if stage.distil else "answers"
+        raise UsageError(f"{asks} asks for a teacher; name one with --teacher, or set {asks} = 0")
+    teacher = load_checkpoint(env.teacher)
+    if teacher.vocabulary != before.vocabulary:
+        raise UsageError(f"{env.teacher}: the teacher's charset is another one")
+    if stage.answers and teacher.config.classifier is Classifier.HAMMING:
+        raise UsageError(f"{env.teacher}: the teacher answers in codes; set answers = 0")
+    if stage.distil and teacher.config.width != before.config.width:
+        raise UsageError(
+            f"{env.teacher}: the teacher has {teacher.config.width} features and the student"
+            f" {before.config.width}: nothing to compare; set distil = 0"
+        )
+    if stage.layers_weight and teacher.config.depth != before.config.depth:
+        raise UsageError(
+            f"{env.teacher}: the teacher has {teacher.config.depth} layers and the student"
+            f" {before.config.depth}: nothing to compare; set distil_layers = 0"
+        )
+    return teacher.model.requires_grad_(False)
+
+
+def same_backbone(student: Recogniser, teacher: Recogniser) -> bool:
+    """Whether both backbones hold the same tensors, so that one encoding serves both."""
+    mine, theirs = student.backbone.state_dict(), teacher.backbone.state_dict()
+    return (
+        student.config.preprocessing == teacher.config.preprocessing
+        and mine.keys() == theirs.keys()
+        and all(torch.equal(mine[name], theirs[name]) for name in mine)
+    )

@@ -1,0 +1,123 @@
+"""The line phase that `train`, `finetune` and `swap-backbone` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from hcompress.data.source import open_data
+from hcompress.errors import UsageError
+from hcompress.recognisers.rebuild import with_temperature
+from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.training.calibration import fitted_temperature
+from hcompress.training.closed_form import fit_head
+from hcompress.training.feature_cache import encode_lines
+from hcompress.training.line_trainer import LineTrainer, snapshot_file, step_batches, validate_lines
+from hcompress.training.loop import Loss, Schedule, Task, Validated, train
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from hcompress.stages.base import Env
+    from hcompress.training.options import LineTraining
+
+
+MATRICES = ("student.decoder.",)
+"""What Muon takes. A row a character is a table and no matrix. The Hamming head's two projections
+would be a third of its time; with them it read no more lines of known fonts (reports/LOG.md)."""
+
+
+def train_lines(
+    label: str,
+    stage: LineTraining,
+    data: Path,
+    trainer: LineTrainer,
+    fabric: Fabric,
+    env: Env,
+    *,
+    freeze: tuple[str, ...] = (),
+    slower: tuple[tuple[str, float], ...] = (),
+    encode: int = 0,
+    fit: int = 0,
+    mean_with_start: bool = False,
+) -> tuple[Recogniser, dict[str, Any]]:
+    """Train, then fit the confidence on the validation lines; returns the model in eval mode.
+
+    ``encode``: distinct lines to encode once and learn from; 0 draws new ones at every step.
+    ``fit``: how many of these W is first fitted to. ``mean_with_start``: as `Schedule` has it;
+    needs validation.
+    """
+    model, vocabulary = trainer.student, trainer.aim.vocabulary
+    if stage.slim_routes and model.config.shared_layers and not model.config.ffn:
+        raise UsageError("the decoder is slim already: it has no other routes; set slim_routes = 0")
+    validation = open_data(stage.validation) if stage.validation is not None else None
+    schedule = Schedule(
+        stage.steps,
+        stage.batch,
+        stage.learning_rate,
+        stage.matrix_rate,
+        validate_every=stage.validate_every if validation is not None else 0,
+        patience=stage.patience,
+        snapshot_every=stage.snapshot_every,
+        mean_with_start=mean_with_start,
+    )
+    place = fabric.global_rank, fabric.world_size
+    feed: Callable[[int], Iterator[Any]]
+    loss: Callable[[torch.nn.Module, Any], Loss]
+    prepare: Callable[[], None] | None = None
+    never_drawn = 0
+    if encode:
+        trainer.to(fabric.device)
+        lines = encode_lines(
+            trainer, open_data(data), encode, stage.workers, env.seed, env.progress
+        )
+        feed, loss = lines.batches(stage.batch, stage.steps, *place), lines.loss
+        never_drawn = lines.left_out
+        if fit:
+            prepare = partial(fit_head, lines, fit)
+    else:
+        size = model.config.preprocessing
+        feed = step_batches(open_data(data), stage.batch, stage.steps, size, stage.workers, *place)
+        loss = trainer.loss
+
+    def validate(_: torch.nn.Module) -> Validated:
+        assert validation is not None
+        return validate_lines(model, vocabulary, validation, stage.validation_images, stage.batch)
+
+    task = Task(
+        label,
+        trainer,
+        loss,
+        feed,
+        validate if validation is not None else None,
+        validated=min(stage.validation_images, len(validation)) if validation is not None else 0,
+        freeze=freeze,
+        slower=slower,
+        matrices=MATRICES,
+        prepare=prepare,
+    )
+    state = train(task, schedule, fabric, snapshot_file(env.scratch, label), env.progress)
+    model = model.cpu().eval()
+    if validation is not None:
+        temperature = fitted_temperature(
+            model, vocabulary, validation, stage.validation_images, stage.batch
+        )
+        model = with_temperature(model, temperature)
+    return model, {
+        "device": str(fabric.device),
+        "processes": fabric.world_size,
+        "steps": state.step,
+        "images": state.step * stage.batch,
+        "lines_left_out": state.left_out + never_drawn,
+        "best_step": state.best_step,
+        "first_accuracy": state.first_accuracy if mean_with_start else None,
+        "mean_accuracy": state.mean_accuracy if mean_with_start else None,
+        "mean_taken": state.mean_taken,
+        "stopped_early": state.stopped,
+        "temperature": model.config.temperature,
+        "curve": state.curve,
+    }

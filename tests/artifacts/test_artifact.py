@@ -1,0 +1,346 @@
+"""Manifests, digests, publishing and the lock."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hcompress.artifacts import folder as artifacts
+from hcompress.artifacts.kinds import Kind
+from hcompress.artifacts.manifest import Manifest, Parent, StageRecord
+from hcompress.artifacts.source import check_covered, open_source
+from hcompress.compute.lock import hold
+from hcompress.errors import EnvironmentFailed, InputRefused, UsageError
+from hcompress.strict.digest import file_digest
+from tests import model_files
+from tests.fake_stages import safetensors_bytes
+
+KEY = "ab" * 32
+
+
+def a_manifest(folder: Path, **changes: Any) -> Manifest:
+    manifest = Manifest(
+        stage=StageRecord("half", 1, {"keep": ["norm"]}),
+        key=KEY,
+        parent=Parent("finetune", "cd" * 32),
+        kind=Kind.CHECKPOINT,
+        files=artifacts.record_files(folder),
+        breakdown={
+            "bytes": 10,
+            "components": [{"name": "backbone", "bytes": 10, "params": 5}],
+        },
+        techniques=("MobileNetV2",),
+        report={"loss": 0.5},
+        inputs={"data": "ef" * 32},
+        seed=7,
+        threads=2,
+        versions={"torch": "2.13.0"},
+        seconds=1.5,
+        finished="2026-01-01T00:00:00+0000",
+    )
+    return dataclasses.replace(manifest, **changes)
+
+
+def a_partial(folder: Path, weights: bytes = b"weights") -> Path:
+    (folder / "serving").mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(safetensors_bytes(weights))
+    (folder / "serving" / "more.bin").write_bytes(b"more")
+    return folder
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    partial = a_partial(tmp_path / "x.partial")
+    artifacts.publish(partial, tmp_path / "x", a_manifest(partial))
+    return tmp_path / "x"
+
+
+def test_publish_then_open(published: Path) -> None:
+    found = artifacts.open_artifact(published)
+    assert (found.kind, found.key, found.stage) == (Kind.CHECKPOINT, KEY, "half")
+    assert found.file == published / "model.safetensors"
+    assert found.digest == hashlib.sha256(found.file.read_bytes()).hexdigest()
+    assert set(found.manifest.files) == {"model.safetensors", "serving/more.bin"}  # type: ignore[union-attr]
+    assert not published.with_name("x.partial").exists()
+
+
+def test_manifest_survives_json(published: Path) -> None:
+    manifest = artifacts.read_manifest(published)
+    again = Manifest.from_dict(json.loads(json.dumps(manifest.to_dict())), "x")
+    assert again == manifest
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "serving/more.bin"])
+def test_a_flipped_byte_is_refused_by_name(published: Path, name: str) -> None:
+    raw = bytearray((published / name).read_bytes())
+    raw[-1] ^= 1
+    (published / name).write_bytes(raw)
+    with pytest.raises(InputRefused, match=name):
+        artifacts.open_artifact(published)
+
+
+def test_a_truncated_or_missing_file_is_refused(published: Path) -> None:
+    (published / "serving/more.bin").write_bytes(b"mor")
+    with pytest.raises(InputRefused, match="3 bytes where the manifest says 4"):
+        artifacts.open_artifact(published)
+    (published / "serving/more.bin").unlink()
+    with pytest.raises(InputRefused, match="missing"):
+        artifacts.open_artifact(published)
+
+
+HOSTILE: list[tuple[str, Any, str]] = [
+    ("format", 2, "format"),
+    ("format", True, "format"),
+    ("key", "AB" * 32, "key"),
+    ("key", "ab", "key"),
+    ("kind", "pickle", "kind"),
+    ("stage", [], "stage"),
+    ("stage", {"name": "x", "version": 1}, "stage.parameters"),
+    ("parent", {"stage": "x", "key": 1}, "parent.key"),
+    ("files", {"../x": {"bytes": 1, "sha256": KEY}}, "files"),
+    ("files", {"/etc/passwd": {"bytes": 1, "sha256": KEY}}, "files"),
+    ("files", {"a\\b": {"bytes": 1, "sha256": KEY}}, "files"),
+    ("files", {"model.safetensors": {"bytes": "1", "sha256": KEY}}, "bytes"),
+    ("files", {}, "files"),
+    ("techniques", [1], "techniques"),
+    ("breakdown", {"bytes": 3, "components": []}, "breakdown"),
+    ("breakdown", {"bytes": 0, "components": [{"name": "x"}]}, "breakdown"),
+    ("inputs", {"a": 1}, "inputs"),
+    ("seed", 1.5, "seed"),
+    ("seconds", "1", "seconds"),
+    ("seconds", 10**400, "out of range"),
+    ("seconds", float("nan"), "NaN"),
+    ("surprise", 1, "surprise"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "named"), HOSTILE, ids=lambda value: repr(value)[:20])
+def test_hostile_manifests_are_refused_by_field(
+    published: Path, field: str, value: Any, named: str
+) -> None:
+    path = published / "manifest.json"
+    raw = json.loads(path.read_text())
+    raw[field] = value
+    path.write_text(json.dumps(raw))
+    with pytest.raises(InputRefused, match=r"manifest\.json") as caught:
+        artifacts.open_artifact(published)
+    assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "[" * 100_000, '{"format": 1}', "\0\xff", "1" * 5000]
+)
+def test_manifests_that_are_none(published: Path, text: str) -> None:
+    (published / "manifest.json").write_text(text)
+    with pytest.raises(InputRefused, match="manifest"):
+        artifacts.open_artifact(published)
+
+
+def test_every_field_is_needed(published: Path) -> None:
+    path = published / "manifest.json"
+    raw = json.loads(path.read_text())
+    for field in raw:
+        path.write_text(json.dumps({key: value for key, value in raw.items() if key != field}))
+        with pytest.raises(InputRefused, match=field):
+            artifacts.open_artifact(published)
+
+
+def test_a_users_folder_and_file_are_left_alone(tmp_path: Path) -> None:
+    partial = a_partial(tmp_path / "x.partial")
+    mine = tmp_path / "x"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match="no artifact of ours"):
+        artifacts.publish(partial, mine, a_manifest(partial))
+    (mine / "manifest.json").write_text('{"name": "a web app"}')
+    with pytest.raises(UsageError, match="no artifact of ours"):
+        artifacts.publish(partial, mine, a_manifest(partial))
+    assert (mine / "thesis.txt").read_text() == "years of work"
+    with pytest.raises(UsageError, match="a file is there"):
+        artifacts.check_replaceable(mine / "thesis.txt")
+
+
+def test_an_artifact_of_ours_is_replaced_whole(published: Path) -> None:
+    partial = a_partial(published.with_name("x.partial"), b"newer")
+    artifacts.publish(partial, published, a_manifest(partial, key="ef" * 32))
+    assert artifacts.open_artifact(published).key == "ef" * 32
+    assert [path.name for path in published.parent.iterdir()] == ["x"]
+    assert not (published / ".replaced").exists()
+
+
+@pytest.mark.parametrize("replacing", [False, True])
+def test_the_final_name_is_absent_or_complete_at_every_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replacing: bool
+) -> None:
+    """Stop at each fsync, replace and rename in turn: what has the final name always verifies."""
+    operations = 0
+    limit = 0
+
+    class Killed(BaseException):
+        pass
+
+    def counted(real: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal operations
+            operations += 1
+            if operations == limit:
+                raise Killed
+            return real(*arguments, **named)
+
+        return call
+
+    for name in ("fsync", "replace", "rename"):
+        monkeypatch.setattr(os, name, counted(getattr(os, name)))
+    finished = False
+    while not finished:
+        limit += 1
+        operations = 0
+        folder = tmp_path / str(limit)
+        if replacing:
+            old = a_partial(folder / "old")
+            operations = -1000
+            artifacts.publish(old, folder / "x", a_manifest(old))
+            operations = 0
+        partial = a_partial(folder / "x.partial", b"newer")
+        try:
+            artifacts.publish(partial, folder / "x", a_manifest(partial))
+            finished = True
+        except Killed:
+            pass
+        if (folder / "x").exists():
+            artifacts.open_artifact(folder / "x")
+        elif replacing:
+            artifacts.open_artifact(partial / ".replaced")  # nothing is lost in between
+    assert limit > 8
+
+
+def test_sources(published: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.safetensors"
+    bare.write_bytes(safetensors_bytes(b"x"))
+    found = open_source(bare)
+    assert found.manifest is None
+    assert found.key == found.digest == file_digest(bare)
+    assert open_source(published).key == KEY
+    with pytest.raises(UsageError, match="no such file"):
+        open_source(tmp_path / "nowhere")
+    (tmp_path / "x.txt").write_text("x")
+    with pytest.raises(InputRefused, match="not a model file"):
+        open_source(tmp_path / "x.txt")
+    with pytest.raises(InputRefused, match="not a finished artifact"):
+        open_source(tmp_path)
+
+
+def test_a_file_of_an_artifact_is_checked_too(published: Path) -> None:
+    file = published / "model.safetensors"
+    assert open_source(file) == open_source(published)
+    check_covered(published / "serving" / "more.bin")
+    (published / "serving" / "more.bin").write_bytes(b"evil")
+    with pytest.raises(InputRefused, match=r"more\.bin: damaged"):
+        check_covered(published / "serving" / "more.bin")
+    file.write_bytes(safetensors_bytes(b"WEIGHTS"))
+    with pytest.raises(InputRefused, match=r"model\.safetensors: damaged"):
+        open_source(file)
+
+
+def test_a_pipe_in_a_folder_above_is_not_waited_for(tmp_path: Path) -> None:
+    bare = tmp_path / "folder" / "bare.safetensors"
+    bare.parent.mkdir()
+    bare.write_bytes(safetensors_bytes(b"x"))
+    os.mkfifo(tmp_path / "manifest.json")
+    (bare.parent / "manifest.json").write_text("a web app's")
+    assert open_source(bare).manifest is None
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("m.pt", model_files.good_pt()),
+        ("m.PTH", b"a bare pickle"),
+        ("m.safetensors", model_files.good_pt()),
+    ],
+)
+def test_what_torch_saved_is_measured_and_not_loaded(
+    name: str, data: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputRefused, match=r"models are loaded from \.safetensors or \.onnx"):
+        open_source(tmp_path / name)
+
+
+def test_a_bare_file_is_checked_before_it_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(safetensors_bytes(b"x" * 100)[:-1])
+    with pytest.raises(InputRefused, match="truncated"):
+        open_source(path)
+
+
+def test_path_digest_sees_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    first = artifacts.path_digest(tmp_path)
+    (tmp_path / "a").write_text("2")
+    second = artifacts.path_digest(tmp_path)
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert len({first, second, artifacts.path_digest(tmp_path)}) == 3
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from hcompress.lock import hold
+with hold(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_second_run_is_told_who_holds_the_folder(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(lock)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with (
+            pytest.raises(EnvironmentFailed, match=f"process {process.pid} on .+ since 20"),
+            hold(lock),
+        ):
+            pass
+    finally:
+        process.kill()
+        process.wait()
+    with hold(lock):  # a killed holder holds nothing
+        assert json.loads(lock.read_text())["pid"] == os.getpid()
+    assert not lock.exists()
+
+
+def test_a_users_file_is_no_lock(tmp_path: Path) -> None:
+    mine = tmp_path / "poetry.lock"
+    mine.write_text("[[package]]")
+    with pytest.raises(UsageError, match="a file of yours"), hold(mine):
+        pass
+    assert mine.read_text() == "[[package]]"
+
+
+def test_a_forked_worker_does_not_keep_the_lock(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    reader, writer = os.pipe()
+    with hold(lock):
+        child = os.fork()
+        if child == 0:
+            os.close(writer)
+            os.read(reader, 1)  # outlive the parent's hold
+            os._exit(0)
+    with hold(lock):
+        pass
+    os.close(writer)
+    os.waitpid(child, 0)
+    os.close(reader)
