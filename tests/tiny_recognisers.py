@@ -58,9 +58,9 @@ CONFIGS: dict[str, RecogniserConfig] = {
     "hamming-embedding": replace(SMALL, embedding=Embedding.HAMMING, code_length=24),
     "both-unshared": replace(LIGHT, shared_layers=False, ffn=True, weights=Weights.FP32),
     "light": LIGHT,
-    "refined": replace(LIGHT, refined=True),
+    "refined": replace(LIGHT, rerank=True),
     "refined-classifier": replace(
-        SMALL, classifier=Classifier.HAMMING, code_length=64, refined=True
+        SMALL, classifier=Classifier.HAMMING, code_length=64, rerank=True
     ),
     "odd": replace(
         LIGHT, width=20, heads=5, depth=3, code_length=8, max_steps=4, temperature=0.5,

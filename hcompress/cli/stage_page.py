@@ -17,7 +17,7 @@ A stage turns one finished artifact folder into another. Its parameters are keys
 it starts from, an artifact folder or a model file, as its argument, where the stage needs any, and
 besides its parameters `--out`, `--seed`, `--threads`, `--force` and `--json`. One that takes a
 checkpoint has `--teacher` too: the softmax recogniser that `finetune` learns from where `distil` or
-`answers` is above 0. In a recipe that is what the run started from.
+`soft_labels` is above 0. In a recipe that is what the run started from.
 
 This page is written by `hcompress stages --markdown`.
 """

@@ -60,7 +60,7 @@ def make_codebook(
         case Method.RANDOM:
             bits = random_bits(len(teacher.vocabulary), length, env.seed)
             sure = np.zeros(bits.shape)
-    bits, repairs, apart = repaired(bits, sure, stage.spacing, repairs)
+    bits, repairs, apart = repaired(bits, sure, stage.min_distance, repairs)
     codebook = Codebook(pack(bits), projection)
     report = codebook_report(codebook.codes, votes, repairs, apart, teacher.vocabulary)
     return codebook, {"method": stage.method.value, "images_per_process": shares, **report}

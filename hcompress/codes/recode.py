@@ -57,7 +57,7 @@ def recode(
     bits, sure = moved_bits(leanings, old, stage.old_weight)
     seen = leanings.seen > 0
     unseen = Repairs(0, tuple(np.flatnonzero(~seen).tolist()), (), ())
-    bits, repairs, apart = repaired(bits, sure, stage.spacing, unseen)
+    bits, repairs, apart = repaired(bits, sure, stage.min_distance, unseen)
     codes = pack(bits)
     moved = (bits != old).sum(1)
     metadata, tensors = read_stored(source)

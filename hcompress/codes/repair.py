@@ -32,7 +32,7 @@ class Repairs:
     """Codes that were too close to an earlier one."""
 
 
-SPACING = 1 / 64
+MIN_DISTANCE = 1 / 64
 """Share of the bits by which codes are kept apart where nothing else is asked for."""
 PAIRS = 50
 """Pairs that a report names."""
@@ -50,9 +50,9 @@ class NearCollision(NamedTuple):
     """Bits changed to part them; 0 where no way was found and the code stayed."""
 
 
-def least_distance(code_length: int, spacing: float = SPACING) -> int:
+def least_distance(code_length: int, min_distance: float = MIN_DISTANCE) -> int:
     """That share of K bits, and one at least; by default as far as `separate` puts equal codes."""
-    return max(1, int(spacing * code_length))
+    return max(1, int(min_distance * code_length))
 
 
 def part(
@@ -87,14 +87,14 @@ def part(
 
 
 def repaired(
-    bits: Bits, margins: NDArray[np.float64], spacing: float, repairs: Repairs
+    bits: Bits, margins: NDArray[np.float64], min_distance: float, repairs: Repairs
 ) -> tuple[Bits, Repairs, int]:
     """A whole codebook with equal codes separated and near ones parted.
 
     Also what had to be done, added to ``repairs``, and how many bits apart codes are held.
     """
     bits, collisions = separate(bits, margins)
-    apart = least_distance(bits.shape[1], spacing)
+    apart = least_distance(bits.shape[1], min_distance)
     bits, near = part(bits, margins, apart)
     return bits, replace(repairs, collisions=collisions, near=near), apart
 

@@ -26,9 +26,9 @@ def with_matrices(model: Recogniser) -> Recogniser:
     """A softmax and a learned embedding in place of codes, V x d each.
 
     Column v is W^T s_v, s_v the code's signs: its score is the sum of bit logits along the code,
-    over the temperature of an untuned Hamming head, as in `choice_loss`. That is Eq. 7 with the
-    bit logits themselves in place of their signs, so a trained recogniser's answers are near the
-    old ones, not the same. Confidences keep their temperature.
+    over the temperature of an untuned Hamming head, as in `code_cross_entropy`: Eq. 7 with
+    the bit logits themselves in place of their signs, so a trained recogniser's answers are near
+    the old ones, not the same. Confidences keep their temperature.
     """
     config = model.config
     if not config.uses_codes:
@@ -51,7 +51,7 @@ def with_matrices(model: Recogniser) -> Recogniser:
         classifier=Classifier.SOFTMAX,
         embedding=Embedding.LEARNED,
         code_length=None,
-        refined=False,
+        rerank=False,
         temperature=temperature,
     )
     return rebuilt(model, plain, changed)

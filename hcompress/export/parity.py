@@ -140,14 +140,14 @@ def hangs_on_rounding(
     telling = signs[0] != signs[1]
     query = torch.where(logits >= 0, 1, -1)
     distances = (signs != query).sum(1)
-    if model.config.refined:
-        return _hangs_refined(model, logits, distances, signs, near)
+    if model.config.rerank:
+        return _hangs_reranked(model, logits, distances, signs, near)
     # Each telling bit that turns over moves the two distances apart by two.
     turning = int((telling & (logits.abs() <= near)).sum())
     return turning > 0 and abs(int(distances[0] - distances[1])) <= 2 * turning
 
 
-def _hangs_refined(
+def _hangs_reranked(
     model: Recogniser, logits: Tensor, distances: Tensor, signs: Tensor, near: float
 ) -> bool:
     """Whether their agreement is the same but for rounding, or one is a candidate by rounding.

@@ -12,7 +12,7 @@ from __future__ import annotations
 from onnx import TensorProto
 
 from hcompress.charset import EOS, PAD
-from hcompress.heads.hamming.graph import Codes, _refined
+from hcompress.heads.hamming.graph import Codes, _reranked
 from hcompress.heads.ranked import FLOAT, Ranked, _ranked, top
 from hcompress.onnx_writer.graph import Graph
 from hcompress.spec.config import SCALE, Classifier, Embedding, RecogniserConfig
@@ -68,7 +68,7 @@ def rank(
     # Agreement is whole, so equal distances are equal. Scaled it need not be: onnxruntime scales
     # inside of the product, where rounding tells equal ones apart.
     ranked = _ranked(g, top(g, key or agreement, vocabulary), scaled, logits)
-    return _refined(g, config, ranked, logits, codes) if config.refined else ranked
+    return _reranked(g, config, ranked, logits, codes) if config.rerank else ranked
 
 
 def unless_ended(g: Graph, alive: str, ranked: Ranked) -> tuple[str, str]:

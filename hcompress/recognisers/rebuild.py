@@ -55,11 +55,11 @@ def folded(model: Recogniser) -> Recogniser:
     return with_folded_batch_norm(model) if live else model
 
 
-def refined(model: Recogniser) -> Recogniser:
+def with_rerank(model: Recogniser) -> Recogniser:
     """Bit logits choose among the nearest codes (`Recogniser.refine`); nothing else changes."""
     if model.config.classifier is not Classifier.HAMMING:
-        raise UsageError("refined is for a Hamming classifier: leave it out")
-    return rebuilt(model, replace(model.config, refined=True), {})
+        raise UsageError("rerank is for a Hamming classifier: leave it out")
+    return rebuilt(model, replace(model.config, rerank=True), {})
 
 
 def with_temperature(model: Recogniser, temperature: float) -> Recogniser:

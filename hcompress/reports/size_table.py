@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hcompress.sizes import GROUPS, REFINED, TECHNIQUES, Breakdown, Component
+from hcompress.sizes import GROUPS, RERANKED, TECHNIQUES, Breakdown, Component
 
 MIB = 1 << 20
 PAPER_TECHNIQUES = TECHNIQUES[:6]
@@ -49,7 +49,7 @@ class Column:
     @property
     def paper_mib(self) -> float | None:
         """The paper's size for the same techniques, or None where it prints none."""
-        return PAPER_MIB.get(frozenset(self.techniques) - {REFINED})
+        return PAPER_MIB.get(frozenset(self.techniques) - {RERANKED})
 
     @property
     def params(self) -> int:

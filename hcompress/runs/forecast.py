@@ -186,7 +186,7 @@ def _(stage: Regrow, known: Forecast | None) -> Forecast | None:
         return None
     changes: dict[str, Any] = {}
     if stage.matrices:
-        codeless = {"code_length": None, "refined": False}
+        codeless = {"code_length": None, "rerank": False}
         changes |= codeless | {"classifier": Classifier.SOFTMAX, "embedding": Embedding.LEARNED}
     if stage.layers:
         changes["shared_layers"] = False

@@ -119,7 +119,7 @@ class Steps:
             return best, chance, caches
         import numpy as np
 
-        from hcompress.heads.hamming.rerank import refined
+        from hcompress.heads.hamming.rerank import reranked
         from hcompress.search import pack_signs
 
         bits = answers[0]
@@ -131,9 +131,9 @@ class Steps:
             raise NumericalError(f"{self._where}: answers NaN or infinite bits: export it again")
         temperature = self._config.temperature
         ranked = self._index.rank(pack_signs(logits), kept, temperature, self._threads)
-        if self._config.refined:
+        if self._config.rerank:
             assert self._codebook is not None
-            ranked = refined(ranked, self._codebook, logits, temperature)
+            ranked = reranked(ranked, self._codebook, logits, temperature)
         return ranked.ids, ranked.probabilities, caches
 
     def _check_rows(self, arrays: Sequence[NDArray[Any]], count: int) -> None:

@@ -9,11 +9,17 @@ from hcompress.formats.open import Format, format_of, layout
 from hcompress.sizes.breakdown import Breakdown, Component, breakdown
 from hcompress.sizes.compare import Difference, compare
 from hcompress.sizes.groups import GROUPS, group_of
-from hcompress.sizes.techniques import REFINED, TECHNIQUES, read_metadata, techniques, techniques_of
+from hcompress.sizes.techniques import (
+    RERANKED,
+    TECHNIQUES,
+    read_metadata,
+    techniques,
+    techniques_of,
+)
 
 __all__ = [
     "GROUPS",
-    "REFINED",
+    "RERANKED",
     "TECHNIQUES",
     "Breakdown",
     "Component",

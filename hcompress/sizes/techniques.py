@@ -26,7 +26,7 @@ TECHNIQUES: tuple[str, ...] = (
     MOBILENET, HAMMING_CLASSIFIER, HAMMING_EMBEDDING, NO_FFN, SHARED_LAYERS, FP16, INT8,
 )  # fmt: skip
 """Names and order as in the paper's Table 1."""
-REFINED = "Refined (ours)"
+RERANKED = "Reranked (ours)"
 """Bit logits choose among the nearest codes. It costs no weight; the paper has nothing like it."""
 BOTTLENECKS: dict[str, str] = {
     "classifier_bottleneck": "Factorised Softmax",
@@ -59,7 +59,7 @@ def techniques(config: Mapping[str, Any]) -> list[str]:
             found.append(name)
     names = [f"{name} (p = {config[key]})" for key, name in BOTTLENECKS.items() if key in config]
     found += [name for name in names if _BOTTLENECK.fullmatch(name)]
-    return found + [REFINED] * (config.get("refined") is True)
+    return found + [RERANKED] * (config.get("refined") is True)
 
 
 def read_metadata(path: Path) -> dict[str, Any] | None:
@@ -92,6 +92,6 @@ def techniques_of(path: Path) -> list[str]:
         known = listed if isinstance(listed, list) else []
         bottlenecks = [n for n in known if isinstance(n, str) and _BOTTLENECK.fullmatch(n)]
         named = [name for name in TECHNIQUES if name in known]
-        return named + bottlenecks + [REFINED] * (REFINED in known)
+        return named + bottlenecks + [RERANKED] * (RERANKED in known)
     config = (read_metadata(file) or {}).get("config")
     return techniques(config) if isinstance(config, dict) else []

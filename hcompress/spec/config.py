@@ -27,8 +27,10 @@ CODE_LIMITS = (8, 4096)
 """Bits of a code."""
 LEFT_OUT = {"classifier_bottleneck": None, "embedding_bottleneck": None, "refined": False}
 """Keys of the configuration that are left out where this is their value."""
+FILED_AS = {"rerank": "refined"}
+"""Fields whose key in files is another: what format 1 called them."""
 CANDIDATES = 5
-"""k: the answers a step gives, best first, and the codes a refined recogniser looks at twice."""
+"""k: the answers a step gives, best first, and the codes a reranking recogniser looks at twice."""
 HUGE = 1 << 64
 """More than any whole number in a configuration is."""
 SHOWN = 60
@@ -97,7 +99,7 @@ class RecogniserConfig:
     """p: the softmax's V x d matrix is a V x p and a p x d one; None where it is one matrix."""
     embedding_bottleneck: int | None = None
     """The same of the learned embedding."""
-    refined: bool = False
+    rerank: bool = False
     """Whether the bit logits choose among the nearest codes; see `Recogniser.refine`."""
     max_steps: int = 25
     """Decoding steps at most: the characters of a line and its EOS."""
@@ -138,8 +140,8 @@ class RecogniserConfig:
                 f"configuration: code_length {length} must be a multiple of 8 in {low}..{high}"
             )
 
-        if self.refined and self.classifier is not Classifier.HAMMING:
-            raise InputRefused("configuration: refined needs a Hamming classifier")
+        if self.rerank and self.classifier is not Classifier.HAMMING:
+            raise InputRefused("configuration: rerank needs a Hamming classifier")
 
     def _check_bottlenecks(self) -> None:
         for key, has_matrix in (
@@ -185,13 +187,18 @@ class RecogniserConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """What came later only where it is used: files that lack it keep their bytes."""
-        raw = dataclasses.asdict(self)
+        raw = {FILED_AS.get(key, key): value for key, value in dataclasses.asdict(self).items()}
         return {key: raw[key] for key in raw if key not in LEFT_OUT or raw[key] != LEFT_OUT[key]}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> RecogniserConfig:
         """Read what `to_dict` wrote. Raises InputRefused on any other key, type or value."""
         values = dict(raw)
+        for field_name, key in FILED_AS.items():
+            if field_name in values:
+                raise InputRefused(f"configuration: unknown key {field_name}")
+            if key in values:
+                values[field_name] = values.pop(key)
         preprocessing = values.pop("preprocessing", {})
         if not isinstance(preprocessing, Mapping):
             raise InputRefused("configuration: preprocessing is not a table")

@@ -12,7 +12,7 @@ from hcompress.charset import UnknownCharacter
 from hcompress.codes.options import Method
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
-from hcompress.training.options import LookBatch, Spacing, Unknown, Workers
+from hcompress.training.options import LookBatch, MinDistance, Unknown, Workers
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class MakeCodebook:
     images: Annotated[int, Param("images to take the features of", 1, MOST_IMAGES)] = 4096
     method: Annotated[Method, Param("where codes come from")] = Method.LSH
     code_length: Annotated[int, Param("bits of a code, K; a multiple of 8", 8, 4096)] = 512
-    spacing: Spacing = 1 / 64
+    min_distance: MinDistance = 1 / 64
     batch: LookBatch = 64
     unknown: Unknown = UnknownCharacter.REFUSE
     workers: Workers = 1

@@ -47,7 +47,7 @@ class Finetune(LineTraining):
         ),
     ] = 0
     margin: Annotated[float, Param("threshold of the hinge loss, theta in Eq. 6", 0)] = 1.0
-    choice: Annotated[
+    code_cross_entropy: Annotated[
         float,
         Param(
             "weight of the cross-entropy over all codes, where the hinge asks each bit alone; each"
@@ -55,16 +55,16 @@ class Finetune(LineTraining):
             0,
         ),
     ] = 0.0
-    answers: Annotated[
+    soft_labels: Annotated[
         float,
         Param(
-            "the share of what choice asks for that is the teacher's answer, the rest the label:"
-            " which characters a blurred one might be",
+            "the share of what code_cross_entropy asks for that is the teacher's answer, the rest"
+            " the label: which characters a blurred one might be",
             0,
             1,
         ),
     ] = 0.0
-    refined: Annotated[
+    rerank: Annotated[
         bool,
         Param(
             "from now on, when it reads, let the bit logits choose among the five nearest codes: a"
@@ -80,7 +80,7 @@ class Finetune(LineTraining):
             0,
         ),
     ] = 2.0
-    mean_with_start: Annotated[
+    weight_averaging: Annotated[
         bool,
         Param(
             "end with the mean of the weights before and after training, where it reads validation"
@@ -101,17 +101,19 @@ class Finetune(LineTraining):
 
     def __post_init__(self) -> None:
         """Raises UsageError where one parameter rules out another, whatever the model is."""
-        if self.answers and not self.choice:
-            raise UsageError("answers is a share of choice: set choice above 0, or answers = 0")
+        if self.soft_labels and not self.code_cross_entropy:
+            raise UsageError(
+                "soft_labels is a share of code_cross_entropy: set that above 0, or soft_labels = 0"
+            )
         if self.kept_blocks and not self.backbone_rate:
             raise UsageError("kept_blocks is for a backbone that learns: set backbone_rate above 0")
         if self.lines and self.backbone_rate:
             raise UsageError("lines asks for encodings that stay: set backbone_rate = 0")
         if self.fit_lines > self.lines:
             raise UsageError("fit_lines are some of lines: set lines to as many at least")
-        if self.mean_with_start and (self.validation is None or not self.validate_every):
+        if self.weight_averaging and (self.validation is None or not self.validate_every):
             raise UsageError(
-                "mean_with_start is judged by validation: set validation, or leave it out"
+                "weight_averaging is judged by validation: set validation, or leave it out"
             )
 
     @property

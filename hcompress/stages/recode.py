@@ -11,7 +11,7 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.charset import UnknownCharacter
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
-from hcompress.training.options import LookBatch, Spacing, Unknown, Workers
+from hcompress.training.options import LookBatch, MinDistance, Unknown, Workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Recode:
     old_weight: Annotated[
         float, Param("images that a character's old code counts for as well", 0, 1e6)
     ] = 2.0
-    spacing: Spacing = 1 / 64
+    min_distance: MinDistance = 1 / 64
     batch: LookBatch = 32
     unknown: Unknown = UnknownCharacter.REFUSE
     workers: Workers = 1

@@ -69,8 +69,8 @@ def fitted_temperature(
 
 
 def _nearest(model: Recogniser, features: Tensor, signs: Tensor | None) -> Nearest | None:
-    """What a refined recogniser looks at twice, None of another. features [N, d]."""
-    if not model.config.refined:
+    """What a reranking recogniser looks at twice, None of another. features [N, d]."""
+    if not model.config.rerank:
         return None
     assert signs is not None
     ids, _ = model.rank(model.scores(features, signs), CANDIDATES)
@@ -94,7 +94,7 @@ class Block(NamedTuple):
     wanted: Tensor
     """Ids [N]."""
     nearest: Nearest | None = None
-    """Where these share what they have together by their agreement: a refined recogniser's."""
+    """Where these share what they have together by their agreement: a reranking recogniser's."""
 
     def cost(self, temperature: float) -> float:
         """The negative log-likelihood of the wanted ids, summed."""

@@ -9,7 +9,7 @@ import torch
 from hcompress.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from hcompress.compute.device import check_shares, launch, resolve
 from hcompress.errors import UsageError
-from hcompress.recognisers.rebuild import folded, refined
+from hcompress.recognisers.rebuild import folded, with_rerank
 from hcompress.recognisers.transformer.model import Recogniser
 from hcompress.spec.config import BatchNorm, Classifier
 from hcompress.training.line_phase import train_lines
@@ -31,15 +31,15 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
     check_shares(batch=stage.batch)
     fabric = launch(stage.precision, env.threads)
     torch.manual_seed(env.seed)
-    student = refined(before.model) if stage.refined else before.model
+    student = with_rerank(before.model) if stage.rerank else before.model
     teacher = _teacher(stage, before, env)
     aim = Aim(
         before.vocabulary,
         stage.unknown,
         stage.smoothing,
         stage.margin,
-        stage.choice,
-        stage.answers,
+        stage.code_cross_entropy,
+        stage.soft_labels,
         stage.distil,
         stage.layers_weight,
         stage.slim_routes,
@@ -48,12 +48,14 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
     if stage.lines and not (shared or teacher is None):
         raise UsageError(
             "lines asks for encodings that serve both: learn from a teacher with the same backbone,"
-            " or from none (distil = 0, answers = 0)"
+            " or from none (distil = 0, soft_labels = 0)"
         )
     if teacher is not None and not shared:
         teacher = folded(teacher).requires_grad_(False)  # it learns nothing, and is faster so
-    if stage.answers and student.config.classifier is not Classifier.HAMMING:
-        raise UsageError("answers is a share of choice among codes: set answers = 0")
+    if stage.soft_labels and student.config.classifier is not Classifier.HAMMING:
+        raise UsageError(
+            "soft_labels is a share of code_cross_entropy among codes: set soft_labels = 0"
+        )
     kept = kept_prefixes(stage.kept_blocks, student)
     if stage.fit_lines and student.config.classifier is not Classifier.HAMMING:
         raise UsageError("fit_lines is for a Hamming classifier: set fit_lines = 0")
@@ -71,7 +73,7 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
         slower=((BACKBONE, stage.backbone_rate),),
         encode=stage.lines,
         fit=stage.fit_lines,
-        mean_with_start=stage.mean_with_start,
+        weight_averaging=stage.weight_averaging,
     )
     precision = resolve(stage.precision).value
     return model, {"precision": precision, "encoded_once": shared, **figures}
@@ -90,16 +92,16 @@ def kept_prefixes(count: int, student: Recogniser) -> tuple[str, ...]:
 
 
 def _teacher(stage: Finetune, before: Checkpoint, env: Env) -> Recogniser | None:
-    if stage.distil == 0 and stage.answers == 0:
+    if stage.distil == 0 and stage.soft_labels == 0:
         return None
     if env.teacher is None:
-        asks = "distil" if stage.distil else "answers"
+        asks = "distil" if stage.distil else "soft_labels"
         raise UsageError(f"{asks} asks for a teacher; name one with --teacher, or set {asks} = 0")
     teacher = load_checkpoint(env.teacher)
     if teacher.vocabulary != before.vocabulary:
         raise UsageError(f"{env.teacher}: the teacher's charset is another one")
-    if stage.answers and teacher.config.classifier is Classifier.HAMMING:
-        raise UsageError(f"{env.teacher}: the teacher answers in codes; set answers = 0")
+    if stage.soft_labels and teacher.config.classifier is Classifier.HAMMING:
+        raise UsageError(f"{env.teacher}: the teacher answers in codes; set soft_labels = 0")
     if stage.distil and teacher.config.width != before.config.width:
         raise UsageError(
             f"{env.teacher}: the teacher has {teacher.config.width} features and the student"

@@ -43,12 +43,12 @@ def train_lines(
     slower: tuple[tuple[str, float], ...] = (),
     encode: int = 0,
     fit: int = 0,
-    mean_with_start: bool = False,
+    weight_averaging: bool = False,
 ) -> tuple[Recogniser, dict[str, Any]]:
     """Train, then fit the confidence on the validation lines; returns the model in eval mode.
 
     ``encode``: distinct lines to encode once and learn from; 0 draws new ones at every step.
-    ``fit``: how many of these W is first fitted to. ``mean_with_start``: as `Schedule` has it;
+    ``fit``: how many of these W is first fitted to. ``weight_averaging``: as `Schedule` has it;
     needs validation.
     """
     model, vocabulary = trainer.student, trainer.aim.vocabulary
@@ -63,7 +63,7 @@ def train_lines(
         validate_every=stage.validate_every if validation is not None else 0,
         patience=stage.patience,
         snapshot_every=stage.snapshot_every,
-        mean_with_start=mean_with_start,
+        weight_averaging=weight_averaging,
     )
     place = fabric.global_rank, fabric.world_size
     feed: Callable[[int], Iterator[Any]]
@@ -114,8 +114,8 @@ def train_lines(
         "images": state.step * stage.batch,
         "lines_left_out": state.left_out + never_drawn,
         "best_step": state.best_step,
-        "first_accuracy": state.first_accuracy if mean_with_start else None,
-        "mean_accuracy": state.mean_accuracy if mean_with_start else None,
+        "first_accuracy": state.first_accuracy if weight_averaging else None,
+        "mean_accuracy": state.mean_accuracy if weight_averaging else None,
         "mean_taken": state.mean_taken,
         "stopped_early": state.stopped,
         "temperature": model.config.temperature,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hcompress.charset import PAD, UnknownCharacter, Vocabulary
 from hcompress.errors import InputRefused
-from hcompress.heads.hamming.loss import choice_loss, hinge_loss
+from hcompress.heads.hamming.loss import code_cross_entropy, hinge_loss
 from hcompress.heads.softmax import softmax_loss
 from hcompress.metrics import similarity
 from hcompress.recognisers.transformer.decoder import Narrow, Route
@@ -85,10 +85,10 @@ class Aim:
     """Label smoothing of the softmax loss."""
     margin: float = 1.0
     """Of the hinge loss (Eq. 6)."""
-    choice: float = 0.0
+    code_cross_entropy: float = 0.0
     """Weight of the cross-entropy over all codes; 0 for none."""
-    answers: float = 0.0
-    """The share of what `choice` asks for that is the teacher's answer; the rest is the label."""
+    soft_labels: float = 0.0
+    """The share of `code_cross_entropy`'s targets that is the teacher's answer, not the label."""
     distil: float = 0.0
     """Weight of the distance to the teacher's features; 0 for none."""
     distil_layers: float = 0.0
@@ -158,10 +158,10 @@ class LineTrainer(nn.Module):
         if student.config.classifier is Classifier.HAMMING:
             assert isinstance(self.signs, Tensor)
             loss = hinge_loss(logits, targets, self.signs, aim.margin)
-            if aim.choice:
-                answers = self._answers(wanted) if aim.answers else None
-                chosen = choice_loss(logits, targets, self.signs, answers, aim.answers)
-                loss = loss + aim.choice * chosen
+            if aim.code_cross_entropy:
+                answers = self._answers(wanted) if aim.soft_labels else None
+                chosen = code_cross_entropy(logits, targets, self.signs, answers, aim.soft_labels)
+                loss = loss + aim.code_cross_entropy * chosen
         else:
             loss = softmax_loss(logits, targets, aim.smoothing)
         if wanted is None or aim.distil == 0:
@@ -186,7 +186,7 @@ class LineTrainer(nn.Module):
     ) -> Tensor | None:
         """`Encoded.wanted` of the same lines."""
         teacher = self._teacher[0]
-        if teacher is None or not (self.aim.distil or self.aim.answers):
+        if teacher is None or not (self.aim.distil or self.aim.soft_labels):
             return None
         if not self.encode_once:
             assert images is not None

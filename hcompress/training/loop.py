@@ -55,7 +55,7 @@ class Schedule:
     patience: int = 0
     """Validations without a better accuracy before stopping; 0 to never stop early."""
     snapshot_every: int = 200
-    mean_with_start: bool = False
+    weight_averaging: bool = False
     """The result is the mean of the weights before and after, where it reads as well. Needs
     validation."""
 
@@ -127,7 +127,7 @@ def train(
     model, *optimisers = fabric.setup(task.model, *optimisers)
     if restored is None and task.prepare is not None:
         task.prepare()
-    if restored is None and schedule.mean_with_start and task.validate is not None:
+    if restored is None and schedule.weight_averaging and task.validate is not None:
         task.model.eval()
         state.first_accuracy = fabric.broadcast(task.validate(task.model)).accuracy
         kept[FIRST] = _weights(task.model)

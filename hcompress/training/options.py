@@ -24,7 +24,7 @@ MatrixRate = Annotated[
     Param("peak rate of the decoder's matrices, by Muon; 0 leaves them to AdamW", 0),
 ]
 BatchSize = Annotated[int, Param("lines a step, over all processes", 1, MOST_BATCH)]
-Spacing = Annotated[
+MinDistance = Annotated[
     float, Param("share of the bits in which any two codes differ, at least", 0, 0.5)
 ]
 LookBatch = Annotated[int, Param("images at once; part of the result's identity", 1, MOST_BATCH)]

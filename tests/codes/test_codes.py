@@ -216,10 +216,10 @@ def test_codes_are_as_far_apart_as_asked_for() -> None:
     teacher = recogniser(SMALL)
     env = Env(7, 1, Provenance("codebook", "ab" * 32), NoProgress(), Path())
     found = {}
-    for spacing in (1 / 64, 0.375):
-        stage = MakeCodebook(method=Method.COLUMNS, code_length=256, spacing=spacing)
+    for min_distance in (1 / 64, 0.375):
+        stage = MakeCodebook(method=Method.COLUMNS, code_length=256, min_distance=min_distance)
         made, report = make_codebook(stage, teacher, env)
-        found[spacing] = int(nearest_codes(made.codes, 1).distances.min())
+        found[min_distance] = int(nearest_codes(made.codes, 1).distances.min())
     assert found[1 / 64] < 96 <= found[0.375]
     assert report["near_collisions"]["apart"] == 96
 

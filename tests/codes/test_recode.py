@@ -70,7 +70,9 @@ def test_only_the_codebook_changes_and_it_reads_its_own_lines_better(
     source = saved(tmp_path / "model", made)
     texts = texts_of(made, 40)
     data = lines(tmp_path / "d", texts, made.config)
-    report = run(Recode(data=data, workers=0, spacing=0, old_weight=0.5), source, tmp_path / "out")
+    report = run(
+        Recode(data=data, workers=0, min_distance=0, old_weight=0.5), source, tmp_path / "out"
+    )
     before, old = read_stored(source)
     now, new = read_stored(tmp_path / "out")
     assert now.config == before.config

@@ -31,7 +31,7 @@ from hcompress.spec.header import ModelMetadata, Provenance
 from hcompress.stages.regrow import Regrow
 from tests.tiny_recognisers import CONFIGS, LIGHT, ROUNDING, SMALL, int8, pictures, recogniser
 
-REFINED = CONFIGS["refined"]
+RERANKED = CONFIGS["refined"]
 
 
 def features(made: Checkpoint) -> torch.Tensor:
@@ -60,7 +60,7 @@ def as_onnx(made: Checkpoint, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("config", [LIGHT, REFINED])
+@pytest.mark.parametrize("config", [LIGHT, RERANKED])
 def test_a_regrown_recogniser_has_every_part_and_the_same_features(
     config: RecogniserConfig,
 ) -> None:
@@ -80,7 +80,7 @@ def test_a_regrown_recogniser_has_every_part_and_the_same_features(
 
 
 def test_the_softmax_scores_are_sums_of_bit_logits_along_the_codes() -> None:
-    made = recogniser(REFINED)
+    made = recogniser(RERANKED)
     model, large = made.model, with_matrices(made.model)
     h = features(made)
     with torch.inference_mode():
@@ -128,11 +128,11 @@ def test_a_bottleneck_stays_and_the_rest_comes_back() -> None:
 
 
 def test_a_student_is_made_trainable_and_stays_small() -> None:
-    made = recogniser(REFINED)
-    seen = [torch.from_numpy(pictures(8, REFINED))]
+    made = recogniser(RERANKED)
+    seen = [torch.from_numpy(pictures(8, RERANKED))]
     only = Parts(matrices=False, layers=False, ffn=False)
     after = regrown(made.model, seen, only)
-    assert after.config == replace(REFINED, batch_norm=BatchNorm.LIVE)
+    assert after.config == replace(RERANKED, batch_norm=BatchNorm.LIVE)
     torch.testing.assert_close(
         features(replace(made, model=after)), features(made), atol=ROUNDING, rtol=ROUNDING
     )
@@ -142,7 +142,7 @@ def test_a_student_is_made_trainable_and_stays_small() -> None:
 
 def test_confidences_keep_their_temperature() -> None:
     """Where every bit logit is one bit's worth, both heads give the same probabilities."""
-    made = recogniser(replace(REFINED, temperature=3.0, code_length=64))
+    made = recogniser(replace(RERANKED, temperature=3.0, code_length=64))
     model = made.model
     large = with_matrices(model)
     signs, agreement = model.signs(), model.signs() @ model.signs().T

@@ -95,10 +95,10 @@ def test_every_form_answers_as_torch_does(name: str, count: int) -> None:
         assert len({tuple(line) for line in expected.ids[:, :, 0].tolist()}) > 1
 
 
-@pytest.mark.parametrize("refined", [False, True])
+@pytest.mark.parametrize("rerank", [False, True])
 @pytest.mark.parametrize("characters", [1, 2, 3, 300])
-def test_vocabularies_of_all_sizes(characters: int, refined: bool) -> None:
-    made = recogniser(replace(LIGHT, refined=refined), characters)
+def test_vocabularies_of_all_sizes(characters: int, rerank: bool) -> None:
+    made = recogniser(replace(LIGHT, rerank=rerank), characters)
     images = pictures(4, made.config)
     found = run(portable(made), images)
     assert found.ids.shape[2] == min(5, characters + 1)

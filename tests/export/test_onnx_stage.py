@@ -128,7 +128,7 @@ def test_a_line_that_hangs_on_a_bit_at_zero_is_undecided() -> None:
 
 
 def test_a_refined_line_hangs_on_equal_agreement_or_on_who_is_looked_at() -> None:
-    made = recogniser(replace(LIGHT, refined=True), characters=40)
+    made = recogniser(replace(LIGHT, rerank=True), characters=40)
     images, model = pictures(1, made.config), made.model
     nothing = np.zeros(0, np.int64)
     with torch.no_grad():

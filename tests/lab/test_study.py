@@ -128,7 +128,9 @@ def test_packaged_studies_compare_like_with_like() -> None:
     about = {
         "figure4": set(),
         "rates": {"finetune.learning_rate", "finetune.matrix_rate"},
-        "retraining": {f"finetune.{key}" for key in ("answers", "choice", "distil", "margin")},
+        "retraining": {
+            f"finetune.{key}" for key in ("code_cross_entropy", "distil", "margin", "soft_labels")
+        },
         "table2": set(),
         "table3": {"codebook.method"},
         "table4": {"codebook.code_length"},

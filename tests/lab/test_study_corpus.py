@@ -133,7 +133,7 @@ def test_the_main_recipe_on_gbk21k_is_the_recipe_gbk21k_without_its_long_part() 
 def as_studied(stage: Any) -> Any:
     if not isinstance(stage, Finetune):
         return stage
-    return replace(stage, refined=False, lines=8192, steps=1000, validate_every=500)
+    return replace(stage, rerank=False, lines=8192, steps=1000, validate_every=500)
 
 
 def resolved(stage: Any) -> Any:

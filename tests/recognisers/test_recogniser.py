@@ -101,7 +101,7 @@ def test_the_hamming_head_reads_the_nearest_code() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_refined_the_bit_logits_choose_among_the_nearest(seed: int) -> None:
-    model = recogniser(replace(HAMMING, refined=True, temperature=3.0), seed)
+    model = recogniser(replace(HAMMING, rerank=True, temperature=3.0), seed)
     signs, generator = model.signs(), torch.Generator().manual_seed(seed)
     features = torch.randn(50, HAMMING.width, generator=generator)
     with torch.inference_mode():
@@ -126,7 +126,7 @@ def test_refined_the_bit_logits_choose_among_the_nearest(seed: int) -> None:
 
 
 def test_a_refined_recogniser_reads_the_same_whatever_is_asked() -> None:
-    model = recogniser(replace(HAMMING, refined=True))
+    model = recogniser(replace(HAMMING, rerank=True))
     images = torch.from_numpy(noise(12))
     five, one = model.read(images), model.read(images, candidates=1)
     assert torch.equal(five.ids[:, :, :1], one.ids)
@@ -297,7 +297,7 @@ def test_hostile_configurations_are_refused() -> None:
             RecogniserConfig.from_dict(good | change)
     assert RecogniserConfig.from_dict(good) == SOFTMAX
     assert "refined" not in good
-    told = replace(HAMMING, refined=True)
+    told = replace(HAMMING, rerank=True)
     assert RecogniserConfig.from_dict(told.to_dict()) == told
 
 

@@ -33,7 +33,7 @@ from hcompress.reports.size_table import (
     table1_markdown,
     table1_rows,
 )
-from hcompress.sizes import REFINED, Component
+from hcompress.sizes import RERANKED, Component
 
 HOSTILE = "</script><img src=x onerror=alert(1)>|`$\u202e\x00\"'"
 MIB = 1 << 20
@@ -204,7 +204,7 @@ def test_rows_have_check_marks_groups_total_and_the_papers_sizes() -> None:
     [
         ((), 305.8),
         (TECHNIQUES, 3.9),
-        ((*TECHNIQUES, REFINED), 3.9),
+        ((*TECHNIQUES, RERANKED), 3.9),
         (TECHNIQUES[1:3], 226.9),
         (tuple(reversed(TECHNIQUES[1:5])), 187.1),
         (TECHNIQUES[5:], None),

@@ -205,7 +205,7 @@ def write_sidecar(file: Path, sha256: str, **changes: object) -> None:
     sidecar = {
         "plan": {"sha256": sha256},
         "breakdown": {"bytes": 100, "components": ROWS},
-        "techniques": [sizes.REFINED, "INT8", "nonsense"],
+        "techniques": [sizes.RERANKED, "INT8", "nonsense"],
     }
     write(file.parent, f"{file.name}.json", json.dumps({**sidecar, **changes}).encode())
 
@@ -215,7 +215,7 @@ def test_engine_with_a_sidecar(name: str, tmp_path: Path) -> None:
     plan = write(tmp_path, name, PLAN)
     write_sidecar(plan, file_digest(plan))
     assert as_dict(sizes.breakdown(plan)) == {"codebook": (40, 40), "container": (60, 0)}
-    assert sizes.techniques_of(plan) == ["INT8", sizes.REFINED]
+    assert sizes.techniques_of(plan) == ["INT8", sizes.RERANKED]
     for broken in ({"bytes": 99, "components": ROWS}, {"bytes": 100, "components": ROWS[:1]}, None):
         write_sidecar(plan, file_digest(plan), breakdown=broken)
         with pytest.raises(InputRefused, match=rf"{name}\.json"):
@@ -293,7 +293,7 @@ def test_techniques_of_every_kind() -> None:
     teacher = {"backbone": "resnet31", "classifier": "softmax", "embedding": "learned"}
     assert sizes.techniques({**teacher, "ffn": True, "shared_layers": False}) == []
     assert sizes.techniques({}) == []
-    assert sizes.techniques({**full, "refined": True}) == [*sizes.TECHNIQUES[:6], sizes.REFINED]
+    assert sizes.techniques({**full, "refined": True}) == [*sizes.TECHNIQUES[:6], sizes.RERANKED]
     assert sizes.techniques({**full, "refined": 1}) == list(sizes.TECHNIQUES[:6])
     bottlenecks = {"classifier_bottleneck": 64, "embedding_bottleneck": 128}
     named = ["Factorised Softmax (p = 64)", "Factorised Embedding (p = 128)"]

@@ -24,7 +24,7 @@ from hcompress.compute.precision import Precision
 from hcompress.data.batches import Batch
 from hcompress.data.sample import Sample
 from hcompress.errors import InputRefused, NumericalError, UsageError
-from hcompress.heads.hamming.loss import choice_loss, hinge_loss
+from hcompress.heads.hamming.loss import code_cross_entropy, hinge_loss
 from hcompress.heads.hamming.module import HAMMING_TEMPERATURE, hamming_scores
 from hcompress.heads.softmax import softmax_loss
 from hcompress.metrics import similarity
@@ -131,7 +131,7 @@ def test_a_resumed_run_ends_in_the_same_bits(
     kill_at: int, matrix_rate: float, slim_routes: float, mean: bool, tmp_path: Path
 ) -> None:
     schedule = Schedule(
-        6, 4, 1e-2, matrix_rate, warmup=2, validate_every=2, snapshot_every=2, mean_with_start=mean
+        6, 4, 1e-2, matrix_rate, warmup=2, validate_every=2, snapshot_every=2, weight_averaging=mean
     )
     aim = Aim(CHARACTERS, REFUSE, smoothing=0.1, slim_routes=slim_routes)
 
@@ -234,7 +234,7 @@ def test_a_batch_that_processes_can_not_share_is_refused_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "3")
-    for module in ("student", "swap", "teacher"):  # it would wait for the others
+    for module in ("finetune", "swap_backbone", "train"):  # it would wait for the others
         monkeypatch.setattr(f"hcompress.training.{module}.launch", None)
     told, path = Provenance("train", "ab" * 32), tmp_path / "charset.txt"
     env, none = Env(7, 1, told, NoProgress(), tmp_path), cast(Any, None)
@@ -347,12 +347,12 @@ def test_finetune_keeps_blocks_and_makes_a_refined_recogniser(
     before = {k: v.clone() for k, v in model.state_dict().items()}
     stage = Finetune(
         data=Path("d"), steps=2, batch=4, workers=0, distil=0, backbone_rate=1.0, kept_blocks=3,
-        choice=1.0, refined=True,
+        code_cross_entropy=1.0, rerank=True,
     )  # fmt: skip
     made = Checkpoint(model, CHARACTERS, Provenance("train", "ab" * 32))
     env = Env(7, 1, Provenance("finetune", "ab" * 32), NoProgress(), tmp_path)
     tuned, _ = finetune(stage, made, env)
-    assert tuned.config == replace(SLIM, refined=True)
+    assert tuned.config == replace(SLIM, rerank=True)
     moved = {k for k, v in tuned.state_dict().items() if not torch.equal(v, before[k])}
     assert not any(
         name.startswith(kept)
@@ -361,8 +361,8 @@ def test_finetune_keeps_blocks_and_makes_a_refined_recogniser(
     )
     assert any(name.startswith("backbone.blocks.2.") for name in moved)
     # Without the word it stays refined.
-    again, _ = finetune(replace(stage, refined=False, steps=0), replace(made, model=tuned), env)
-    assert again.config.refined
+    again, _ = finetune(replace(stage, rerank=False, steps=0), replace(made, model=tuned), env)
+    assert again.config.rerank
 
 
 def test_a_choice_asks_for_the_teachers_answer_by_its_share() -> None:
@@ -382,12 +382,12 @@ def test_a_choice_asks_for_the_teachers_answer_by_its_share() -> None:
         wanted = 0.4 * torch.softmax(answers[row, step, FIRST_READABLE:], -1)
         wanted[targets[row, step] - FIRST_READABLE] += 0.6
         expected -= float((wanted * torch.log_softmax(scores, -1)).sum())
-    found = choice_loss(logits, targets, signs, answers, 0.4)
+    found = code_cross_entropy(logits, targets, signs, answers, 0.4)
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
     images, inputs = torch.from_numpy(noise(2)), torch.tensor([[BOS, 4, 5], [BOS, 6, PAD]])
     for share in (0.4, 0.0):
-        aim = Aim(CHARACTERS, REFUSE, choice=1.0, answers=share)
+        aim = Aim(CHARACTERS, REFUSE, code_cross_entropy=1.0, soft_labels=share)
         trainer = LineTrainer(model, teacher, aim).eval()
         wanted_states = trainer.wanted(images, model.encode(images), inputs)
         assert (wanted_states is None) == (share == 0)  # no teacher is asked where none counts
@@ -397,7 +397,7 @@ def test_a_choice_asks_for_the_teachers_answer_by_its_share() -> None:
         if wanted_states is not None:
             told = teacher.classifier(teacher.features(teacher.encode(images), inputs, None))
         by_hand = hinge_loss(own, targets, signs, 1.0)
-        by_hand = by_hand + choice_loss(own, targets, signs, told, share)
+        by_hand = by_hand + code_cross_entropy(own, targets, signs, told, share)
         total = trainer(images, inputs, targets, None)
         assert total.item() == pytest.approx(by_hand.item(), rel=1e-4)
 
@@ -405,7 +405,7 @@ def test_a_choice_asks_for_the_teachers_answer_by_its_share() -> None:
 @pytest.mark.parametrize(
     ("teacher", "changes", "line"),
     [
-        (None, {}, "answers asks for a teacher"),
+        (None, {}, "soft_labels asks for a teacher"),
         (None, {"distil": 4.0}, "distil asks for a teacher"),
         (HAMMING, {}, "the teacher answers in codes"),
     ],
@@ -417,7 +417,9 @@ def test_what_answers_asks_for_is_said(
     if teacher is not None:
         save_checkpoint(tmp_path / "teacher.safetensors", recogniser(teacher), CHARACTERS, told)
     path = tmp_path / "teacher.safetensors" if teacher is not None else None
-    stage = replace(Finetune(data=Path("d"), distil=0, choice=1, answers=0.5), **changes)
+    stage = replace(
+        Finetune(data=Path("d"), distil=0, code_cross_entropy=1, soft_labels=0.5), **changes
+    )
     env = Env(7, 1, told, NoProgress(), tmp_path, teacher=path)
     with pytest.raises(UsageError, match=line):
         finetune(stage, Checkpoint(recogniser(HAMMING), CHARACTERS, told), env)
@@ -430,7 +432,9 @@ def test_answers_alone_bind_no_states(tmp_path: Path, monkeypatch: pytest.Monkey
     save_checkpoint(path, recogniser(replace(WIDE, depth=2)), CHARACTERS, told)
     env = Env(7, 1, told, NoProgress(), tmp_path, teacher=path)
     model = recogniser(HAMMING)
-    stage = Finetune(data=Path("d"), steps=1, batch=4, workers=0, distil=0, choice=1, answers=0.5)
+    stage = Finetune(
+        data=Path("d"), steps=1, batch=4, workers=0, distil=0, code_cross_entropy=1, soft_labels=0.5
+    )
     assert stage.distil_layers > 0
     _, figures = finetune(stage, Checkpoint(model, CHARACTERS, told), env)
     assert figures["steps"] == 1
@@ -488,8 +492,8 @@ def test_answers_are_refused_where_nothing_is_chosen_among_codes(tmp_path: Path)
     path = tmp_path / "teacher.safetensors"
     save_checkpoint(path, recogniser(SOFTMAX), CHARACTERS, told)
     env = Env(7, 1, told, NoProgress(), tmp_path, teacher=path)
-    stage = Finetune(data=Path("d"), distil=0, choice=1, answers=0.5)
-    with pytest.raises(UsageError, match="choice among codes"):
+    stage = Finetune(data=Path("d"), distil=0, code_cross_entropy=1, soft_labels=0.5)
+    with pytest.raises(UsageError, match="cross-entropy over codes"):
         finetune(stage, Checkpoint(recogniser(SOFTMAX), CHARACTERS, told), env)
 
 
@@ -600,7 +604,7 @@ def test_a_fitted_head_is_the_best_w_for_its_lines() -> None:
     ("config", "stage", "complaint"),
     [
         (SOFTMAX, Finetune(data=Path("d"), lines=4, fit_lines=4, distil=0), "a Hamming classifier"),
-        (SOFTMAX, Finetune(data=Path("d"), refined=True, distil=0), "a Hamming classifier"),
+        (SOFTMAX, Finetune(data=Path("d"), rerank=True, distil=0), "a Hamming classifier"),
         (
             SLIM,
             Finetune(data=Path("d"), kept_blocks=16, backbone_rate=1.0, distil=0),
@@ -620,12 +624,12 @@ def test_what_finetune_can_not_do(
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"answers": 0.5}, "answers is a share of choice"),
+        ({"soft_labels": 0.5}, "soft_labels is a share of code_cross_entropy"),
         ({"kept_blocks": 3}, "set backbone_rate above 0"),
         ({"lines": 4, "backbone_rate": 0.5}, "set backbone_rate = 0"),
         ({"lines": 4, "fit_lines": 5}, "set lines to as many"),
-        ({"mean_with_start": True}, "set validation"),
-        ({"mean_with_start": True, "validation": "v", "validate_every": 0}, "set validation"),
+        ({"weight_averaging": True}, "set validation"),
+        ({"weight_averaging": True, "validation": "v", "validate_every": 0}, "set validation"),
     ],
 )
 def test_parameters_that_rule_each_other_out_are_refused_before_any_work(
@@ -724,7 +728,7 @@ def test_the_mean_with_the_start_is_taken_where_it_reads_as_well(
 
     first = {k: v.clone() for k, v in trainer.state_dict().items()}
     task = replace(line_task(trainer, 2, validate=validate), validated=50)
-    run(task, Schedule(2, 4, 1e-2, validate_every=1, mean_with_start=True), tmp_path)
+    run(task, Schedule(2, 4, 1e-2, validate_every=1, weight_averaging=True), tmp_path)
     for name, value in trainer.state_dict().items():
         mean = (first[name] + seen[2][name]) / 2 if value.is_floating_point() else value
         assert torch.equal(seen[0][name], first[name]), name
@@ -763,7 +767,9 @@ def test_choice_is_the_cross_entropy_of_the_nearest_code(seed: int) -> None:
     expected = -torch.log_softmax(scores[..., FIRST_READABLE:], -1)
     places = (targets - FIRST_READABLE).clamp(min=0)[..., None]
     wanted = expected.gather(-1, places)[..., 0][targets != PAD].sum()
-    assert choice_loss(logits, targets, signs).item() == pytest.approx(wanted.item(), rel=1e-4)
+    assert code_cross_entropy(logits, targets, signs).item() == pytest.approx(
+        wanted.item(), rel=1e-4
+    )
 
 
 def test_padding_never_counts() -> None:
@@ -776,7 +782,7 @@ def test_padding_never_counts() -> None:
     for loss in (
         lambda z: softmax_loss(z, targets, 0.1),
         lambda z: hinge_loss(z, targets, signs, 1.0),
-        lambda z: choice_loss(z, targets, signs),
+        lambda z: code_cross_entropy(z, targets, signs),
         lambda z: feature_loss(z, torch.zeros(2, 3, 8), targets),
     ):
         assert loss(logits).item() == pytest.approx(loss(other).item())
@@ -888,7 +894,7 @@ BOTTLENECKS = {"classifier_bottleneck": 8, "embedding_bottleneck": 8}
 
 @pytest.mark.parametrize(
     "config",
-    [SOFTMAX, SLIM, replace(SLIM, refined=True), replace(SOFTMAX, **BOTTLENECKS)],
+    [SOFTMAX, SLIM, replace(SLIM, rerank=True), replace(SOFTMAX, **BOTTLENECKS)],
     ids=["softmax", "hamming", "refined", "bottleneck"],
 )
 def test_the_temperature_is_fitted_on_few_scores_at_a_time(
@@ -905,7 +911,7 @@ def test_the_temperature_is_fitted_on_few_scores_at_a_time(
         h = model.features(memory, inputs, signs)[targets != PAD]
         scores = model.scores(h, signs).double()
         ids = model.rank(scores, 5)[0]
-        agreement = model.agreement(h, signs, ids) if config.refined and signs is not None else None
+        agreement = model.agreement(h, signs, ids) if config.rerank and signs is not None else None
 
     def cost(log_temperature: float) -> float:
         chances = torch.softmax(scores / math.exp(log_temperature), -1)
@@ -936,8 +942,8 @@ def test_a_temperature_that_no_line_says_anything_of_stays() -> None:
 
 
 def test_the_fitted_temperature_of_a_refined_recogniser_is_the_likeliest(tmp_path: Path) -> None:
-    model, source = recogniser(replace(HAMMING, refined=True)), MemorySource()
-    trainer = LineTrainer(model, None, Aim(CHARACTERS, REFUSE, choice=1.0))
+    model, source = recogniser(replace(HAMMING, rerank=True)), MemorySource()
+    trainer = LineTrainer(model, None, Aim(CHARACTERS, REFUSE, code_cross_entropy=1.0))
     run(line_task(trainer, 30), Schedule(30, 4, 3e-3, warmup=5), tmp_path)
     model.eval()
     best = fitted_temperature(model, CHARACTERS, source, 24, 8)

@@ -105,7 +105,7 @@ def serving_codes(g: Graph, config: RecogniserConfig, vocabulary: int) -> Codes 
     return Codes(rows, nearest)
 
 
-def _refined(
+def _reranked(
     g: Graph, config: RecogniserConfig, ranked: Ranked, logits: str, codes: Codes
 ) -> Ranked:
     """The candidates in the order `Recogniser.refine` gives them."""

@@ -20,7 +20,7 @@ def hinge_loss(logits: Tensor, targets: Tensor, signs: Tensor, margin: float) ->
     return (per_bit.mean(-1) * (targets != PAD)).sum()
 
 
-def choice_loss(
+def code_cross_entropy(
     logits: Tensor,
     targets: Tensor,
     signs: Tensor,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hcompress.search.answers import Ranked
 
 
-def refined(
+def reranked(
     ranked: Ranked,
     packed: NDArray[np.uint8],
     bit_logits: NDArray[np.float32],

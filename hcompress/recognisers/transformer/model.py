@@ -145,7 +145,7 @@ class Recogniser(nn.Module):
     def read(self, images: Tensor, candidates: int = CANDIDATES) -> Decoded:
         """Greedy decoding with a key/value cache. uint8 [N, H, W, C] -> `Decoded`.
 
-        A refined recogniser gives `CANDIDATES` at most, the ones it looks at twice.
+        A reranking recogniser gives `CANDIDATES` at most, the ones it looks at twice.
         """
         signs = self.code_signs()
         memory = self.encode(images)
@@ -182,9 +182,9 @@ class Recogniser(nn.Module):
         Probabilities are NaN where the classifier's logits are not finite.
         """
         logits: Tensor = self.classifier(features)
-        kept = CANDIDATES if self.config.refined else candidates
+        kept = CANDIDATES if self.config.rerank else candidates
         ids, chances = self.rank(self._scores_of(logits, signs), kept)
-        if self.config.refined:
+        if self.config.rerank:
             assert signs is not None
             ids, chances = self.refine(features, signs, ids, chances)
         # A NaN bit has a sign like any other: no distance shows it.
