@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hcompress.charset import Vocabulary
+from hcompress.spec.vocabulary import Vocabulary
 from hcompress.recognisers.rebuild import with_folded_batch_norm
-from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.recognisers.contract import Recogniser
 from hcompress.spec.config import BatchNorm, Classifier, Embedding, RecogniserConfig
 
 CHARACTERS = Vocabulary("abcdefgh0123456789漢字")

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from hcompress.charset import Vocabulary
+from hcompress.spec.vocabulary import Vocabulary
 from hcompress.checkpoints.checkpoint import Checkpoint
 from hcompress.compress import int8 as quantising
-from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.recognisers.contract import Recogniser
 from hcompress.spec.config import (
     Backbone,
     BatchNorm,

@@ -67,7 +67,7 @@ def eval_(
     from hcompress.evaluation.readers import open_reader
 
     state = state_of(context)
-    chosen = None if of is None else frozenset(read_charset(of).characters)
+    chosen = None if of is None else frozenset(read_charset(of))
     source = open_data(data)
     result = evaluate(
         open_reader(model),

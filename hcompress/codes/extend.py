@@ -17,8 +17,8 @@ from hcompress.codes.new_codes import NewCodes, growth_report, new_codes
 from hcompress.codes.repair import least_distance
 from hcompress.errors import UsageError
 from hcompress.heads.hamming.codebook import Bits, pack, unpack
-from hcompress.recognisers.grow import grown, new_vectors, vectors_of
-from hcompress.spec.config import Classifier
+from hcompress.recognisers.grow import grown
+from hcompress.recognisers.transformer.model import Transformer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hcompress.data.sample import DataSource
-    from hcompress.recognisers.transformer.model import Recogniser
     from hcompress.spec.header import ModelMetadata
     from hcompress.stages.base import Env
     from hcompress.stages.extend import Extend
@@ -45,16 +44,18 @@ def extend(
 
     before = load_checkpoint(source)
     model = before.model
-    if model.config.classifier is not Classifier.HAMMING:
+    if not isinstance(model, Transformer):
+        raise model.inside("extend")
+    if model.config.head.code_length is None:
         raise UsageError(
             f"{source}: the classifier is a softmax: a new character needs a new column there,"
             " and training; only a Hamming classifier can be extended (see replace-head)"
         )
-    if model.config.embedding_bottleneck is not None:
-        raise UsageError(
-            f"{source}: the embedding is factorised: a new character needs a new row there, and"
-            " training; only a whole or a Hamming embedding can be extended"
-        )
+    assert model.inputs is not None
+    try:
+        model.inputs.new_vectors(model.signs()[:1])
+    except UsageError as error:
+        raise UsageError(f"{source}: {error}") from None
     data = open_data(stage.data)
     found = sight(stage, data, before.vocabulary, model.config.max_steps, env.progress)
     codes, looks, passes = _learn(stage, model, data, found, env)
@@ -68,7 +69,7 @@ def extend(
 
 
 def _learn(
-    stage: Extend, model: Recogniser, data: DataSource, found: Sightings, env: Env
+    stage: Extend, model: Transformer, data: DataSource, found: Sightings, env: Env
 ) -> tuple[NewCodes, Looks, int]:
     """The codes, and the looks and passes they took.
 
@@ -77,15 +78,18 @@ def _learn(
     """
     from hcompress.data.batches import batches
 
+    assert model.inputs is not None
     old = unpack(model.codebook.numpy())
     apart = least_distance(old.shape[1]) if stage.apart is None else stage.apart
     count = len(found.vocabulary) - model.vocabulary
     size = model.config.preprocessing
 
+    given = model.inputs.vectors()
+
     def see(vectors: Tensor, label: str) -> Looks:
         env.progress.start(label, len(found.indices))
         feed = batches(data, found.indices, stage.batch, size, stage.workers)
-        every = torch.cat([vectors_of(model), vectors])
+        every = torch.cat([given, vectors])
         looks = look(model, every, found.vocabulary, stage.images, feed, env.progress)
         env.progress.finish()
         return looks
@@ -94,7 +98,9 @@ def _learn(
     codes = new_codes(looks, old, count, apart, stage.ballot)
     if not looks.led:
         return codes, looks, 1
-    looks = see(new_vectors(model, _signs(codes.bits[len(old) :])), "once more, with their codes")
+    looks = see(
+        model.inputs.new_vectors(_signs(codes.bits[len(old) :])), "once more, with their codes"
+    )
     return new_codes(looks, old, count, apart, stage.ballot), looks, 2
 
 

@@ -6,8 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hcompress.charset import UnknownCharacter, Vocabulary
+from hcompress.charset import UnknownCharacter
 from hcompress.errors import InputRefused, UsageError
+from hcompress.spec.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from hcompress.data.sample import DataSource
@@ -81,12 +82,12 @@ def _named(stage: Extend) -> tuple[str, ...] | None:
         return None
     from hcompress.charset import read_charset
 
-    return read_charset(stage.characters).characters
+    return read_charset(stage.characters)
 
 
 def _grown(known: Vocabulary, characters: tuple[str, ...]) -> Vocabulary:
     try:
-        return Vocabulary((*known.characters, *characters))
+        return known.with_characters((*known.characters, *characters))
     except InputRefused as error:
         raise InputRefused(f"new characters: {error}") from None
 

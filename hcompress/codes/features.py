@@ -37,9 +37,8 @@ def count_votes(
     model, vocabulary = teacher.model, teacher.vocabulary
     psi = torch.from_numpy(projection)
     votes = Votes.none(len(vocabulary), projection.shape[1])
-    signs = model.code_signs()
     for kept, wanted in labelled_features(teacher, batches, unknown, progress):
-        right = model.scores(kept, signs).argmax(-1) == wanted
+        right = model.head.scores(model.head.logits(kept)).argmax(-1) == wanted
         votes.add((kept @ psi).numpy(), wanted.numpy(), right.numpy())
     return votes
 

@@ -14,7 +14,6 @@ from hcompress.codes.whitened import Scatter, whitened_projections
 from hcompress.data.feed import dealt_out, say_shares
 from hcompress.errors import UsageError
 from hcompress.heads.hamming.codebook import Codebook, pack
-from hcompress.heads.softmax import SoftmaxClassifier
 from hcompress.stages.codebook import MakeCodebook
 
 if TYPE_CHECKING:
@@ -33,15 +32,15 @@ def make_codebook(
     """The codebook and its figures."""
     if stage.code_length % 8:
         raise UsageError(f"code_length {stage.code_length} must be a multiple of 8")
-    classifier = teacher.model.classifier
-    if not isinstance(classifier, SoftmaxClassifier):
+    whole = teacher.model.head.softmax_columns()
+    if whole is None:
         raise UsageError(
             "codes are made from a whole softmax, neither a Hamming classifier nor a factorised"
             " one: give the recogniser from before `replace-head` or `factorise`"
         )
     length = stage.code_length
     projection = random_projection(teacher.config.width, length, env.seed)
-    columns = classifier.weight.detach().numpy()
+    columns = whole.detach().numpy()
     votes: Votes | None = None
     shares: list[int] = []
     repairs = Repairs(0, (), (), ())

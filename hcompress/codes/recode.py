@@ -22,7 +22,6 @@ from hcompress.data.feed import dealt_out, say_shares
 from hcompress.errors import UsageError
 from hcompress.heads.hamming.codebook import pack, unpack
 from hcompress.recognisers.observe import labelled_features
-from hcompress.spec.config import Classifier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,14 +42,14 @@ def recode(
     """
     before = load_checkpoint(source)
     model = before.model
-    if model.config.classifier is not Classifier.HAMMING:
+    if model.config.head.code_length is None:
         raise UsageError(f"{source}: the classifier is a softmax: it has no codes to move")
     old = unpack(model.codebook.numpy())
     feed, shares = dealt_out("recode", stage, before.config.preprocessing, env)
     leanings = Leanings.none(*old.shape)
     for features, ids in labelled_features(before, feed, stage.unknown, env.progress):
         with torch.inference_mode():
-            logits = model.classifier(features)
+            logits = model.head.logits(features)
         leanings.add(logits.numpy(), ids.numpy())
     say_shares("recode", shares, env)
     sum_over_processes(leanings.sums, leanings.seen)

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from hcompress.charset import PAD, UnknownCharacter
+from hcompress.charset import UnknownCharacter
 from hcompress.compute.threads import in_threads
 from hcompress.recognisers.rebuild import folded
-from hcompress.recognisers.transformer.targets import targets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,14 +32,12 @@ def labelled_features(
     batch's sums are one thread's, whatever their number.
     """
     model, vocabulary = folded(teacher.model), teacher.vocabulary
-    signs = model.code_signs()
 
     @torch.inference_mode()
     def made(batch: Batch) -> tuple[Tensor, Tensor, int]:
-        inputs, targets = targets_of(batch.texts, vocabulary, model.config.max_steps, unknown)
-        features = model.features(model.memory(torch.from_numpy(batch.images)), inputs, signs)
-        counted = targets != PAD
-        return features[counted], targets[counted], len(batch.texts)
+        targets = model.targets(batch.texts, vocabulary, unknown)
+        h, ids = model.decisions(torch.from_numpy(batch.images), targets)
+        return h, ids, len(batch.texts)
 
     for features, ids, images in in_threads(made, batches):
         yield features, ids

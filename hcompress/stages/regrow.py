@@ -80,9 +80,7 @@ class Regrow:
         save_checkpoint(out / MODEL_FILE, model, before.vocabulary, env.provenance)
         return {
             "images": looked_at,
-            "classifier": model.config.classifier,
-            "embedding": model.config.embedding,
-            "ffn": model.config.ffn,
-            "stored_layers": model.config.stored_layers,
+            **model.config.halves(),
+            **model.config.layers(),
             "batch_norm": model.config.batch_norm,
         }

@@ -48,4 +48,4 @@ class ReplaceHead:
                 pass_on(source, out)  # the classifier may be replaced later
             model = surgery.with_hamming_embedding(model, packed)
         save_checkpoint(out / MODEL_FILE, model, before.vocabulary, env.provenance)
-        return {"classifier": model.config.classifier, "embedding": model.config.embedding}
+        return model.config.halves()

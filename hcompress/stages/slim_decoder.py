@@ -47,4 +47,4 @@ class SlimDecoder:
         if self.share_layers:
             model = with_shared_layers(model, self.shared_from)
         save_checkpoint(out / MODEL_FILE, model, before.vocabulary, env.provenance)
-        return {"ffn": model.config.ffn, "stored_layers": model.config.stored_layers}
+        return model.config.layers()

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hcompress.charset import Vocabulary
+from hcompress.spec.vocabulary import Vocabulary
 from hcompress.checkpoints.codebook import codebook_bytes, read_codebook
 from hcompress.codes.distances import distances, mean_distance, nearest_codes
 from hcompress.codes.make import make_codebook

@@ -17,7 +17,8 @@ from PIL import Image
 
 from hcompress import sizes
 from hcompress.artifacts.source import open_source
-from hcompress.charset import UnknownCharacter, Vocabulary
+from hcompress.charset import UnknownCharacter
+from hcompress.spec.vocabulary import Vocabulary
 from hcompress.checkpoints.checkpoint import (
     MODEL_FILE,
     Checkpoint,

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hcompress.charset import BOS, EOS, PAD
+from tests.special import BOS, EOS, PAD
 from hcompress.checkpoints.checkpoint import MODEL_FILE, Checkpoint, load_checkpoint, read_stored
 from hcompress.codes.soft_votes import Leanings, moved_bits
 from hcompress.errors import NumericalError, UsageError

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from hcompress.artifacts.source import open_source
-from hcompress.charset import BOS
+from tests.special import BOS
 from hcompress.checkpoints.checkpoint import Checkpoint, load_checkpoint, read_stored
 from hcompress.compress.regrow import (
     Parts,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from hcompress import sizes
-from hcompress.charset import BOS, EOS, FIRST_READABLE, PAD
+from tests.special import BOS, EOS, FIRST_READABLE, PAD
 from hcompress.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from hcompress.errors import NumericalError
 from hcompress.export import forms

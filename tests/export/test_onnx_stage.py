@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hcompress import sizes
-from hcompress.charset import BOS, PAD
+from tests.special import BOS, PAD
 from hcompress.checkpoints.checkpoint import MODEL_FILE, Checkpoint, save_checkpoint
 from hcompress.errors import NumericalError
 from hcompress.export import parity as parities

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hcompress.charset import EOS
+from tests.special import EOS
 from hcompress.cli import main
 from hcompress.lab.bench import growth, heads, image, models, run, search, show, timing
 from hcompress.progress import NoProgress

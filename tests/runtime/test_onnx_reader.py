@@ -15,7 +15,7 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
-from hcompress.charset import Vocabulary
+from hcompress.spec.vocabulary import Vocabulary
 from hcompress.checkpoints.checkpoint import MODEL_FILE, save_checkpoint
 from hcompress.errors import HcompressError, InputRefused, NumericalError, UsageError
 from hcompress.evaluation.torch_reader import TorchReader

@@ -15,7 +15,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from hcompress.charset import EOS, PAD
+from tests.special import EOS, PAD
 from hcompress.checkpoints.checkpoint import Checkpoint
 from hcompress.errors import InputRefused, NumericalError
 from hcompress.export import forms

@@ -150,7 +150,7 @@ def test_seventy_thousand_characters(name: str, k: int) -> None:
 
 def test_probabilities_are_the_recognisers() -> None:
     torch = pytest.importorskip("torch")
-    from hcompress.charset import FIRST_READABLE
+    from tests.special import FIRST_READABLE
     from hcompress.heads.hamming.module import hamming_scores, signs_of
 
     rng = np.random.default_rng(3)

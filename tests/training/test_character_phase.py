@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from hcompress.charset import PAD, UnknownCharacter
+from hcompress.charset import UnknownCharacter
+from tests.special import PAD
 from hcompress.compute.precision import Precision
 from hcompress.data.batches import Batch
 from hcompress.errors import InputRefused, UsageError

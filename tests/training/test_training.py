@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from hcompress.charset import BOS, EOS, FIRST_READABLE, PAD, UnknownCharacter
+from hcompress.charset import UnknownCharacter
+from tests.special import BOS, EOS, FIRST_READABLE, PAD
 from hcompress.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from hcompress.compress.options import SharedFrom
 from hcompress.compress.slim_decoder import with_shared_layers, without_ffn
@@ -31,7 +32,7 @@ from hcompress.metrics import similarity
 from hcompress.progress import NoProgress
 from hcompress.recognisers.rebuild import with_folded_batch_norm, with_temperature
 from hcompress.recognisers.transformer.decoder import Route
-from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.transformer.targets import targets_of
 from hcompress.spec.config import Backbone, BatchNorm, RecogniserConfig
 from hcompress.spec.header import Provenance

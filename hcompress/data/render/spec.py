@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from hcompress.charset import Vocabulary, read_charset
+from hcompress.charset import check_characters, read_charset
 from hcompress.errors import InputRefused, UsageError
 
 SCHEMA_VERSION = 1
@@ -138,12 +138,14 @@ def make_spec(raw: dict[str, Any], folder: Path) -> TextSpec:
 def _characters(charset: str, folder: Path) -> tuple[str, ...]:
     named = CHARSETS.get(charset)
     if named is not None:
-        return Vocabulary(named).characters
+        characters = tuple(named)
+        check_characters(characters)
+        return characters
     path = folder / charset
     if not path.is_file():
         known = ", ".join(CHARSETS)
         raise InputRefused(f"charset {charset!r} is neither one of {known} nor a file beside it")
-    return read_charset(path).characters
+    return read_charset(path)
 
 
 def _check(spec: TextSpec) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hcompress.compute.shapes import shapes_only
-from hcompress.spec.config import RecogniserConfig
+from hcompress.spec.config import TransformerConfig
 
 
 class Narrow(NamedTuple):
@@ -153,7 +153,7 @@ class FeedForward(nn.Module):
 class DecoderLayer(nn.Module):
     """Masked self-attention, cross-attention and, unless slim, a feed-forward network."""
 
-    def __init__(self, config: RecogniserConfig) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         width = config.width
         self.self_attention_norm = nn.LayerNorm(width)
@@ -223,7 +223,7 @@ class Decoder(nn.Module):
     positions: Tensor
     mask: Tensor
 
-    def __init__(self, config: RecogniserConfig) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.depth = config.depth
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.stored_layers))
