@@ -9,13 +9,13 @@ from hcompress.formats.open import Format, format_of, layout
 from hcompress.sizes.breakdown import Breakdown, Component, breakdown
 from hcompress.sizes.compare import Difference, compare
 from hcompress.sizes.groups import GROUPS, group_of
-from hcompress.spec.heads import RERANKED
 from hcompress.sizes.techniques import (
     TECHNIQUES,
     read_metadata,
     techniques,
     techniques_of,
 )
+from hcompress.spec.heads import RERANKED
 
 __all__ = [
     "GROUPS",

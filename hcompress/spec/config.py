@@ -25,8 +25,8 @@ from hcompress.spec.heads import (
     Softmax,
     Tensors,
 )
-from hcompress.spec.interim import read
 from hcompress.spec.transcription import AUTOREGRESSIVE, Transcription
+from hcompress.strict.read import read
 
 LIMITS: Final = {
     "width": (4, 4096),
@@ -136,7 +136,10 @@ class RecogniserConfig:
 
     def halves(self) -> dict[str, str | None]:
         """Kinds of classifier and embedding, as reports name them."""
-        return {"classifier": self.head.kind, "embedding": self.inputs.kind if self.inputs else None}
+        return {
+            "classifier": self.head.kind,
+            "embedding": self.inputs.kind if self.inputs else None,
+        }
 
     def layers(self) -> dict[str, Any]:
         """What reports say of the layers over the steps."""
@@ -201,7 +204,10 @@ class TransformerConfig(RecogniserConfig):
 
     def halves(self) -> dict[str, str | None]:
         """Kinds of classifier and embedding, as reports name them."""
-        return {"classifier": self.head.kind, "embedding": self.inputs.kind if self.inputs else None}
+        return {
+            "classifier": self.head.kind,
+            "embedding": self.inputs.kind if self.inputs else None,
+        }
 
     def layers(self) -> dict[str, Any]:
         return {"ffn": self.ffn, "stored_layers": self.stored_layers}

@@ -10,7 +10,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hcompress.spec.vocabulary import Vocabulary
 from hcompress.checkpoints.codebook import codebook_bytes, read_codebook
 from hcompress.codes.distances import distances, mean_distance, nearest_codes
 from hcompress.codes.make import make_codebook
@@ -22,6 +21,7 @@ from hcompress.errors import InputRefused, NumericalError, UsageError
 from hcompress.heads.hamming.codebook import Codebook, pack, unpack
 from hcompress.progress import NoProgress
 from hcompress.spec.header import Provenance
+from hcompress.spec.vocabulary import Vocabulary
 from hcompress.stages.base import Env
 from hcompress.stages.codebook import MakeCodebook
 from tests.tiny_recognisers import SMALL, recogniser

@@ -40,8 +40,8 @@ from hcompress.export.onnx import export
 from hcompress.export.parity import decode_torch
 from hcompress.heads.hamming.codebook import Codebook
 from hcompress.progress import NoProgress
-from hcompress.recognisers.observe import labelled_features, second_moment
 from hcompress.recognisers.contract import Recogniser
+from hcompress.recognisers.observe import labelled_features, second_moment
 from hcompress.runs.forecast import Forecast, after, forecast_of
 from hcompress.runs.recipe import load_recipe
 from hcompress.runtime.onnx_reader import OnnxReader

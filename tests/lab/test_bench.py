@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.special import EOS
 from hcompress.cli import main
 from hcompress.lab.bench import growth, heads, image, models, run, search, show, timing
 from hcompress.progress import NoProgress
 from hcompress.runtime import OnnxReader
 from hcompress.spec.config import RecogniserConfig
 from hcompress.training.options import Shape
+from tests.special import EOS
 
 BITS = 256
 TINY = timing.Effort(0.0, 2, 2)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.special import BOS, EOS, PAD
 from hcompress.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from hcompress.compress import replace_head as surgery
 from hcompress.compress.half import halved
@@ -19,11 +18,12 @@ from hcompress.compress.options import SharedFrom
 from hcompress.compress.slim_decoder import with_shared_layers, without_ffn
 from hcompress.errors import InputRefused, NumericalError, UsageError
 from hcompress.heads.hamming.codebook import Codebook
-from hcompress.recognisers.rebuild import with_folded_batch_norm
 from hcompress.recognisers.contract import Recogniser
+from hcompress.recognisers.rebuild import with_folded_batch_norm
 from hcompress.spec.config import Backbone, RecogniserConfig, Weights
 from hcompress.spec.header import Provenance
 from tests.models import CHARACTERS, FOLDED, HAMMING, SLIM, SOFTMAX, noise, recogniser
+from tests.special import BOS, EOS, PAD
 
 CONFIGS = pytest.mark.parametrize("config", [SOFTMAX, HAMMING, SLIM, FOLDED])
 HERE = Provenance("train", None)

@@ -15,8 +15,8 @@ from hcompress.errors import InputRefused, UsageError
 from hcompress.lab.bench.timing import CLOCK_NAME, QUICK, THOROUGH, Effort
 
 if TYPE_CHECKING:
-    from hcompress.spec.config import TransformerConfig
     from hcompress.progress import Progress
+    from hcompress.spec.config import TransformerConfig
 
 
 VERSIONS: Final = ("numpy", "onnxruntime", "onnx", "onnxsim", "torch", "faiss-cpu", "rapidocr")
