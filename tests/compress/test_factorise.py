@@ -46,9 +46,10 @@ from hcompress.runs.forecast import Forecast, after, forecast_of
 from hcompress.runs.recipe import load_recipe
 from hcompress.runtime.onnx_reader import OnnxReader
 from hcompress.runtime.serving import ServingPair
-from hcompress.spec.config import Classifier, Embedding, RecogniserConfig
+from hcompress.spec.config import TransformerConfig, config_from_flat, config_to_flat
 from hcompress.spec.exported import ENCODER_FILE, STEP_FILE
 from hcompress.spec.header import Provenance
+from hcompress.spec.heads import Hamming, Learned, Softmax
 from hcompress.stages import STAGES
 from hcompress.stages.base import Env, Stage
 from hcompress.stages.codebook import MakeCodebook
@@ -62,7 +63,7 @@ from hcompress.stages.swap_backbone import SwapBackbone
 from hcompress.strict.digest import file_digest
 from hcompress.training.finetune import finetune
 from tests import ROOT
-from tests.tiny_recognisers import CONFIGS, SMALL, pictures, recogniser
+from tests.builders import CONFIGS, SMALL, pictures, recogniser
 
 HERE = Provenance("factorise", "cd" * 32)
 RECIPES = ROOT / "recipes"
@@ -220,11 +221,14 @@ def test_an_engines_sidecar_names_the_bottleneck(tmp_path: Path) -> None:
 
 
 def test_configurations_say_a_bottleneck_only_where_there_is_one() -> None:
-    plain = RecogniserConfig().to_dict()
+    plain = config_to_flat(TransformerConfig())
+    assert plain is not None
     assert not any("bottleneck" in key for key in plain)
     config = CONFIGS["factorised"]
-    assert config.to_dict()["classifier_bottleneck"] == 12
-    assert RecogniserConfig.from_dict(config.to_dict()) == config
+    told = config_to_flat(config)
+    assert told is not None
+    assert told["classifier_bottleneck"] == 12
+    assert config_from_flat(told) == config
     for change in (
         {"classifier_bottleneck": 0},
         {"classifier_bottleneck": 257},
@@ -236,7 +240,7 @@ def test_configurations_say_a_bottleneck_only_where_there_is_one() -> None:
         {"embedding_bottleneck": 8, "embedding": "hamming", "code_length": 64},
     ):
         with pytest.raises(InputRefused, match="bottleneck"):
-            RecogniserConfig.from_dict(plain | change)
+            config_from_flat(plain | change)
 
 
 def codebook_for(model: Recogniser) -> Codebook:
@@ -330,7 +334,7 @@ def test_fine_tuning_learns_both_matrices(tmp_path: Path) -> None:
         scratch.mkdir()
         model, figures = finetune(stage, student, env(scratch, source / MODEL_FILE))
         assert figures["steps"] == 6
-        assert model.config.classifier_bottleneck == model.config.embedding_bottleneck == 6
+        assert (model.config.head, model.config.inputs) == (Softmax(6), Learned(6))
         for name in (n for n in before if n.startswith(("classifier.", "embedding."))):
             assert not torch.equal(model.state_dict()[name], before[name]), name
 
@@ -380,7 +384,6 @@ def test_recipes_differ_from_the_main_one_by_the_head_alone(bottleneck: int) -> 
 
 def test_a_hybrid_of_codes_and_a_factorised_embedding_reads() -> None:
     made = recogniser(CONFIGS["factorised-embedding"])
-    assert made.config.classifier is Classifier.HAMMING
-    assert made.config.embedding is Embedding.LEARNED
+    assert (made.config.head, made.config.inputs) == (Hamming(64), Learned(8))
     read = made.model.read(torch.from_numpy(pictures(6, made.config))).ids[:, :, 0]
     assert len({tuple(line) for line in read.tolist()}) > 1

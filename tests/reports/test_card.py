@@ -20,8 +20,8 @@ from hcompress.reports.card import MARK, Card, Data, Font, fonts_text, kinds_tex
 from hcompress.reports.card_data import make_card
 from hcompress.sizes import breakdown
 from hcompress.strict.digest import file_digest
+from tests.builders import LIGHT, recogniser
 from tests.runtime.test_stepwise import exported
-from tests.tiny_recognisers import LIGHT, recogniser
 
 HOSTILE = "<b>|`x`\n# owned"
 SPEC = 'schema_version = 1\nseed = {seed}\ncount = 8\ncharset = "digits"\nfonts = "{fonts}"\n'

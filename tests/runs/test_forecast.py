@@ -16,7 +16,7 @@ from hcompress.runs.plan import make_plan
 from hcompress.runs.recipe import load_recipe
 from hcompress.runs.runner import StageOptions, run_stage
 from hcompress.runs.shrink import RunOptions, run_recipe
-from hcompress.spec.config import RecogniserConfig
+from hcompress.spec.config import TransformerConfig
 from hcompress.stages import STAGES
 from hcompress.stages.base import Stage
 from hcompress.stages.codebook import MakeCodebook
@@ -112,4 +112,4 @@ def test_what_no_recogniser_can_be_is_the_users_mistake(tmp_path: Path, stage: S
         (tmp_path / "charset.txt").write_text("ab")
         stage = dataclasses.replace(stage, charset=tmp_path / "charset.txt")
     with pytest.raises(UsageError, match="must be"):
-        after(stage, Forecast(RecogniserConfig(), 100, 0))
+        after(stage, Forecast(TransformerConfig(), 100, 0))
