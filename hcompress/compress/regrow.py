@@ -1,7 +1,7 @@
 """What surgery took away, given back: a small recogniser as the start of its next teacher.
 
 Each part comes back such that the decoder's features are the same, and training has room again. V
-vocabulary, K bits, d features. As in `surgery`, what has nothing to give back raises UsageError.
+vocabulary, K bits, d features. What has nothing to give back raises UsageError.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
+from hcompress.compress.options import Parts
 from hcompress.errors import UsageError
 from hcompress.heads.hamming.module import HAMMING_TEMPERATURE
 from hcompress.recognisers.backbones.layers import ConvNorm
@@ -148,19 +150,15 @@ def _moments(model: Recogniser, images: Iterable[Tensor]) -> dict[str, _Moments]
     return found
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What may be given back."""
-
-    matrices: bool = True
-    layers: bool = True
-    ffn: bool = True
-    batch_norm: bool = True
+ALL: Final = Parts()
 
 
-def regrown(model: Recogniser, images: Iterable[Tensor], parts: Parts = Parts()) -> Recogniser:
-    """What of ``parts`` the model lacks; a bottleneck stays. Raises UsageError where it lacks
-    nothing of them."""
+def regrown(model: Recogniser, images: Iterable[Tensor], parts: Parts = ALL) -> Recogniser:
+    """Give back what of ``parts`` the model lacks; a bottleneck stays.
+
+    ``images`` are gone through if `Parts.measured` says so. Raises UsageError if the model lacks
+    nothing.
+    """
     config, start = model.config, model
     if parts.matrices and config.uses_codes:
         model = with_matrices(model)
@@ -168,7 +166,7 @@ def regrown(model: Recogniser, images: Iterable[Tensor], parts: Parts = Parts())
         model = with_own_layers(model)
     if parts.ffn and not config.ffn:
         model = with_ffn(model)
-    if parts.batch_norm and config.batch_norm is BatchNorm.FOLDED:
+    if parts.measured(config):
         model = with_live_batch_norm(model, images)
     if model is start:
         raise UsageError("the recogniser has all the parts asked for: nothing to give back")

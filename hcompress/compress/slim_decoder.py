@@ -33,3 +33,10 @@ def with_shared_layers(model: Recogniser, source: SharedFrom) -> Recogniser:
         chosen = layers[place[source]]
     changed = {f"decoder.layers.0.{name}": value for name, value in chosen.items()}
     return rebuilt(model, replace(model.config, shared_layers=True), changed)
+
+
+def slimmed(model: Recogniser, *, remove_ffn: bool, share: SharedFrom | None) -> Recogniser:
+    """NoFFN, PS or both: ``share`` is what every layer becomes, None to leave them as they are."""
+    if remove_ffn:
+        model = without_ffn(model)
+    return model if share is None else with_shared_layers(model, share)

@@ -15,11 +15,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from hcompress.errors import UsageError
-from hcompress.stages.base import Stage
 
+Stage = TypeVar("Stage")
+"""A frozen dataclass: what a stage is besides is not looked at."""
 MOST_WORKERS: Final = 256
 MOST_BATCH: Final = 16_384
 """Images at once; as many fill the largest GPU."""
