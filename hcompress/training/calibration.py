@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from hcompress.charset import PAD, UnknownCharacter, Vocabulary
+from hcompress.data.feed import first_images
 from hcompress.recognisers.transformer.model import Recogniser
 from hcompress.recognisers.transformer.targets import targets_of
 from hcompress.spec.config import CANDIDATES
@@ -39,13 +40,10 @@ def fitted_temperature(
 
     The model's own where no target counts.
     """
-    from hcompress.data.batches import batches
-
     signs = model.code_signs()
     parts: list[Tensor] = []
     ids: list[Tensor] = []
-    count = min(images, len(validation))
-    for cut in batches(validation, range(count), batch, model.config.preprocessing):
+    for cut in first_images(validation, images, batch, model.config.preprocessing):
         inputs, targets = targets_of(
             cut.texts, vocabulary, model.config.max_steps, UnknownCharacter.SKIP_LINE
         )

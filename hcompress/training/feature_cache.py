@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from hcompress.charset import PAD
 from hcompress.compute.threads import in_threads
+from hcompress.data.feed import first_images
 from hcompress.errors import InputRefused
 from hcompress.recognisers.rebuild import folded
 from hcompress.recognisers.transformer.decoder import Narrow
@@ -134,24 +135,21 @@ def encode_lines(
 
     Raises InputRefused where no line is left.
     """
-    from hcompress.data.batches import batches
-
     trainer.eval()
     student = folded(trainer.student).to(trainer.device)  # the same sums with fewer passes
     lines: list[EncodedLine] = []
     widening: tuple[Tensor, Tensor] | None = None
-    chosen = range(min(count, len(source)))
-    progress.start("encode", len(chosen))
-    made = batches(source, chosen, 32, student.config.preprocessing, workers)
-    for part in in_threads(partial(_encoded, trainer, student), made):
+    chosen = first_images(source, count, 32, student.config.preprocessing, workers)
+    progress.start("encode", chosen.images)
+    for part in in_threads(partial(_encoded, trainer, student), chosen):
         lines += part.lines
         widening = part.widening
         progress.advance(part.total)
     progress.finish()
     if not lines:
         raise InputRefused("training data: no line that counts")
-    left_out = len(chosen) - len(lines)
-    say_left_out("encode", left_out, len(chosen), progress)
+    left_out = chosen.images - len(lines)
+    say_left_out("encode", left_out, chosen.images, progress)
     return EncodedLines(trainer, lines, seed, widening, left_out)
 
 

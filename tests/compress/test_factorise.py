@@ -61,7 +61,8 @@ from hcompress.stages.int8 import Int8
 from hcompress.stages.slim_decoder import SlimDecoder
 from hcompress.stages.swap_backbone import SwapBackbone
 from hcompress.strict.digest import file_digest
-from hcompress.training.finetune import finetune
+from hcompress.training.finetune import finetune, load_teacher
+from hcompress.training.options import Workplace
 from tests import ROOT
 from tests.tiny_recognisers import CONFIGS, SMALL, pictures, recogniser
 
@@ -69,8 +70,8 @@ HERE = Provenance("factorise", "cd" * 32)
 RECIPES = ROOT / "recipes"
 
 
-def env(folder: Path, teacher: Path | None = None) -> Env:
-    return Env(7, 1, HERE, NoProgress(), folder, teacher)
+def env(folder: Path) -> Env:
+    return Env(7, 1, HERE, NoProgress(), folder)
 
 
 def saved(folder: Path, made: Checkpoint) -> Path:
@@ -343,7 +344,9 @@ def test_fine_tuning_learns_both_matrices(tmp_path: Path) -> None:
         stage = Finetune(data=data, steps=6, batch=8, workers=0, matrix_rate=1e-3, **more)
         scratch = tmp_path / f"scratch{number}"
         scratch.mkdir()
-        model, figures = finetune(stage, student, env(scratch, source / MODEL_FILE))
+        told = load_teacher(stage, student, source / MODEL_FILE)
+        workplace = Workplace(7, 1, NoProgress(), scratch)
+        model, figures = finetune(stage, student, told, open_data(data), None, workplace)
         assert figures["steps"] == 6
         assert model.config.classifier_bottleneck == model.config.embedding_bottleneck == 6
         for name in (n for n in before if n.startswith(("classifier.", "embedding."))):
