@@ -2,7 +2,7 @@
 
 A stage is a frozen dataclass. Its fields are its parameters, and from them alone come the
 recipe keys, the subcommand's options and the docs. It holds no cache, no resume, no manifest:
-the runner (`pipeline.py`) does all that. Importing a stage module must not import torch.
+the runner (`runs/runner.py`) does all that. Importing a stage module must not import torch.
 """
 
 from __future__ import annotations
