@@ -8,27 +8,19 @@ from typing import Annotated, Any, Self
 
 from hcompress.charset import UnknownCharacter
 from hcompress.compute.precision import Precision
+from hcompress.data.options import Unknown, Workers
 from hcompress.spec.config import Backbone, TransformerConfig
-from hcompress.strict.schema import MOST_BATCH, MOST_IMAGES, MOST_WORKERS, Param
+from hcompress.strict.schema import MOST_BATCH, MOST_IMAGES, Param
 
 Width = Annotated[int, Param("features d of encoder and decoder", 4, 4096)]
 FfnWidth = Annotated[int, Param("hidden features of the feed-forward networks", 4, 16384)]
 BackboneWidth = Annotated[float, Param("multiplies the backbone's channels", 0.01, 8)]
 Lines = Param("lines to train on: LMDB, label file or rendered-text spec", data=True)
-Workers = Annotated[
-    int,
-    Param("processes that prepare images; they never change them", 0, MOST_WORKERS, keyed=False),
-]
 MatrixRate = Annotated[
     float,
     Param("peak rate of the decoder's matrices, by Muon; 0 leaves them to AdamW", 0),
 ]
 BatchSize = Annotated[int, Param("lines a step, over all processes", 1, MOST_BATCH)]
-MinDistance = Annotated[
-    float, Param("share of the bits in which any two codes differ, at least", 0, 0.5)
-]
-LookBatch = Annotated[int, Param("images at once; part of the result's identity", 1, MOST_BATCH)]
-Unknown = Annotated[UnknownCharacter, Param("what an unknown character in a label does")]
 Charset = Annotated[Path, Param("UTF-8 file of the characters, in order of their ids")]
 
 
