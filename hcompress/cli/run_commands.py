@@ -192,7 +192,8 @@ def stages(
     Each key with its meaning, type, bounds and default.
     """
     from hcompress.errors import UsageError
-    from hcompress.strict.schema import describe, suggest
+    from hcompress.strict.schema import describe
+    from hcompress.strict.show import suggest
 
     state = state_of(context)
     if name is not None and name not in state.stages:
@@ -217,7 +218,8 @@ def stages(
 
 
 def _stage_json(kind: Any) -> dict[str, Any]:
-    from hcompress.strict.schema import describe, plain
+    from hcompress.strict.schema import describe
+    from hcompress.strict.write import plain
 
     return {
         "stage": kind.name,

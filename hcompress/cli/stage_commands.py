@@ -15,7 +15,8 @@ from hcompress.cli.state import Json, State, state_of
 from hcompress.errors import UsageError
 from hcompress.runs.recipe import DEFAULT_SEED, DEFAULT_THREADS, MOST_SEED, MOST_THREADS
 from hcompress.stages.base import Stage
-from hcompress.strict.schema import Parameter, build, describe
+from hcompress.strict.read import read
+from hcompress.strict.schema import Parameter, describe
 
 _CONTEXT = "context"
 _COMMON = ("source", "out", "seed", "threads", "teacher", "force", "json_output")
@@ -132,7 +133,7 @@ def _run(
     from hcompress.compute.lock import hold
     from hcompress.runs.runner import Existing, StageOptions, run_stage
 
-    stage = build(kind, own, kind.name)
+    stage = read(kind, own, kind.name, UsageError)
     source = open_source(common["source"]) if common["source"] else None
     out = _named(common["out"])
     options = StageOptions(

@@ -13,9 +13,11 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.errors import UsageError
 from hcompress.runs.keys import step_seed
 from hcompress.stages.base import Stage
-from hcompress.strict import schema as parameters
+from hcompress.strict.read import read
 from hcompress.strict.schema import MOST_IMAGES
+from hcompress.strict.show import suggest
 from hcompress.strict.toml import SCHEMA_VERSION, Table, read_toml
+from hcompress.strict.write import plain
 
 DEFAULT_SEED: Final = 7
 DEFAULT_THREADS: Final = 1
@@ -90,14 +92,14 @@ class Recipe:
             "seed": self.seed,
             "seeds_by_label": self.seeds_by_label,
             "threads": self.threads,
-            "teacher": parameters.plain(self.teacher),
-            "evaluate": evaluate and parameters.plain(vars(evaluate)),
+            "teacher": plain(self.teacher),
+            "evaluate": plain(evaluate),
             "stages": [
                 {
                     "stage": step.stage.name,
                     "label": step.label,
                     "seed": self.seed_of(index),
-                    **parameters.values_of(step.stage),
+                    **plain(step.stage),
                 }
                 for index, step in enumerate(self.steps)
             ],
@@ -142,9 +144,7 @@ def _step(
     if not isinstance(name, str):
         raise UsageError(f'{where}: stages: entry {number}: no stage = "NAME"')
     if name not in stages:
-        raise UsageError(
-            f'{where}: unknown stage "{name}"{parameters.suggest(name, stages, "stages")}'
-        )
+        raise UsageError(f'{where}: unknown stage "{name}"{suggest(name, stages, "stages")}')
     label = values.pop("label", name)
     at = f'{where}: stage "{name}"'
     if not isinstance(label, str) or not LABEL.fullmatch(label):
@@ -155,7 +155,7 @@ def _step(
     if "seed" in values:
         own = Table({"seed": values.pop("seed")}, at, base)
         seed = own.count("seed", DEFAULT_SEED, 0, MOST_SEED)
-    return Step(label, parameters.build(stages[name], values, at, base), seed)
+    return Step(label, read(stages[name], values, at, UsageError, base=base), seed)
 
 
 def _check_labels(steps: Sequence[Step], where: str) -> None:
@@ -213,5 +213,5 @@ def find_file(spelling: str, packaged: Mapping[str, Path], noun: str, base: Path
         raise UsageError(f"{path}: no such {noun} file")
     if spelling in packaged:
         return packaged[spelling]
-    hint = parameters.suggest(spelling, packaged, "packaged")
+    hint = suggest(spelling, packaged, "packaged")
     raise UsageError(f"{spelling}: no {noun} of that name{hint}")

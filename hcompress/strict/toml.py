@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hcompress.errors import UsageError
-from hcompress.strict import schema as parameters
+from hcompress.strict.show import suggest
 
 SCHEMA_VERSION: Final = 1
 _MOST_BYTES: Final = 1 << 20
@@ -95,9 +95,9 @@ class Table:
 
     def close(self) -> None:
         for key in self.raw:
-            hint = parameters.suggest(key, self.known, "keys")
+            hint = suggest(key, self.known, "keys")
             raise UsageError(f'{self.where}: unknown key "{key}"{hint}')
 
 
 def _near(one: str, other: str) -> bool:
-    return "did you mean" in parameters.suggest(one, [other], "")
+    return "did you mean" in suggest(one, [other], "")

@@ -11,12 +11,13 @@ import pytest
 from hcompress.errors import UsageError
 from hcompress.runs.keys import step_seed
 from hcompress.runs.recipe import find_recipe, load_recipe, packaged_recipes, parse_recipe
-from hcompress.strict import schema as parameters
+from hcompress.strict.read import read
+from hcompress.strict.schema import describe
 from tests.fake_stages import FAKES, RECIPE, FakeSlim, FakeTrain, Shade, write_recipe
 
 
 def test_describe_reads_the_fields() -> None:
-    found = {spec.name: spec for spec in parameters.describe(FakeSlim)}
+    found = {spec.name: spec for spec in describe(FakeSlim)}
     assert found["shade"].choices == ("light", "dark")
     assert found["shade"].default is Shade.LIGHT
     assert found["layers"].many
@@ -24,7 +25,7 @@ def test_describe_reads_the_fields() -> None:
     assert found["limit"].optional
     assert found["limit"].bounds_text == "at least 1"
     assert found["deep"].scalar is bool
-    train = {spec.name: spec for spec in parameters.describe(FakeTrain)}
+    train = {spec.name: spec for spec in describe(FakeTrain)}
     assert train["data"].required
     assert train["data"].param.data
     assert train["steps"].bounds_text == "1 to 1000"
@@ -73,7 +74,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     ('"dark"', "3", "shade = 3; one of: dark, light"),
     ('shade = "dark"', "deep = 1", "deep = 1: must be true or false"),
     ('shade = "dark"', 'layers = "a"', 'layers = "a": must be a list of str'),
-    ('shade = "dark"', "layers = [1]", "layers = 1: must be a string"),
+    ('shade = "dark"', "layers = [1]", "layers[0] = 1: must be a string"),
     ('shade = "dark"', "limit = 0", "limit = 0: must be at least 1"),
     ('"fake-slim"', '"fake-slm"', 'unknown stage "fake-slm"; did you mean "fake-slim"?'),
     ('stage = "fake-slim"', "", 'stages: entry 2: no stage = "NAME"'),
@@ -121,7 +122,7 @@ def test_the_error_of_the_design(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("raw", "value"), [(3, 3.0), (0.25, 0.25)])
 def test_whole_numbers_are_numbers(raw: Any, value: float) -> None:
-    stage = parameters.build(FakeTrain, {"data": "x", "rate": min(raw, 1)}, "here")
+    stage = read(FakeTrain, {"data": "x", "rate": min(raw, 1)}, "here", UsageError)
     assert isinstance(stage, FakeTrain)
     assert stage.rate == min(value, 1.0)
     assert type(stage.rate) is float

@@ -39,7 +39,7 @@ from hcompress.stages.base import Env
 from hcompress.stages.finetune import Finetune
 from hcompress.stages.swap_backbone import SwapBackbone
 from hcompress.stages.train import Train
-from hcompress.strict.schema import build
+from hcompress.strict.read import read
 from hcompress.training.calibration import fitted_temperature
 from hcompress.training.character_phase import train_glyphs
 from hcompress.training.character_trainer import GlyphTrainer
@@ -636,7 +636,7 @@ def test_parameters_that_rule_each_other_out_are_refused_before_any_work(
     changes: dict[str, object], complaint: str
 ) -> None:
     with pytest.raises(UsageError, match=f"here: .*{complaint}"):
-        build(Finetune, {"data": "d", **changes}, "here")
+        read(Finetune, {"data": "d", **changes}, "here", UsageError)
 
 
 def test_nan_stops_with_the_tensors_name(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from hcompress.errors import UsageError
 from hcompress.lab.study.variant import Settings, apply, settings
 from hcompress.runs.recipe import Recipe, find_file, packaged_folder
 from hcompress.stages.base import Stage
-from hcompress.strict import schema as parameters
+from hcompress.strict.read import change
+from hcompress.strict.schema import describe
 from hcompress.strict.toml import Table, read_toml
 
 
@@ -43,7 +44,7 @@ class Corpus:
 
     def _moved_stage(self, stage: Stage) -> Stage:
         places = {name: str(self.place(path)) for name, path in _data(stage)}
-        return parameters.change(stage, places, f"{self.where}: data")
+        return change(stage, places, f"{self.where}: data", UsageError)
 
     def place(self, data: Path) -> Path:
         """What is read instead; ``data`` itself where nothing replaces it."""
@@ -91,7 +92,7 @@ def _new(places: Table, old: str) -> Path:
 
 def _data(stage: Stage) -> Iterator[tuple[str, Path]]:
     """A stage's data: parameters and what they say."""
-    for entry in parameters.describe(type(stage)):
+    for entry in describe(type(stage)):
         value = getattr(stage, entry.name)
         if entry.param.data and isinstance(value, Path):
             yield entry.name, value

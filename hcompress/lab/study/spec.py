@@ -21,7 +21,8 @@ from hcompress.runs.recipe import (
     packaged_recipes,
 )
 from hcompress.stages.base import Stage
-from hcompress.strict.schema import MOST_IMAGES, suggest
+from hcompress.strict.schema import MOST_IMAGES
+from hcompress.strict.show import suggest
 from hcompress.strict.toml import Table, read_toml
 
 MOST_SEEDS: Final = 100

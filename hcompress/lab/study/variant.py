@@ -10,7 +10,10 @@ from typing import Any
 from hcompress.errors import UsageError
 from hcompress.runs.recipe import Recipe
 from hcompress.stages.base import Stage
-from hcompress.strict import schema as parameters
+from hcompress.strict.read import change
+from hcompress.strict.schema import describe
+from hcompress.strict.show import suggest
+from hcompress.strict.write import plain
 
 Settings = Mapping[tuple[str, str], Any]
 """Values, as TOML gives them, by the stage's label and the parameter."""
@@ -70,7 +73,7 @@ def leave_out(recipe: Recipe, labels: Sequence[str], where: str) -> Recipe:
     for label in labels:
         if label not in known:
             raise UsageError(
-                f'{where}: without: no stage "{label}"{parameters.suggest(label, known, "labels")}'
+                f'{where}: without: no stage "{label}"{suggest(label, known, "labels")}'
             )
     steps = tuple(step for step in recipe.steps if step.label not in labels)
     if not steps:
@@ -87,7 +90,7 @@ def apply(recipe: Recipe, changes: Settings, where: str, base: Path) -> Recipe:
     for step in recipe.steps:
         own = {name: value for (label, name), value in changes.items() if label == step.label}
         at = f'{where}: stage "{step.label}"'
-        steps.append(replace(step, stage=parameters.change(step.stage, own, at, base)))
+        steps.append(replace(step, stage=change(step.stage, own, at, UsageError, base=base)))
     return replace(recipe, steps=tuple(steps))
 
 
@@ -96,7 +99,7 @@ def check_labels(changes: Settings, recipes: Sequence[Recipe], where: str) -> No
     known = {step.label for recipe in recipes for step in recipe.steps}
     for label, name in changes:
         if label not in known:
-            hint = parameters.suggest(label, known, "labels")
+            hint = suggest(label, known, "labels")
             raise UsageError(f'{where}: "{label}.{name}": no stage "{label}"{hint}')
 
 
@@ -104,7 +107,7 @@ def differences(reference: Recipe, other: Recipe) -> dict[str, Any]:
     """What ``other`` does not do, does besides, and does otherwise: labels, and values by key."""
     ours, theirs = _by_label(reference), _by_label(other)
     changed = {
-        f"{label}.{name}": parameters.plain(value)
+        f"{label}.{name}": plain(value)
         for label in ours
         if label in theirs and ours[label] != theirs[label]
         for name, value in _changed(ours[label], theirs[label]).items()
@@ -125,7 +128,7 @@ def _changed(reference: Stage, other: Stage) -> dict[str, Any]:
     if type(reference) is not type(other):
         return {"stage": other.name}
     found = {}
-    for entry in parameters.describe(type(other)):
+    for entry in describe(type(other)):
         before, after = getattr(reference, entry.name), getattr(other, entry.name)
         if entry.param.keyed and _same(before) != _same(after):
             found[entry.name] = after.name if isinstance(after, Path) else after
