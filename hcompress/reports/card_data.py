@@ -15,11 +15,10 @@ from hcompress.artifacts.source import open_source
 from hcompress.errors import InputRefused, UsageError
 from hcompress.reports.card import MARK, Card, Data, Font, Measured
 from hcompress.reports.figures import short_name
-from hcompress.reports.load import load_report, read_accuracy
+from hcompress.reports.load import load_report, read_evaluation
 from hcompress.reports.model import RunReport
 from hcompress.spec.header import ModelMetadata
 from hcompress.strict.atomic import write_text
-from hcompress.strict.json import read_fields
 
 
 def make_card(
@@ -65,18 +64,17 @@ def _measured(path: Path, found: Artifact) -> Measured:
     """One evaluation, which has to be of this model and of data that is as it was then."""
     if not path.is_file():
         raise UsageError(f"{path}: no such evaluation: hcompress eval MODEL DATA --json prints one")
-    entry, fields = read_accuracy(path, 0), read_fields(path)
-    if fields.text("model_digest", "") != found.digest:
+    file = read_evaluation(path)
+    if file.model_digest != found.digest:
         raise InputRefused(
-            f"{path}: what it measured, {fields.text('model')}, was not the model {found.file}:"
-            " measure again"
+            f"{path}: what it measured, {file.model}, was not the model {found.file}: measure again"
         )
-    if not Path(entry.data).exists():
-        raise UsageError(f"{path}: it names {entry.data}, which is not here: go where it was made")
-    data = _data(Path(entry.data))
-    if data.digest != entry.data_digest:
-        raise InputRefused(f"{path}: {entry.data} is no longer what it measured: measure again")
-    return Measured(data, entry)
+    if not Path(file.data).exists():
+        raise UsageError(f"{path}: it names {file.data}, which is not here: go where it was made")
+    data = _data(Path(file.data))
+    if data.digest != file.data_digest:
+        raise InputRefused(f"{path}: {file.data} is no longer what it measured: measure again")
+    return Measured(data, file.as_accuracy(path.stem, 0))
 
 
 def _data(path: Path) -> Data:

@@ -21,14 +21,15 @@ from hcompress.runs.accuracy import Accuracy
 from hcompress.runs.keys import Digester, data_digest, library_versions, remembering
 from hcompress.runs.recipe import Recipe
 from hcompress.runs.runner import Existing, StageOptions
-from hcompress.strict.atomic import read_json, write_json
+from hcompress.strict.atomic import is_temporary, sweep, write_json
+from hcompress.strict.json import recall
 
 TEACHER: Final = "00-teacher"
 FORMAT: Final = 1
 READABLE: Final = (Kind.CHECKPOINT, Kind.ONNX)
 """What accuracy can be measured of here."""
-_BEFORE_INDEX: Final = frozenset({".lock", ".run.json.tmp"})
-"""What a run killed at once may leave in its folder."""
+LOCK: Final = ".lock"
+EVALUATIONS: Final = "evaluations"
 Show = Callable[[Sequence[Column]], None]
 
 
@@ -126,7 +127,9 @@ def _own(folder: Path) -> Iterator[None]:
     """The locked run folder. Raises UsageError where it is a user's."""
     check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with hold(folder / ".lock"):
+    with hold(folder / LOCK):
+        for place in (folder, folder / EVALUATIONS):
+            sweep(place)
         yield
 
 
@@ -135,9 +138,23 @@ def check_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: a file is there already: choose another --out")
     if folder.is_dir() and not (folder / "run.json").exists():
-        strangers = {entry.name for entry in folder.iterdir()} - _BEFORE_INDEX
-        if strangers:
+        names = (entry.name for entry in folder.iterdir())
+        if any(name != LOCK and not is_temporary(name) for name in names):
             raise UsageError(f"{folder}: not empty and no run of ours: choose another --out")
+
+
+@dataclass(frozen=True)
+class _Teacher:
+    model: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class _Index:
+    """What of `run.json` says whose run it is."""
+
+    recipe: str
+    teacher: _Teacher | None = None
 
 
 def check_same_run(
@@ -147,16 +164,14 @@ def check_same_run(
     and may not be made anew: hours may lie there."""
     if options.rebuild:
         return
-    raw = read_json(folder / "run.json")
-    run = raw if isinstance(raw, dict) else {}
-    name, before = run.get("recipe"), run.get("teacher")
-    if isinstance(name, str) and name != recipe.name:
+    run = recall(_Index, folder / "run.json")
+    if run is not None and run.recipe != recipe.name:
         raise UsageError(
-            f'{folder}: holds a run of the recipe "{name}": choose another --out, or --force'
+            f'{folder}: holds a run of the recipe "{run.recipe}": choose another --out, or --force'
         )
-    if teacher and isinstance(before, dict) and before.get("digest") != teacher.digest:
+    if run and run.teacher and teacher and run.teacher.digest != teacher.digest:
         raise UsageError(
-            f"{folder}: holds a run from another teacher, {before.get('model')}:"
+            f"{folder}: holds a run from another teacher, {run.teacher.model}:"
             " choose another --out, or --force"
         )
 
@@ -171,7 +186,7 @@ class _Run:
         self.teacher = teacher
         self.folder = folder
         self.options = options
-        self.accuracy = Accuracy(recipe.evaluate, folder / "evaluations", options.progress)
+        self.accuracy = Accuracy(recipe.evaluate, folder / EVALUATIONS, options.progress)
         self.columns: list[Column] = []
         self.stages: list[dict[str, Any]] = []
         self.last_readable: tuple[str, Artifact] | None = None

@@ -241,12 +241,12 @@ def _outside(shape: Shape, value: Any) -> bool:
 
 
 def _called(shape: Shape, entry: object, index: int) -> str | int:
-    """How an error calls an element of a list: by its first key, if that is text as a name is."""
+    """How an error calls an element of a list: by the text it needs first, as a name; by index."""
     if isinstance(entry, Mapping) and dataclasses.is_dataclass(shape.base):
-        first = next(iter(fields_of(shape.base)), None)  # type: ignore[arg-type]
-        name = entry.get(first.key) if first is not None and first.shape.base is str else None
-        if isinstance(name, str):
-            return name
+        kind: Any = shape.base
+        first = next((field for field in fields_of(kind) if field.required), None)
+        if first is not None and first.shape.base is str and isinstance(entry.get(first.key), str):
+            return str(entry[first.key])
     return index
 
 

@@ -17,14 +17,23 @@ from hcompress.runs.keys import Digester
 from hcompress.runs.plan import Plan, make_plan
 from hcompress.runs.recipe import Recipe
 from hcompress.runs.shrink import READABLE, open_teacher
-from hcompress.strict.atomic import read_json
+from hcompress.strict.json import recall
 
 INDEX: Final = "runs.json"
-"""Whose folder it is."""
 EVALUATIONS: Final = "evaluations"
 FINISHED: Final = "finished"
 SHARED: Final = "shared"
 TO_RUN: Final = "run"
+
+
+@dataclass(frozen=True)
+class Index:
+    """`runs.json`: whose folder it is."""
+
+    study: str
+    teacher: str
+    """The digest of its model file."""
+    runs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -137,9 +146,8 @@ def plan_study(
 
 def _check_teacher(folder: Path, teacher: Artifact) -> None:
     """Raises UsageError where the folder holds the study of another teacher: days may lie there."""
-    index = read_json(folder / INDEX)
-    digest = index.get("teacher") if isinstance(index, dict) else None
-    if digest not in (None, teacher.digest):
+    index = recall(Index, folder / INDEX)
+    if index is not None and index.teacher != teacher.digest:
         raise UsageError(f"{folder}: holds the study of another teacher: choose another --out")
 
 
