@@ -15,7 +15,7 @@ from hcompress.artifacts.source import open_source
 from hcompress.errors import InputRefused, UsageError
 from hcompress.reports.card import MARK, Card, Data, Font, Measured
 from hcompress.reports.figures import short_name
-from hcompress.reports.load import load_report, read_evaluation
+from hcompress.reports.load import Evaluation, load_report, read_accuracy, read_view
 from hcompress.reports.model import RunReport
 from hcompress.spec.header import ModelMetadata
 from hcompress.strict.atomic import write_text
@@ -64,17 +64,17 @@ def _measured(path: Path, found: Artifact) -> Measured:
     """One evaluation, which has to be of this model and of data that is as it was then."""
     if not path.is_file():
         raise UsageError(f"{path}: no such evaluation: hcompress eval MODEL DATA --json prints one")
-    file = read_evaluation(path)
-    if file.model_digest != found.digest:
+    entry, (of, _) = read_accuracy(path, 0), read_view(Evaluation, path)
+    if of.model_digest != found.digest:
         raise InputRefused(
-            f"{path}: what it measured, {file.model}, was not the model {found.file}: measure again"
+            f"{path}: what it measured, {of.model}, was not the model {found.file}: measure again"
         )
-    if not Path(file.data).exists():
-        raise UsageError(f"{path}: it names {file.data}, which is not here: go where it was made")
-    data = _data(Path(file.data))
-    if data.digest != file.data_digest:
-        raise InputRefused(f"{path}: {file.data} is no longer what it measured: measure again")
-    return Measured(data, file.as_accuracy(path.stem, 0))
+    if not Path(entry.data).exists():
+        raise UsageError(f"{path}: it names {entry.data}, which is not here: go where it was made")
+    data = _data(Path(entry.data))
+    if data.digest != entry.data_digest:
+        raise InputRefused(f"{path}: {entry.data} is no longer what it measured: measure again")
+    return Measured(data, entry)
 
 
 def _data(path: Path) -> Data:

@@ -13,7 +13,7 @@ from hcompress.artifacts.manifest import BreakdownRecord, Manifest
 from hcompress.errors import InputRefused, UsageError
 from hcompress.reports.caveats import limits
 from hcompress.reports.codes import read_codes
-from hcompress.reports.model import Accuracy, Reading, RunReport, StageEntry
+from hcompress.reports.model import Accuracy, RunReport, StageEntry
 from hcompress.reports.samples import choose_samples
 from hcompress.reports.size_table import column
 from hcompress.strict.json import read_json
@@ -68,41 +68,16 @@ class _Confidence:
 
 
 @dataclass(frozen=True)
-class EvaluationFile:
-    """What it takes from an evaluation, as `hcompress eval --json` writes it."""
+class Evaluation:
+    """What it takes from an evaluation, beside what `Accuracy` says."""
 
-    data: str
-    images: int
-    accuracy: float
-    accuracy_low: float
-    accuracy_high: float
-    ned: float
-    seconds: float
     model: str = ""
     model_digest: str = ""
-    data_digest: str = ""
     confidence: _Confidence = _Confidence()
-    samples: tuple[Reading, ...] = ()
-    wrong: tuple[Reading, ...] = ()
 
-    def as_accuracy(self, name: str, step: int) -> Accuracy:
-        """Of the file ``name``, in the table's column ``step``."""
-        return Accuracy(
-            name=name,
-            step=step,
-            data=self.data,
-            data_digest=self.data_digest,
-            images=self.images,
-            accuracy=self.accuracy,
-            low=self.accuracy_low,
-            high=self.accuracy_high,
-            ned=self.ned,
-            confidence=self.confidence.mean,
-            ece=self.confidence.ece,
-            seconds=self.seconds,
-            samples=self.samples,
-            wrong=self.wrong,
-        )
+
+_UNSAID: Final = {"data_digest": "", "samples": (), "wrong": ()}
+"""What an evaluation may leave out."""
 
 
 def load_report(run: Path) -> RunReport:
@@ -111,9 +86,9 @@ def load_report(run: Path) -> RunReport:
     Stages without a finished artifact are left out, so a run cut short has a report too.
     Raises InputRefused, naming file and field, where a file is missing, damaged or not ours.
     """
-    index, _ = _read(_Index, run / "run.json")
-    recipe, recipe_raw = _read(_Recipe, run / "recipe.json")
-    teacher, teacher_raw = _read(_Teacher, run / f"{TEACHER}.json")
+    index, _ = read_view(_Index, run / "run.json")
+    recipe, recipe_raw = read_view(_Recipe, run / "recipe.json")
+    teacher, teacher_raw = read_view(_Teacher, run / f"{TEACHER}.json")
     made = [
         (entry, read_manifest(run / entry.folder))
         for entry in index.stages
@@ -145,7 +120,7 @@ def load_report(run: Path) -> RunReport:
     return dataclasses.replace(report, limits=limits(report))
 
 
-def _read(kind: type[T], path: Path) -> tuple[T, dict[str, Any]]:
+def read_view(kind: type[T], path: Path) -> tuple[T, dict[str, Any]]:
     """What is taken from a file, and all of it. Raises InputRefused if it is missing or damaged."""
     try:
         raw = read_json(path)
@@ -178,7 +153,7 @@ def _accuracies(run: Path, folders: Sequence[str]) -> tuple[Accuracy, ...]:
     for path in sorted((run / "evaluations").glob("*.json")):
         step = _step(path.stem, folders)
         if step is not None:
-            found.append(read_evaluation(path).as_accuracy(path.stem, step))
+            found.append(read_accuracy(path, step))
     return tuple(sorted(found, key=lambda entry: (entry.step, entry.name)))
 
 
@@ -194,9 +169,12 @@ def _step(stem: str, folders: Sequence[str]) -> int | None:
     )
 
 
-def read_evaluation(path: Path) -> EvaluationFile:
-    """One evaluation. Raises InputRefused if it is missing or damaged."""
-    return _read(EvaluationFile, path)[0]
+def read_accuracy(path: Path, step: int) -> Accuracy:
+    """One evaluation as `hcompress eval --json` writes it."""
+    found, raw = read_view(Evaluation, path)
+    sure = {"confidence": found.confidence.mean, "ece": found.confidence.ece}
+    flat = {**_UNSAID, **raw, **sure, "name": path.stem, "step": step}
+    return read(Accuracy, flat, str(path), only_known=False)
 
 
 def _shown_accuracy(accuracies: Sequence[Accuracy], step: int) -> float | None:

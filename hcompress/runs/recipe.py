@@ -32,12 +32,13 @@ NAMING: Final = "lower-case letters, digits, dots and dashes only"
 class Evaluate:
     """Where accuracy is measured: after every readable stage, and at both ends of the run."""
 
-    data: Path
-    images: int
-    final: Path | None
+    data: Annotated[Path, Param("the validation data")]
+    images: Annotated[int, Param("", 1, MOST_IMAGES)] = 500
+    final: Path | None = None
     """Unseen data for the teacher and the last stage; None leaves ``data`` to serve."""
-    final_images: int
-    max_loss: float | None
+    final_images: Annotated[int, Param("", 1, MOST_IMAGES)] = 500
+    """As many as ``images`` if a recipe says nothing."""
+    max_loss: Annotated[float, Param("", 0, 100)] | None = None
     """Points of accuracy the last stage may lose on the final data."""
 
 
@@ -107,17 +108,6 @@ class Recipe:
         }
 
 
-@dataclass(frozen=True)
-class _EvaluateTable:
-    """`[evaluate]`."""
-
-    data: Annotated[Path, Param("the validation data")]
-    images: Annotated[int, Param("", 1, MOST_IMAGES)] = 500
-    final: Path | None = None
-    final_images: Annotated[int, Param("", 1, MOST_IMAGES)] | None = None
-    max_loss: Annotated[float, Param("points of accuracy", 0, 100)] | None = None
-
-
 @dataclass(frozen=True, kw_only=True)
 class _RecipeFile(Named):
     """A recipe's keys; those of a stage are its own."""
@@ -126,7 +116,7 @@ class _RecipeFile(Named):
     seed: Annotated[int, Param("", 0, MOST_SEED)] = DEFAULT_SEED
     threads: Annotated[int, Param("", 1, MOST_THREADS)] = DEFAULT_THREADS
     teacher: Path | None = None
-    evaluate: _EvaluateTable | None = None
+    evaluate: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -153,22 +143,15 @@ def parse_recipe(
         raise UsageError(f"{where}: no [[stages]]: a recipe needs one at least")
     steps = tuple(_step(entry, stages, where, base, n) for n, entry in enumerate(file.stages, 1))
     _check_labels(steps, where)
-    return Recipe(
-        name=file.name,
-        summary=file.summary,
-        seed=file.seed,
-        threads=file.threads,
-        teacher=file.teacher,
-        evaluate=_evaluate(file.evaluate),
-        steps=steps,
-    )
+    evaluate = None if file.evaluate is None else _evaluate(file.evaluate, where, base)
+    return Recipe(file.name, file.summary, file.seed, file.threads, file.teacher, evaluate, steps)
 
 
-def _evaluate(table: _EvaluateTable | None) -> Evaluate | None:
-    if table is None:
-        return None
-    final_images = table.final_images or table.images
-    return Evaluate(table.data, table.images, table.final, final_images, table.max_loss)
+def _evaluate(raw: Mapping[str, Any], where: str, base: Path) -> Evaluate:
+    values = dict(raw)
+    if "images" in values:
+        values.setdefault("final_images", values["images"])
+    return read(Evaluate, values, f"{where}: [evaluate]", UsageError, base=base)
 
 
 def _step(

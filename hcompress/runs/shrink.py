@@ -137,24 +137,14 @@ def check_folder(folder: Path) -> None:
     """Raises UsageError where the name is taken by something that is no run of ours."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: a file is there already: choose another --out")
-    if folder.is_dir() and not (folder / "run.json").exists():
-        names = (entry.name for entry in folder.iterdir())
-        if any(name != LOCK and not is_temporary(name) for name in names):
-            raise UsageError(f"{folder}: not empty and no run of ours: choose another --out")
+    if folder.is_dir() and not (folder / "run.json").exists() and not is_new(folder):
+        raise UsageError(f"{folder}: not empty and no run of ours: choose another --out")
 
 
-@dataclass(frozen=True)
-class _Teacher:
-    model: str
-    digest: str
-
-
-@dataclass(frozen=True)
-class _Index:
-    """What of `run.json` says whose run it is."""
-
-    recipe: str
-    teacher: _Teacher | None = None
+def is_new(folder: Path) -> bool:
+    """Whether nothing is in it but what a run killed at once may leave."""
+    names = (entry.name for entry in folder.iterdir())
+    return all(name == LOCK or is_temporary(name) for name in names)
 
 
 def check_same_run(
@@ -164,14 +154,15 @@ def check_same_run(
     and may not be made anew: hours may lie there."""
     if options.rebuild:
         return
-    run = recall(_Index, folder / "run.json")
-    if run is not None and run.recipe != recipe.name:
+    run = recall(dict[str, Any], folder / "run.json") or {}
+    name, before = run.get("recipe"), run.get("teacher")
+    if isinstance(name, str) and name != recipe.name:
         raise UsageError(
-            f'{folder}: holds a run of the recipe "{run.recipe}": choose another --out, or --force'
+            f'{folder}: holds a run of the recipe "{name}": choose another --out, or --force'
         )
-    if run and run.teacher and teacher and run.teacher.digest != teacher.digest:
+    if teacher and isinstance(before, dict) and before.get("digest") != teacher.digest:
         raise UsageError(
-            f"{folder}: holds a run from another teacher, {run.teacher.model}:"
+            f"{folder}: holds a run from another teacher, {before.get('model')}:"
             " choose another --out, or --force"
         )
 

@@ -285,7 +285,7 @@ def test_a_limits_file_is_read_exactly(tmp_path: Path) -> None:
             "no limit",
         ),
         ('path = "model.safetensors"', "", "artifacts[0].path is missing"),
-        ("[[artifacts]]", "[artifacts]", "artifacts = a table: must be a list of tables"),
+        ("[[artifacts]]", "[artifacts]", "artifacts = a table: must be a list, each a table"),
         ("schema_version = 1", "schema_version = ", "is not TOML"),
         ("schema_version = 1", "x = " + "[" * 3000, "is not TOML"),
     ],

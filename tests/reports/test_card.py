@@ -175,7 +175,10 @@ def test_a_card_needs_an_evaluation(model: Path, tmp_path: Path) -> None:
 
 def run_folder(folder: Path, digest: str, looked_at: str) -> Path:
     """A run of one stage that wrote a model of this digest."""
-    sizes = {"bytes": 3 << 20, "components": [{"name": "other", "bytes": 3 << 20, "params": 1}]}
+    sizes, twice = (
+        {"bytes": size, "components": [{"name": "other", "bytes": size, "params": 1}]}
+        for size in (3 << 20, 6 << 20)
+    )
     manifest = Manifest(
         stage=StageRecord("onnx", 1, {}),
         key="ab" * 32,
@@ -196,7 +199,7 @@ def run_folder(folder: Path, digest: str, looked_at: str) -> Path:
     files = {
         "run.json": {"stages": [entry]},
         "recipe.json": {"name": "tiny"},
-        "00-teacher.json": {"breakdown": {**sizes, "bytes": 6 << 20}, "techniques": []},
+        "00-teacher.json": {"breakdown": twice, "techniques": []},
         "01-onnx/manifest.json": manifest.to_dict(),
     }
     for name, value in files.items():

@@ -20,20 +20,11 @@ from hcompress.runs.shrink import READABLE, open_teacher
 from hcompress.strict.json import recall
 
 INDEX: Final = "runs.json"
+"""Whose folder it is."""
 EVALUATIONS: Final = "evaluations"
 FINISHED: Final = "finished"
 SHARED: Final = "shared"
 TO_RUN: Final = "run"
-
-
-@dataclass(frozen=True)
-class Index:
-    """`runs.json`: whose folder it is."""
-
-    study: str
-    teacher: str
-    """The digest of its model file."""
-    runs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -146,8 +137,8 @@ def plan_study(
 
 def _check_teacher(folder: Path, teacher: Artifact) -> None:
     """Raises UsageError where the folder holds the study of another teacher: days may lie there."""
-    index = recall(Index, folder / INDEX)
-    if index is not None and index.teacher != teacher.digest:
+    index = recall(dict[str, Any], folder / INDEX) or {}
+    if index.get("teacher") not in (None, teacher.digest):
         raise UsageError(f"{folder}: holds the study of another teacher: choose another --out")
 
 

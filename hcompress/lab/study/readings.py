@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hcompress.artifacts.folder import Artifact
 from hcompress.errors import InputRefused
@@ -16,7 +16,6 @@ from hcompress.lab.study.spec import Lines
 from hcompress.progress import Progress
 from hcompress.strict.atomic import write_text
 from hcompress.strict.json import recall
-from hcompress.strict.schema import Param
 from hcompress.strict.write import plain
 
 if TYPE_CHECKING:
@@ -57,28 +56,14 @@ def open_lines(lines: Lines) -> OpenLines:
 
 
 @dataclass(frozen=True)
-class _Identity:
-    """Which model read what."""
+class _File:
+    """A file of readings: which model read which data, and each line's truth, text, confidence."""
 
+    format: int
     model_digest: str
     data_digest: str
     images: int
-
-
-@dataclass(frozen=True)
-class _File(_Identity):
-    """A file of readings, by whose format it is one of ours; lines as truth, read, confidence."""
-
-    format: Annotated[int, Param(minimum=FORMAT, maximum=FORMAT)]
-    lines: tuple[tuple[str, str, float], ...]
-
-    def __post_init__(self) -> None:
-        if len(self.lines) != self.images:
-            raise InputRefused(f"lines: {len(self.lines)} where {self.images} were read")
-
-    @property
-    def identity(self) -> _Identity:
-        return _Identity(self.model_digest, self.data_digest, self.images)
+    lines: tuple[tuple[str, str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,7 +78,9 @@ class Shelf:
     def known(self, model: Artifact, lines: OpenLines) -> Reading | None:
         """The finished reading, or None where there is none of this model and this data."""
         found = recall(_File, self.place(lines))
-        if found is None or found.identity != _identity(model, lines):
+        if found is None or replace(found, lines=()) != _empty(model, lines):
+            return None
+        if len(found.lines) != lines.images:
             return None
         return _reading([Line(index, *row) for index, row in enumerate(found.lines)])
 
@@ -105,16 +92,16 @@ class Shelf:
         progress.say(f"reading {lines.name} with {self.folder.name}")
         read = read_lines(open_reader(model.path), lines.source, lines.images, progress)
         self.folder.mkdir(parents=True, exist_ok=True)
-        rows = [[line.truth, line.read, line.confidence] for line in read]
+        rows = tuple((line.truth, line.read, line.confidence) for line in read)
         # ASCII: a lone surrogate in somebody's label stays an escape.
-        identity = plain(_identity(model, lines))
-        text = json.dumps({"format": FORMAT, **identity, "lines": rows}, allow_nan=False)
+        file = replace(_empty(model, lines), lines=rows)
+        text = json.dumps(plain(file), allow_nan=False)
         write_text(self.place(lines), text + "\n")
         return _reading(read)
 
 
-def _identity(model: Artifact, lines: OpenLines) -> _Identity:
-    return _Identity(model.digest, lines.digest, lines.images)
+def _empty(model: Artifact, lines: OpenLines) -> _File:
+    return _File(FORMAT, model.digest, lines.digest, lines.images)
 
 
 def _reading(lines: list[Line]) -> Reading:

@@ -13,17 +13,16 @@ from hcompress.artifacts import folder as artifacts
 from hcompress.artifacts.folder import Artifact
 from hcompress.compute.lock import hold
 from hcompress.errors import UsageError
-from hcompress.lab.study.plan import INDEX, Index, PlannedRun, StudyPlan, plan_study
+from hcompress.lab.study.plan import INDEX, PlannedRun, StudyPlan, plan_study
 from hcompress.lab.study.readings import Reading
 from hcompress.lab.study.result import Run, Teacher, Weighed, make_result, trained
 from hcompress.lab.study.show import study_markdown
 from hcompress.lab.study.spec import TEACHER, Study
 from hcompress.runs import runner as pipeline
 from hcompress.runs.keys import library_versions, remembering
-from hcompress.runs.shrink import LOCK, RunOptions, run_recipe
-from hcompress.strict.atomic import is_temporary, sweep, write_json, write_text
+from hcompress.runs.shrink import LOCK, RunOptions, is_new, run_recipe
+from hcompress.strict.atomic import sweep, write_json, write_text
 from hcompress.strict.json import recall
-from hcompress.strict.write import plain
 
 FORMAT: Final = 1
 RESULT: Final = "study.json"
@@ -63,23 +62,28 @@ def check_folder(study: Study, folder: Path) -> None:
         raise UsageError(f"{folder}: a file is there already: choose another --out")
     if not folder.is_dir():
         return
-    index = recall(Index, folder / INDEX)
-    names = (entry.name for entry in folder.iterdir())
-    if index is None and any(name != LOCK and not is_temporary(name) for name in names):
+    name = (recall(dict[str, Any], folder / INDEX) or {}).get("study")
+    if name is None and not is_new(folder):
         raise UsageError(f"{folder}: not empty and no study of ours: choose another --out")
-    if index is not None and index.study != study.name:
-        raise UsageError(f'{folder}: holds the study "{index.study}": choose another --out')
+    if name not in (None, study.name):
+        raise UsageError(f'{folder}: holds the study "{name}": choose another --out')
 
 
 @contextlib.contextmanager
 def _own(plan: StudyPlan) -> Iterator[None]:
     """The locked folder, with its index."""
     plan.folder.mkdir(parents=True, exist_ok=True)
-    runs = tuple(run.folder.name for run in plan.runs)
-    index = Index(plan.study.name, plan.teacher.digest, runs)
     with hold(plan.folder / LOCK):
         sweep(plan.folder)
-        write_json(plan.folder / INDEX, {"format": FORMAT, **plain(index)})
+        write_json(
+            plan.folder / INDEX,
+            {
+                "format": FORMAT,
+                "study": plan.study.name,
+                "teacher": plan.teacher.digest,
+                "runs": [run.folder.name for run in plan.runs],
+            },
+        )
         yield
 
 
