@@ -70,9 +70,10 @@ def bench(
 def write(result: dict[str, Any], out: Path, console: Console) -> None:
     """bench.json and, where matplotlib is, growth.svg."""
     from hcompress.lab.bench import run
+    from hcompress.strict.atomic import write_text
 
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
-    (out / RESULT).write_text(text, encoding="utf-8")
+    write_text(out / RESULT, text)
     if not run.has_figure():
         console.say("left out: the figure: pip install 'hcompress[report]'")
         return

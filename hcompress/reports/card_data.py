@@ -15,11 +15,10 @@ from hcompress.artifacts.source import open_source
 from hcompress.errors import InputRefused, UsageError
 from hcompress.reports.card import MARK, Card, Data, Font, Measured
 from hcompress.reports.figures import short_name
-from hcompress.reports.load import load_report, read_accuracy
+from hcompress.reports.load import Evaluation, load_report, read_accuracy, read_view
 from hcompress.reports.model import RunReport
 from hcompress.spec.header import ModelMetadata
 from hcompress.strict.atomic import write_text
-from hcompress.strict.json import read_fields
 
 
 def make_card(
@@ -65,11 +64,10 @@ def _measured(path: Path, found: Artifact) -> Measured:
     """One evaluation, which has to be of this model and of data that is as it was then."""
     if not path.is_file():
         raise UsageError(f"{path}: no such evaluation: hcompress eval MODEL DATA --json prints one")
-    entry, fields = read_accuracy(path, 0), read_fields(path)
-    if fields.text("model_digest", "") != found.digest:
+    entry, (of, _) = read_accuracy(path, 0), read_view(Evaluation, path)
+    if of.model_digest != found.digest:
         raise InputRefused(
-            f"{path}: what it measured, {fields.text('model')}, was not the model {found.file}:"
-            " measure again"
+            f"{path}: what it measured, {of.model}, was not the model {found.file}: measure again"
         )
     if not Path(entry.data).exists():
         raise UsageError(f"{path}: it names {entry.data}, which is not here: go where it was made")

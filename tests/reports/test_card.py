@@ -154,7 +154,7 @@ def test_what_does_not_belong_together_is_refused(
     with pytest.raises(InputRefused, match="was not the model"):
         make_card(exported(tmp_path, recogniser(LIGHT, seed=1)), [evaluation])  # the same path
     assert exported(tmp_path, recogniser(LIGHT)) == model
-    with pytest.raises(InputRefused, match=r"accuracy: must be a finite number"):
+    with pytest.raises(InputRefused, match="accuracy = null: must be a number"):
         make_card(model, [changed(measure(model, labels), accuracy=None)])
     with pytest.raises(UsageError, match="nowhere, which is not here"):
         make_card(model, [changed(measure(model, labels), data="nowhere")])
@@ -175,7 +175,10 @@ def test_a_card_needs_an_evaluation(model: Path, tmp_path: Path) -> None:
 
 def run_folder(folder: Path, digest: str, looked_at: str) -> Path:
     """A run of one stage that wrote a model of this digest."""
-    sizes = {"bytes": 3 << 20, "components": [{"name": "other", "bytes": 3 << 20, "params": 1}]}
+    sizes, twice = (
+        {"bytes": size, "components": [{"name": "other", "bytes": size, "params": 1}]}
+        for size in (3 << 20, 6 << 20)
+    )
     manifest = Manifest(
         stage=StageRecord("onnx", 1, {}),
         key="ab" * 32,
@@ -196,7 +199,7 @@ def run_folder(folder: Path, digest: str, looked_at: str) -> Path:
     files = {
         "run.json": {"stages": [entry]},
         "recipe.json": {"name": "tiny"},
-        "00-teacher.json": {"breakdown": {**sizes, "bytes": 6 << 20}, "techniques": []},
+        "00-teacher.json": {"breakdown": twice, "techniques": []},
         "01-onnx/manifest.json": manifest.to_dict(),
     }
     for name, value in files.items():

@@ -442,19 +442,25 @@ def _set(path: str, key: str, value: object) -> Callable[[Path], None]:
     [
         (lambda run: (run / "run.json").unlink(), "run.json: missing"),
         (_replace_text("recipe.json", "{"), "recipe.json: is not strict JSON"),
-        (_replace_text("recipe.json", "[]"), "recipe.json: not an object"),
+        (_replace_text("recipe.json", "[]"), "recipe.json: is a list of 0: must be a table"),
         (_replace_text("run.json", "[" * 100_000), "run.json: JSON is nested too deeply"),
         (_replace_text("evaluations/00-teacher.json", '{"images": NaN}'), "NaN is no number"),
         (_set("evaluations/00-teacher.json", "accuracy", 10**400), "out of range"),
         (_as_pipe("run.json"), "run.json: is a named pipe"),
-        (_set("evaluations/00-teacher.json", "accuracy", "high"), "accuracy: must be a finite"),
-        (_set("evaluations/00-teacher.json", "accuracy", True), "accuracy: must be a finite"),
+        (
+            _set("evaluations/00-teacher.json", "accuracy", "high"),
+            'accuracy = "high": must be a number',
+        ),
+        (
+            _set("evaluations/00-teacher.json", "accuracy", True),
+            "accuracy = true: must be a number",
+        ),
         (
             _set("run.json", "stages", [{"folder": "../x", "label": "x"}]),
             "not a folder of this run",
         ),
         (_set("00-teacher.json", "breakdown", {"bytes": 3}), "00-teacher.json: breakdown"),
-        (_replace_text("01-codebook/manifest.json", "{}"), "manifest.json: format: missing"),
+        (_replace_text("01-codebook/manifest.json", "{}"), "manifest.json: format is missing"),
     ],
 )
 def test_damage_is_refused_in_one_line_and_nothing_is_written(

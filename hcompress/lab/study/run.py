@@ -20,13 +20,13 @@ from hcompress.lab.study.show import study_markdown
 from hcompress.lab.study.spec import TEACHER, Study
 from hcompress.runs import runner as pipeline
 from hcompress.runs.keys import library_versions, remembering
-from hcompress.runs.shrink import RunOptions, run_recipe
-from hcompress.strict.atomic import read_json, write_json, write_text
+from hcompress.runs.shrink import LOCK, RunOptions, is_new, run_recipe
+from hcompress.strict.atomic import sweep, write_json, write_text
+from hcompress.strict.json import recall
 
 FORMAT: Final = 1
 RESULT: Final = "study.json"
 MARKDOWN: Final = "study.md"
-_BEFORE_INDEX: Final = frozenset({".lock", f".{INDEX}.tmp"})
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,8 @@ def check_folder(study: Study, folder: Path) -> None:
         raise UsageError(f"{folder}: a file is there already: choose another --out")
     if not folder.is_dir():
         return
-    index = read_json(folder / INDEX)
-    name = index.get("study") if isinstance(index, dict) else None
-    if name is None and {entry.name for entry in folder.iterdir()} - _BEFORE_INDEX:
+    name = (recall(dict[str, Any], folder / INDEX) or {}).get("study")
+    if name is None and not is_new(folder):
         raise UsageError(f"{folder}: not empty and no study of ours: choose another --out")
     if name not in (None, study.name):
         raise UsageError(f'{folder}: holds the study "{name}": choose another --out')
@@ -74,7 +73,8 @@ def check_folder(study: Study, folder: Path) -> None:
 def _own(plan: StudyPlan) -> Iterator[None]:
     """The locked folder, with its index."""
     plan.folder.mkdir(parents=True, exist_ok=True)
-    with hold(plan.folder / ".lock"):
+    with hold(plan.folder / LOCK):
+        sweep(plan.folder)
         write_json(
             plan.folder / INDEX,
             {
