@@ -12,7 +12,7 @@ import hcompress
 from hcompress.artifacts.kinds import Kind
 from hcompress.errors import UsageError
 from hcompress.runs.keys import step_seed
-from hcompress.stages.base import Stage
+from hcompress.stages.base import Stage, needs
 from hcompress.strict import schema as parameters
 from hcompress.strict.schema import MOST_IMAGES
 from hcompress.strict.toml import SCHEMA_VERSION, Table, read_toml
@@ -79,6 +79,11 @@ class Recipe:
     def makes_its_teacher(self) -> bool:
         """It starts from data alone."""
         return self.steps[0].stage.consumes is Kind.NOTHING
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Distributions its stages need, each once."""
+        return tuple(dict.fromkeys(name for step in self.steps for name in needs(step.stage)))
 
     def to_dict(self) -> dict[str, Any]:
         """The resolved recipe, every default spelt out, as JSON holds it."""
