@@ -99,8 +99,8 @@ def verdict(
     error: BaseException, debug: bool = False, command: str = "hcompress"
 ) -> tuple[int, str]:
     """The exit code of an exception, and its line. ``command`` is what lacks a missing library."""
-    if isinstance(error, ModuleNotFoundError):
-        error = _missing(error, command)
+    if isinstance(error, ImportError):
+        error = _not_imported(error, command)
     if isinstance(error, HcompressError) and error.exit_code != BUG:
         return error.exit_code, f"error: {error}"
     if isinstance(error, Stopped):
@@ -113,14 +113,16 @@ def verdict(
     return _foreign(error, debug)
 
 
-def _missing(error: ModuleNotFoundError, command: str) -> Exception:
+def _not_imported(error: ImportError, command: str) -> Exception:
     """The same as the machine's fault, with the extra to install; a module of ours is our bug."""
     from hcompress.compute.libraries import distribution_of, lacks
 
-    module = error.name or ""
+    module = error.name or "hcompress"
     if module.partition(".")[0] == "hcompress":
         return error
     name = distribution_of(module)
+    if not isinstance(error, ModuleNotFoundError):
+        return EnvironmentFailed(f"{command} needs {name or module}, which is broken: {error}")
     if name is not None:
         return lacks(command, [name])
     return EnvironmentFailed(f"the Python package {module} is missing: pip install it")
