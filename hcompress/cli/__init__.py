@@ -29,7 +29,9 @@ def main(argv: Sequence[str] | None = None, stages: Mapping[str, type[Stage]] | 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    with Guard(debug) as guard, signals_raise():
+    # No option before a command's name takes a value.
+    command = next((word for word in arguments if not word.startswith("-")), "hcompress")
+    with Guard(debug, command) as guard, signals_raise():
         from hcompress.cli.app import build_app
 
         app = build_app(_our_stages() if stages is None else stages)

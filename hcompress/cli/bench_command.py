@@ -38,10 +38,12 @@ def bench(
     and what more characters cost. Builds untrained models to measure; with MODEL, images and
     loading are that one's, and the softmax it is compared with has its shape.
     """
+    from hcompress.compute.libraries import require
     from hcompress.errors import UsageError
     from hcompress.lab.bench import run
     from hcompress.lab.bench.show import tables
 
+    require("bench", run.NEEDS)
     run.one_thread()
     console = state_of(context).console
     if out is not None:

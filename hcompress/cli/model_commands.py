@@ -62,11 +62,14 @@ def eval_(
     """
     from hcompress.artifacts.source import open_source
     from hcompress.charset import read_charset
+    from hcompress.compute.libraries import require
     from hcompress.data.source import open_data
     from hcompress.evaluation.evaluate import evaluate
     from hcompress.evaluation.readers import open_reader
 
     state = state_of(context)
+    if workers:
+        require("eval", ("torch",))
     chosen = None if of is None else frozenset(read_charset(of))
     source = open_data(data)
     result = evaluate(

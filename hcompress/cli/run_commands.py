@@ -45,10 +45,12 @@ def shrink(
     After each stage Table 1 is shown so far, a column longer. The same command goes on where
     a run was stopped or killed.
     """
+    from hcompress.compute.libraries import require
     from hcompress.runs.recipe import find_recipe, load_recipe
 
     state = state_of(context)
     loaded = load_recipe(find_recipe(recipe), state.stages)
+    require("shrink", loaded.needs)
     folder = out or DEFAULT_OUT / loaded.name
     teacher = model or (None if loaded.makes_its_teacher else loaded.teacher)
     if dry_run:
@@ -137,12 +139,14 @@ def table1(
     All seven columns, Table 2's ResNet31 rows and the ONNX file, by the real stages, with the
     paper's sizes beside them; and what int8 makes of them.
     """
+    from hcompress.compute.libraries import require
     from hcompress.compute.lock import hold
-    from hcompress.lab.table1 import build_tables
+    from hcompress.lab.table1 import NEEDS, build_tables
     from hcompress.reports.size_table import table1_rows
     from hcompress.runs.runner import Existing, StageOptions
 
     state = state_of(context)
+    require("table1", NEEDS)
     options = StageOptions(
         seed=seed,
         threads=threads,

@@ -14,7 +14,7 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.cli.state import Json, State, state_of
 from hcompress.errors import UsageError
 from hcompress.runs.recipe import DEFAULT_SEED, DEFAULT_THREADS, MOST_SEED, MOST_THREADS
-from hcompress.stages.base import Stage
+from hcompress.stages.base import Stage, needs
 from hcompress.strict.read import read
 from hcompress.strict.schema import Parameter, describe
 
@@ -130,10 +130,12 @@ def _run(
     kind: type[Stage], own: Mapping[str, Any], common: Mapping[str, Any], state: State
 ) -> None:
     from hcompress.artifacts.source import open_source
+    from hcompress.compute.libraries import require
     from hcompress.compute.lock import hold
     from hcompress.runs.runner import Existing, StageOptions, run_stage
 
     stage = read(kind, own, kind.name, UsageError)
+    require(kind.name, needs(kind))
     source = open_source(common["source"]) if common["source"] else None
     out = _named(common["out"])
     options = StageOptions(

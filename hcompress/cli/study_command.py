@@ -37,6 +37,7 @@ def study(
     Every variant starts from the same teacher and is run with the same seeds, then all read the
     same test lines. The same command goes on where it was stopped or killed.
     """
+    from hcompress.compute.libraries import require
     from hcompress.lab.study.corpus import load_corpus
     from hcompress.lab.study.plan import plan_study
     from hcompress.lab.study.run import check_folder, run_study
@@ -49,6 +50,7 @@ def study(
     console = state.console
     elsewhere = None if corpus is None else load_corpus(corpus)
     loaded = load_study(find_study(study), state.stages, elsewhere)
+    require("study", loaded.needs)
     folder = out or DEFAULT_OUT / loaded.name
     if dry_run:
         check_folder(loaded, folder)

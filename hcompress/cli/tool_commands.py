@@ -76,10 +76,12 @@ def synth(
 
     The same command goes on where it was stopped; the images do not depend on --workers.
     """
+    from hcompress.compute.libraries import require
     from hcompress.data.source import open_data
     from hcompress.data.synth import contact_sheet, write_lmdb
     from hcompress.errors import UsageError
 
+    require("synth", ("lmdb", *(["torch"] if workers else [])))
     console = state_of(context).console
     if sheet is not None and sheet.exists():
         raise UsageError(f"{sheet}: exists: choose another --sheet, or remove it")

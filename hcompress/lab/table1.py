@@ -17,7 +17,7 @@ from hcompress.reports.size_table import Column, column
 from hcompress.runs.recipe import packaged_folder
 from hcompress.runs.runner import StageOptions, run_stage
 from hcompress.spec.config import Backbone
-from hcompress.stages.base import Stage
+from hcompress.stages.base import Stage, needs
 from hcompress.stages.codebook import MakeCodebook
 from hcompress.stages.half import Half
 from hcompress.stages.initialise import Initialise
@@ -28,6 +28,8 @@ from hcompress.stages.slim_decoder import SlimDecoder
 from hcompress.stages.swap_backbone import SwapBackbone
 
 CHARSET: Final = "charsets/gbk21k.txt"
+NEEDS: Final = (*needs(SwapBackbone), *needs(OnnxStage))
+"""Distributions its stages need."""
 SHORT_CODES: Final = 256
 """Bits of the codes in the smallest int8 file; the other int8 file has those of the table."""
 
