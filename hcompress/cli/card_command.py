@@ -25,6 +25,10 @@ def card(
     run: Annotated[
         Path | None, typer.Option("--run", help="The folder of the run that made it.")
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option("--teacher", help="The recogniser it was made from, if no --run says it."),
+    ] = None,
     licence: Annotated[str | None, typer.Option("--licence", help="The model's licence.")] = None,
 ) -> None:
     """Write a model's card from what was measured.
@@ -37,7 +41,7 @@ def card(
     from hcompress.reports.card_data import check_out, make_card, write_card
 
     check_out(out)  # said before data is opened
-    made = make_card(model, evaluations, trained_on or (), run, licence)
+    made = make_card(model, evaluations, trained_on or (), run, licence, teacher)
     write_card(out, render_card(made))
     state_of(context).console.out(str(out))
 

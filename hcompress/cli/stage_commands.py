@@ -161,12 +161,18 @@ def _named(out: Path) -> Path:
 
 def _show(made: Any, source: Any, as_json: bool, state: State) -> None:
     from hcompress.reports.size_table import column, table1_rows
+    from hcompress.sizes import characters_of
 
     if as_json:
         state.console.json({"path": str(made.path), **made.manifest.to_dict()})
         return
     columns = [
-        column(entry.path.name, entry.manifest.techniques, entry.manifest.breakdown)
+        column(
+            entry.path.name,
+            entry.manifest.techniques,
+            entry.manifest.breakdown,
+            characters=characters_of(entry.file),
+        )
         for entry in (source, made)
         if entry is not None and entry.manifest is not None
     ]

@@ -40,7 +40,7 @@ def study(
     from hcompress.lab.study.corpus import load_corpus
     from hcompress.lab.study.plan import plan_study
     from hcompress.lab.study.run import check_folder, run_study
-    from hcompress.lab.study.show import plan_rows, tables
+    from hcompress.lab.study.show import COMMON, common_lines, plan_rows, tables
     from hcompress.lab.study.spec import find_study, load_study
     from hcompress.runs.keys import data_digest, remembering
     from hcompress.runs.shrink import RunOptions
@@ -62,6 +62,10 @@ def study(
     if json_output:
         console.json(result.figures)
         return
+    console.out(f"{COMMON}\n")
+    for line in common_lines(result.figures):
+        console.out(line)
+    console.out("")
     for title, rows in tables(result.figures):
         console.out(f"{title}\n")
         console.table(rows)

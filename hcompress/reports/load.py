@@ -36,9 +36,15 @@ def load_report(run: Path) -> RunReport:
     ]
     folders = [TEACHER, *(folder_name(entry) for entry, _ in made)]
     accuracies = _accuracies(run, folders)
-    columns = [_column(teacher.where, "teacher", teacher.raw)]
+    characters = teacher.maybe_whole("characters")
+    columns = [_column(teacher.where, "teacher", teacher.raw, characters)]
     columns += [
-        _column(str(run / folder_name(entry)), entry.text("label"), dataclasses.asdict(manifest))
+        _column(
+            str(run / folder_name(entry)),
+            entry.text("label"),
+            dataclasses.asdict(manifest),
+            characters,
+        )
         for entry, manifest in made
     ]
     stages = tuple(_stage(entry, manifest) for entry, manifest in made)
@@ -69,10 +75,10 @@ def folder_name(entry: Fields) -> str:
     return name
 
 
-def _column(where: str, name: str, raw: Mapping[str, Any]) -> Column:
+def _column(where: str, name: str, raw: Mapping[str, Any], characters: int | None) -> Column:
     try:
         techniques = [str(technique) for technique in raw.get("techniques", ())]
-        return column(name, techniques, raw["breakdown"])
+        return column(name, techniques, raw["breakdown"], characters=characters)
     except (KeyError, TypeError, ValueError) as error:
         raise InputRefused(f"{where}: breakdown: damaged ({error})") from None
 

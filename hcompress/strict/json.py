@@ -29,6 +29,9 @@ class Fields:
     def whole(self, key: str, default: int | None = None) -> int:
         return self._read(key, int, default)
 
+    def maybe_whole(self, key: str) -> int | None:
+        return None if self.raw.get(key) is None else self.whole(key)
+
     def number(self, key: str) -> float:
         """A finite number, whole or not."""
         value: Any = self.raw.get(key)
