@@ -47,8 +47,8 @@ def test_two_variants_with_two_seeds(files: Path) -> None:
     assert json.loads(result.json.read_text()) == result.figures
     figures = result.figures
     assert set(figures) == {
-        "format", "study", "summary", "seeds", "threads", "reference", "common", "method",
-        "tests", "teacher", "variants", "versions",
+        "format", "study", "summary", "seeds", "threads", "reference", "common", "varied",
+        "method", "tests", "teacher", "variants", "versions",
     }  # fmt: skip
     assert figures["tests"]["known"]["images"] == 10
     assert set(figures["teacher"]) == {"name", "digest", "bytes", "params", "tests"}
@@ -101,6 +101,8 @@ def test_what_the_variants_share_stands_in_the_table(files: Path) -> None:
     assert tune["settings"]["data"] == "lines.txt", "a name, not a path of this machine"
     assert (slim["variants"], slim["settings"]["shade"]) == (["whole"], "dark")
     text = result.markdown.read_text()
+    assert result.figures["varied"] == {"tune.margin": 1.0}
+    assert "\n- whole: the reference; tune.margin = 1.0\n" in text
     assert "\n## Common settings\n" in text
     assert "\n- slim (fake-slim; in whole): " in text
     assert "data = lines.txt" in text
@@ -116,7 +118,7 @@ def test_votes_and_a_known_teacher_are_told(files: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(caveats, "TEACHERS", {digest: "It is a fake."})
     monkeypatch.setattr("hcompress.lab.study.run.voted", lambda _report: voted(figures))
     text = run(files).markdown.read_text()
-    assert f"- whole: the reference; {told}\n" in text
+    assert f"- whole: the reference; tune.margin = 1.0; {told}\n" in text
     assert "\nIt is a fake.\n" in text
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from hcompress.lab.study.pairs import averaged, paired_difference
 from hcompress.lab.study.readings import Reading
 from hcompress.lab.study.spec import Study
-from hcompress.lab.study.variant import Variant, common, differences
+from hcompress.lab.study.variant import Variant, common, differences, varied
 from hcompress.metrics import mean
 
 FORMAT: Final = 1
@@ -87,6 +87,7 @@ def make_result(
 ) -> dict[str, Any]:
     """`study.json`. ``runs`` are by variant, in the order of the seeds; ``digests`` by test set."""
     reference = next(entry for entry in study.variants if entry.name == study.reference)
+    shared = common(study.variants)
     reads = {
         variant: {lines.name: _by_line(found, lines.name) for lines in study.tests}
         for variant, found in runs.items()
@@ -98,7 +99,8 @@ def make_result(
         "seeds": list(study.seeds),
         "threads": reference.recipe.threads,
         "reference": study.reference,
-        "common": [entry.to_dict() for entry in common(study.variants)],
+        "common": [entry.to_dict() for entry in shared],
+        "varied": varied(reference, shared),
         "method": METHOD,
         "tests": {
             lines.name: {

@@ -126,7 +126,7 @@ def _blocks(result: Mapping[str, Any]) -> Iterator[str]:
             f"teacher: {teacher['name']}, SHA-256 {teacher['digest'][:16]}…",
             f"seeds: {seeds}; threads: {result['threads']}",
             f"versions: {versions}",
-            *map(_variant_line, result["variants"]),
+            *(_variant_line(entry, result) for entry in result["variants"]),
         ]
     )
     yield from map(markdown_text, caveats.teacher(teacher["digest"]))
@@ -138,9 +138,13 @@ def _blocks(result: Mapping[str, Any]) -> Iterator[str]:
     yield markdown_text(result["method"])
 
 
-def _variant_line(entry: Mapping[str, Any]) -> str:
-    votes = entry["votes"]
-    return f"{entry['name']}: {differs_text(entry)}" + (f"; {votes_text(votes)}" if votes else "")
+def _variant_line(entry: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    """What it does otherwise; of the reference, its own values of what others have otherwise."""
+    parts = [differs_text(entry)]
+    if entry["name"] == result["reference"]:
+        parts += [_setting(key, value) for key, value in result["varied"].items()]
+    parts += [votes_text(entry["votes"])] if entry["votes"] else []
+    return f"{entry['name']}: {'; '.join(parts)}"
 
 
 def _list(lines: Sequence[str]) -> str:

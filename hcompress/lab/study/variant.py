@@ -149,6 +149,17 @@ def common(variants: Sequence[Variant]) -> list[Shared]:
     ]
 
 
+def varied(reference: Variant, shared: Sequence[Shared]) -> dict[str, Any]:
+    """The reference's own values of what is not the same in all variants, by ``LABEL.KEY``."""
+    agreed = {entry.label: entry.settings for entry in shared if reference.name in entry.variants}
+    return {
+        f"{step.label}.{entry.name}": parameters.plain(_shown(getattr(step.stage, entry.name)))
+        for step in reference.recipe.steps
+        for entry in parameters.describe(type(step.stage))
+        if entry.param.keyed and entry.name not in agreed[step.label]
+    }
+
+
 def _agreed(stages: Sequence[Stage]) -> dict[str, Any]:
     first = stages[0]
     return {
