@@ -93,7 +93,7 @@ def _blocks(card: Card) -> Iterator[str]:
     yield "## Accuracy"
     yield markdown_table(_accuracy_rows(card))
     yield (
-        "A line counts as read where every character is right; the interval is Wilson's, 95%. NED "
+        "A line counts as read if every character is right; the interval is Wilson's, 95%. NED "
         "is the edit distance over the longer text's length. Confidence is a line's, on average, "
         "and its calibration error is over ten equal bins."
     )
