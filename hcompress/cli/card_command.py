@@ -33,9 +33,9 @@ def card(
 ) -> None:
     """Write a model's card from what was measured.
 
-    Accuracy on each data set, bytes, digest, charset, fonts and limits, as Markdown. Evaluations
-    are refused where they are of another model, or their data has changed since. A card made
-    before is replaced, any other file is left alone.
+    Gives accuracy on each data set, bytes, digest, charset, fonts and limits, as Markdown. Refuses
+    evaluations of another model, and those whose data has changed since. Replaces a card made
+    before, and leaves any other file alone.
     """
     from hcompress.reports.card import render_card
     from hcompress.reports.card_data import check_out, make_card, write_card

@@ -22,7 +22,7 @@ _COMMON = ("source", "out", "seed", "threads", "teacher", "force", "json_output"
 
 
 def add_stage(app: typer.Typer, kind: type[Stage]) -> None:
-    """Give ``app`` the stage's command. Raises TypeError where a field takes a common name."""
+    """Give ``app`` the stage's command. Raises TypeError if a field has a common name."""
     specs = describe(kind)
     taken = {spec.name for spec in specs} & {_CONTEXT, *_COMMON}
     if taken:
@@ -83,7 +83,7 @@ def _common(kind: type[Stage]) -> list[inspect.Parameter]:
                 bool,
                 typer.Option(
                     "--force/--resume",
-                    help="Make it anew, replacing an artifact of ours; or keep what is finished.",
+                    help="Make it again, replacing an artifact of ours; or keep what is finished.",
                 ),
             ],
             False,

@@ -18,14 +18,14 @@ def study(
     ],
     teacher: Annotated[
         Path | None,
-        typer.Argument(metavar="[TEACHER]", help="A checkpoint, instead of the study's own."),
+        typer.Argument(metavar="[TEACHER]", help="A checkpoint to use instead of the study's own."),
     ] = None,
     corpus: Annotated[
         str | None,
-        typer.Option("--corpus", help="Other data: a corpus file, or a packaged one's name."),
+        typer.Option("--corpus", help="Use other data: a corpus file, or a packaged one's name."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The study's folder; runs/STUDY without it.")
+        Path | None, typer.Option("--out", help="The study's folder; runs/STUDY if not given.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
@@ -34,8 +34,9 @@ def study(
 ) -> None:
     """Compare variants of a recipe: several seeds, paired intervals.
 
-    Every variant starts from the same teacher and is run with the same seeds, then all read the
-    same test lines. The same command goes on where it was stopped or killed.
+    Starts every variant from the same teacher, runs it with the same seeds, and has all read the
+    same test lines. If it was stopped or killed, type the same command again: it goes on from
+    there.
     """
     from hcompress.lab.study.corpus import load_corpus
     from hcompress.lab.study.plan import plan_study
