@@ -17,7 +17,7 @@ DEBUG = "--debug"
 def main(argv: Sequence[str] | None = None, stages: Mapping[str, type[Stage]] | None = None) -> int:
     """Run one command; return its exit code.
 
-    ``argv`` comes without the program's name; ``stages`` are ours where none are given.
+    ``argv`` comes without the program's name; ``stages`` are ours if none are given.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Wherever it stands: people add it to the end of the command that failed.

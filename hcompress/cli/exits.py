@@ -29,9 +29,9 @@ _USAGE: Final = frozenset(
 )
 """A path that can't be, or that something else has taken."""
 _PEER_GONE: Final = "Connection closed by peer"
-"""What gloo says where a process under `torchrun` has gone; its errors have no class."""
+"""What gloo says if a process under `torchrun` has gone; its errors have no class."""
 _CPU_ALLOCATOR: Final = "DefaultCPUAllocator: "
-"""What torch's plain RuntimeError has in it where there is no memory; a GPU's has a class."""
+"""What torch's plain RuntimeError has in it if memory runs out; a GPU's has a class."""
 
 
 class Stopped(BaseException):
