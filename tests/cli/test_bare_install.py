@@ -173,7 +173,7 @@ def test_the_first_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     require("this", ("json-of-no-extra", "tensorrt", "numpy", *EXTRAS["train"]))
     for module in ("lightning_fabric", "onnx"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(EnvironmentFailed, match="^this needs lightning-fabric: pip install"):
+    with pytest.raises(EnvironmentFailed, match=r"^this needs lightning-fabric: pip install"):
         require("this", EXTRAS["train"])
 
 
