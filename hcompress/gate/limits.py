@@ -16,10 +16,11 @@ from hcompress.errors import UsageError
 from hcompress.sizes.groups import GROUPS
 from hcompress.strict.files import quoted, shown
 from hcompress.strict.schema import Param
-from hcompress.strict.show import show, suggest
+from hcompress.strict.show import suggest
 from hcompress.strict.toml import read_file, read_toml
 
 MAX_PERCENT = 1_000_000
+_PATH = r"[^\0]+"
 _Count = Annotated[int, Param(minimum=0)]
 _Percent = Annotated[Decimal, Param(minimum=0, maximum=MAX_PERCENT)]
 _Share = Annotated[Decimal, Param(minimum=0, maximum=1)]
@@ -56,7 +57,7 @@ class Bounds:
 class AccuracyLimits:
     """Limits on an `hcompress eval --json` result; accuracy 0 to 1, drops in points."""
 
-    evaluation: Annotated[str, Param("name an `hcompress eval --json` file")]
+    evaluation: Annotated[str, Param("the path of an `hcompress eval --json` file", pattern=_PATH)]
     min_accuracy: _Share | None = None
     warn_accuracy: _Share | None = None
     max_accuracy_drop: _Percent | None = None
@@ -64,7 +65,6 @@ class AccuracyLimits:
     min_images: _Count | None = None
 
     def __post_init__(self) -> None:
-        _check_path("evaluation", self.evaluation)
         if all(getattr(self, entry.name) is None for entry in fields(self)[1:]):
             raise UsageError("sets no limit: give it min_accuracy")
         least, warn = self.min_accuracy, self.warn_accuracy
@@ -112,13 +112,12 @@ class Limits:
 class _ArtifactTable(Bounds):
     """An entry of `[[artifacts]]`: limits on its whole size stand beside the others."""
 
-    path: str
+    path: Annotated[str, Param("the path of a file or an artifact folder", pattern=_PATH)]
     components: Mapping[str, Bounds] = field(default_factory=dict)
     accuracy: AccuracyLimits | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_path("path", self.path)
         for name, bounds in self.components.items():
             if name not in GROUPS:
                 hint = suggest(name, GROUPS, "known")
@@ -138,11 +137,9 @@ class _LimitsFile:
     """A limits file's keys."""
 
     artifacts: tuple[_ArtifactTable, ...] = ()
-    baseline: str | None = None
+    baseline: Annotated[str, Param("a path", pattern=_PATH)] | None = None
 
     def __post_init__(self) -> None:
-        if self.baseline is not None:
-            _check_path("baseline", self.baseline)
         if not self.artifacts:
             raise UsageError("has no [[artifacts]]: a gate that checks nothing passes all")
         paths = [table.path for table in self.artifacts]
@@ -160,11 +157,6 @@ def read_limits(path: Path) -> Limits:
         for table in file.artifacts
     )
     return Limits(artifacts, file.baseline)
-
-
-def _check_path(key: str, value: str) -> None:
-    if not value or "\0" in value:
-        raise UsageError(f"{key} = {show(value)}: not a path")
 
 
 def _ordered(low: Decimal | int | None, high: Decimal | int | None, fault: str) -> None:
