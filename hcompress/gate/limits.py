@@ -78,39 +78,9 @@ class AccuracyLimits:
         return self.max_accuracy_drop is not None or self.warn_accuracy_drop is not None
 
 
-@dataclass(frozen=True, slots=True)
-class ArtifactLimits:
-    """Everything asked of one file or artifact folder."""
-
-    path: str
-    bounds: Bounds
-    components: Mapping[str, Bounds] = field(default_factory=dict)
-    accuracy: AccuracyLimits | None = None
-
-    @property
-    def relative(self) -> bool:
-        """Whether any of it needs a baseline."""
-        parts: list[Bounds | AccuracyLimits] = [self.bounds, *self.components.values()]
-        parts += [self.accuracy] if self.accuracy else []
-        return any(part.relative for part in parts)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """A limits file. ``baseline``: the baseline's path beside it, where it names one."""
-
-    artifacts: tuple[ArtifactLimits, ...]
-    baseline: str | None = None
-
-    @property
-    def relative(self) -> bool:
-        """Whether any limit needs a baseline."""
-        return any(artifact.relative for artifact in self.artifacts)
-
-
 @dataclass(frozen=True, kw_only=True)
-class _ArtifactTable(Bounds):
-    """An entry of `[[artifacts]]`: limits on its whole size stand beside the others."""
+class ArtifactLimits(Bounds):
+    """Everything asked of one file or artifact folder; of its whole size as of a component's."""
 
     path: Annotated[str, Param("the path of a file or an artifact folder", pattern=_PATH)]
     components: Mapping[str, Bounds] = field(default_factory=dict)
@@ -129,34 +99,39 @@ class _ArtifactTable(Bounds):
 
     @property
     def bounds(self) -> Bounds:
+        """Those on its whole size."""
         return Bounds(*(getattr(self, entry.name) for entry in fields(Bounds)))
 
 
 @dataclass(frozen=True)
-class _LimitsFile:
-    """A limits file's keys."""
+class Limits:
+    """A limits file. ``baseline``: the baseline's path beside it, where it names one."""
 
-    artifacts: tuple[_ArtifactTable, ...] = ()
+    artifacts: tuple[ArtifactLimits, ...] = ()
     baseline: Annotated[str, Param("a path", pattern=_PATH)] | None = None
 
     def __post_init__(self) -> None:
         if not self.artifacts:
             raise UsageError("has no [[artifacts]]: a gate that checks nothing passes all")
-        paths = [table.path for table in self.artifacts]
+        paths = [artifact.path for artifact in self.artifacts]
         for path in paths:
             if paths.count(path) > 1:
                 raise UsageError(f"artifact {quoted(path)} stands there twice")
+
+    @property
+    def relative(self) -> bool:
+        """Whether any limit needs a baseline."""
+        return any(
+            part is not None and part.relative
+            for artifact in self.artifacts
+            for part in (artifact, artifact.accuracy, *artifact.components.values())
+        )
 
 
 def read_limits(path: Path) -> Limits:
     """Read a limits file. Raises UsageError naming file, place and the nearest known key."""
     raw = read_toml(path, "limits file", parse_float=Decimal)
-    file = read_file(_LimitsFile, raw, shown(path))
-    artifacts = tuple(
-        ArtifactLimits(table.path, table.bounds, table.components, table.accuracy)
-        for table in file.artifacts
-    )
-    return Limits(artifacts, file.baseline)
+    return read_file(Limits, raw, shown(path))
 
 
 def _ordered(low: Decimal | int | None, high: Decimal | int | None, fault: str) -> None:
