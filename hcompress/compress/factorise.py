@@ -5,18 +5,40 @@ V vocabulary, d features, p bottleneck.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from hcompress.errors import UsageError
-from hcompress.heads.softmax import LearnedEmbedding, SoftmaxClassifier
+from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import rebuilt
-from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.spec.heads import HeadSpec, Learned, Softmax
 
 RIDGE = 1e-3
 """Of the features' mean square, added to each direction's: what no line showed counts a little."""
+
+
+@dataclass
+class Moment:
+    """The second moment of the features that a softmax is given, summed in float64."""
+
+    total: Tensor
+    """[d, d]: the sum of h h^T."""
+    count: int = 0
+
+    @classmethod
+    def none(cls, width: int) -> Moment:
+        return cls(torch.zeros(width, width, dtype=torch.float64))
+
+    def add(self, features: Tensor, ids: Tensor) -> None:  # noqa: ARG002 every character counts alike
+        """Take in features [M, d]."""
+        self.total += features.T.double() @ features.double()
+        self.count += len(features)
+
+    def mean(self) -> Tensor:
+        """Of h h^T, [d, d]; zeros if there were no features."""
+        return self.total / max(self.count, 1)
 
 
 def truncated(
@@ -62,31 +84,48 @@ def with_factorised_classifier(
 
     How far: the Frobenius norm of the change over the matrix's own. ``moment`` as in `truncated`.
     """
-    classifier = model.classifier
-    if not isinstance(classifier, SoftmaxClassifier):
-        raise UsageError(_nothing_to_factorise("classifier", model.config.classifier_bottleneck))
-    columns, projection = truncated(classifier.weight, bottleneck, moment)
+    whole = model.head.softmax_columns()
+    if whole is None:
+        raise UsageError(_nothing_to_factorise("classifier", model.config.head))
+    columns, projection = truncated(whole, bottleneck, moment)
     changed = {
         "classifier.columns.weight": columns,
         "classifier.projection.weight": projection,
     }
-    new = rebuilt(model, replace(model.config, classifier_bottleneck=bottleneck), changed)
-    return new, _moved(classifier.weight, columns @ projection)
+    new = rebuilt(model, replace(model.config, head=Softmax(bottleneck)), changed)
+    return new, _moved(whole, columns @ projection)
 
 
 def with_factorised_embedding(model: Recogniser, bottleneck: int) -> tuple[Recogniser, float]:
     """The same of the learned embedding."""
-    embedding = model.embedding
-    if not isinstance(embedding, LearnedEmbedding):
-        raise UsageError(_nothing_to_factorise("embedding", model.config.embedding_bottleneck))
-    rows, projection = truncated(embedding.weight, bottleneck)
+    whole = None if model.inputs is None else model.inputs.table()
+    if whole is None:
+        raise UsageError(_nothing_to_factorise("embedding", model.config.inputs))
+    rows, projection = truncated(whole, bottleneck)
     changed = {"embedding.rows.weight": rows, "embedding.projection.weight": projection.T}
-    new = rebuilt(model, replace(model.config, embedding_bottleneck=bottleneck), changed)
-    return new, _moved(embedding.weight, rows @ projection)
+    new = rebuilt(model, replace(model.config, inputs=Learned(bottleneck)), changed)
+    return new, _moved(whole, rows @ projection)
 
 
-def _nothing_to_factorise(part: str, bottleneck: int | None) -> str:
-    what = "a Hamming one" if bottleneck is None else f"factorised already (p = {bottleneck})"
+def factorised(
+    model: Recogniser,
+    bottleneck: int,
+    *,
+    classifier: bool,
+    embedding: bool,
+    moment: Tensor | None = None,
+) -> tuple[Recogniser, dict[str, float]]:
+    """Either or both through ``bottleneck`` features, and how far each matrix moved."""
+    moved: dict[str, float] = {}
+    if classifier:
+        model, moved["classifier"] = with_factorised_classifier(model, bottleneck, moment)
+    if embedding:
+        model, moved["embedding"] = with_factorised_embedding(model, bottleneck)
+    return model, moved
+
+
+def _nothing_to_factorise(part: str, spec: HeadSpec | None) -> str:
+    what = "not there" if spec is None else spec.described
     return f"the {part} is {what}; set {part} = false"
 
 

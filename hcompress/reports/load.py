@@ -59,6 +59,7 @@ class _Teacher:
 
     breakdown: BreakdownRecord
     techniques: tuple[str, ...] = ()
+    characters: int | None = None
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,12 @@ def load_report(run: Path) -> RunReport:
     ]
     folders = [TEACHER, *(entry.folder for entry, _ in made)]
     accuracies = _accuracies(run, folders)
-    columns = [column("teacher", teacher.techniques, teacher_raw["breakdown"])]
+    many = teacher.characters
+    breakdown = teacher_raw["breakdown"]
+    columns = [column("teacher", teacher.techniques, breakdown, characters=many)]
     columns += [
-        column(entry.label, manifest.techniques, manifest.breakdown) for entry, manifest in made
+        column(entry.label, manifest.techniques, manifest.breakdown, characters=many)
+        for entry, manifest in made
     ]
     stages = tuple(_stage(entry, manifest) for entry, manifest in made)
     report = RunReport(

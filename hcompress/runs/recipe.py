@@ -11,7 +11,7 @@ import hcompress
 from hcompress.artifacts.kinds import Kind
 from hcompress.errors import UsageError
 from hcompress.runs.keys import step_seed
-from hcompress.stages.base import Stage
+from hcompress.stages.base import Stage, needs
 from hcompress.strict.read import read
 from hcompress.strict.schema import MOST_IMAGES, Param, table_of
 from hcompress.strict.show import show, suggest
@@ -84,6 +84,11 @@ class Recipe:
     def makes_its_teacher(self) -> bool:
         """It starts from data alone."""
         return self.steps[0].stage.consumes is Kind.NOTHING
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Distributions its stages need, each once."""
+        return tuple(dict.fromkeys(name for step in self.steps for name in needs(step.stage)))
 
     def to_dict(self) -> dict[str, Any]:
         """The resolved recipe, every default spelt out, as JSON holds it."""

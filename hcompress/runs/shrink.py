@@ -21,6 +21,7 @@ from hcompress.runs.accuracy import Accuracy
 from hcompress.runs.keys import Digester, data_digest, library_versions, remembering
 from hcompress.runs.recipe import Recipe
 from hcompress.runs.runner import Existing, StageOptions
+from hcompress.sizes import characters_of
 from hcompress.strict.atomic import is_temporary, sweep, write_json
 from hcompress.strict.json import recall
 
@@ -179,6 +180,7 @@ class _Run:
         self.options = options
         self.accuracy = Accuracy(recipe.evaluate, folder / EVALUATIONS, options.progress)
         self.columns: list[Column] = []
+        self.characters: int | None = None
         self.stages: list[dict[str, Any]] = []
         self.last_readable: tuple[str, Artifact] | None = None
         self.model: Path | None = None
@@ -237,7 +239,7 @@ class _Run:
             value = self.accuracy.after_stage(name, made)
         if made.manifest is not None:
             techniques, breakdown = made.manifest.techniques, made.manifest.breakdown
-            self.columns.append(column(name, techniques, breakdown, value))
+            self.columns.append(column(name, techniques, breakdown, value, self.characters))
 
     def _record_teacher(self, teacher: Artifact) -> None:
         """`00-teacher.json`, and the table's first column."""
@@ -248,6 +250,7 @@ class _Run:
             techniques: Sequence[str] = teacher.manifest.techniques
         else:
             breakdown, techniques = pipeline.measure(teacher.file)
+        self.characters = characters_of(teacher.file)
         write_json(
             self.folder / f"{TEACHER}.json",
             {
@@ -256,12 +259,13 @@ class _Run:
                 "digest": teacher.digest,
                 "key": teacher.key,
                 "kind": teacher.kind,
+                "characters": self.characters,
                 "techniques": list(techniques),
                 "breakdown": breakdown,
             },
         )
         value = self.accuracy.after_stage(TEACHER, teacher)
-        self.columns.insert(0, column(TEACHER, techniques, breakdown, value))
+        self.columns.insert(0, column(TEACHER, techniques, breakdown, value, self.characters))
 
     def _final_accuracy(self) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
         if not self.options.ranks.first or self.last_readable is None or self.teacher is None:

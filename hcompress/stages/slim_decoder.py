@@ -31,20 +31,21 @@ class SlimDecoder:
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
-        from hcompress.compress.slim_decoder import with_shared_layers, without_ffn
-
-        assert source is not None
+    def check(self) -> None:
+        """Raises UsageError if the parameters leave nothing to do."""
         if not (self.remove_ffn or self.share_layers):
             raise UsageError(
                 "slim-decoder: remove_ffn and share_layers are both off: nothing to do"
             )
+
+    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+        from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
+        from hcompress.compress.slim_decoder import slimmed
+
+        assert source is not None
+        self.check()
         before = load_checkpoint(source)
-        model = before.model
-        if self.remove_ffn:
-            model = without_ffn(model)
-        if self.share_layers:
-            model = with_shared_layers(model, self.shared_from)
+        share = self.shared_from if self.share_layers else None
+        model = slimmed(before.model, remove_ffn=self.remove_ffn, share=share)
         save_checkpoint(out / MODEL_FILE, model, before.vocabulary, env.provenance)
-        return {"ffn": model.config.ffn, "stored_layers": model.config.stored_layers}
+        return model.config.layers()

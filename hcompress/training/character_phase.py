@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hcompress.charset import Vocabulary
 from hcompress.compute.device import check_shares
 from hcompress.data.source import open_data
 from hcompress.errors import InputRefused, UsageError
-from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.recognisers.transformer.model import Transformer
+from hcompress.spec.vocabulary import Vocabulary
 from hcompress.training.character_trainer import GlyphTrainer
 from hcompress.training.lda import JUDGED, feature_length, start_columns
 from hcompress.training.line_trainer import glyph_preprocessing, snapshot_file, step_batches
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def train_glyphs(
-    stage: Train, glyphs: Path, env: Env, fabric: Fabric, model: Recogniser, vocabulary: Vocabulary
+    stage: Train, glyphs: Path, env: Env, fabric: Fabric, model: Transformer, vocabulary: Vocabulary
 ) -> dict[str, Any]:
     """Teach ``model`` single characters, in place; returns the phase's figures."""
     check_shares(glyph_batch=stage.glyph_batch)

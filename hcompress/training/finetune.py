@@ -9,9 +9,10 @@ import torch
 from hcompress.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from hcompress.compute.device import check_shares, launch, resolve
 from hcompress.errors import UsageError
+from hcompress.heads.contract import Losses
+from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import folded, with_rerank
-from hcompress.recognisers.transformer.model import Recogniser
-from hcompress.spec.config import BatchNorm, Classifier
+from hcompress.spec.config import BatchNorm
 from hcompress.training.line_phase import train_lines
 from hcompress.training.line_trainer import Aim, LineTrainer
 
@@ -36,10 +37,7 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
     aim = Aim(
         before.vocabulary,
         stage.unknown,
-        stage.smoothing,
-        stage.margin,
-        stage.code_cross_entropy,
-        stage.soft_labels,
+        Losses(stage.smoothing, stage.margin, stage.code_cross_entropy, stage.soft_labels),
         stage.distil,
         stage.layers_weight,
         stage.slim_routes,
@@ -52,12 +50,12 @@ def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser,
         )
     if teacher is not None and not shared:
         teacher = folded(teacher).requires_grad_(False)  # it learns nothing, and is faster so
-    if stage.soft_labels and student.config.classifier is not Classifier.HAMMING:
+    if stage.soft_labels and student.config.head.code_length is None:
         raise UsageError(
             "soft_labels is a share of code_cross_entropy among codes: set soft_labels = 0"
         )
     kept = kept_prefixes(stage.kept_blocks, student)
-    if stage.fit_lines and student.config.classifier is not Classifier.HAMMING:
+    if stage.fit_lines and student.config.head.code_length is None:
         raise UsageError("fit_lines is for a Hamming classifier: set fit_lines = 0")
     trainer = LineTrainer(student, teacher, aim, encode_once=shared, frozen_backbone=frozen)
     if teacher is not None:
@@ -100,7 +98,7 @@ def _teacher(stage: Finetune, before: Checkpoint, env: Env) -> Recogniser | None
     teacher = load_checkpoint(env.teacher)
     if teacher.vocabulary != before.vocabulary:
         raise UsageError(f"{env.teacher}: the teacher's charset is another one")
-    if stage.soft_labels and teacher.config.classifier is Classifier.HAMMING:
+    if stage.soft_labels and teacher.config.head.code_length is not None:
         raise UsageError(f"{env.teacher}: the teacher answers in codes; set soft_labels = 0")
     if stage.distil and teacher.config.width != before.config.width:
         raise UsageError(

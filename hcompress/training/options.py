@@ -8,27 +8,19 @@ from typing import Annotated, Any, Self
 
 from hcompress.charset import UnknownCharacter
 from hcompress.compute.precision import Precision
-from hcompress.spec.config import Backbone, RecogniserConfig
-from hcompress.strict.schema import MOST_BATCH, MOST_IMAGES, MOST_WORKERS, Param
+from hcompress.data.options import Unknown, Workers
+from hcompress.spec.config import Backbone, TransformerConfig
+from hcompress.strict.schema import MOST_BATCH, MOST_IMAGES, Param
 
 Width = Annotated[int, Param("features d of encoder and decoder", 4, 4096)]
 FfnWidth = Annotated[int, Param("hidden features of the feed-forward networks", 4, 16384)]
 BackboneWidth = Annotated[float, Param("multiplies the backbone's channels", 0.01, 8)]
 Lines = Param("lines to train on: LMDB, label file or rendered-text spec", data=True)
-Workers = Annotated[
-    int,
-    Param("processes that prepare images; they never change them", 0, MOST_WORKERS, keyed=False),
-]
 MatrixRate = Annotated[
     float,
     Param("peak rate of the decoder's matrices, by Muon; 0 leaves them to AdamW", 0),
 ]
 BatchSize = Annotated[int, Param("lines a step, over all processes", 1, MOST_BATCH)]
-MinDistance = Annotated[
-    float, Param("share of the bits in which any two codes differ, at least", 0, 0.5)
-]
-LookBatch = Annotated[int, Param("images at once; part of the result's identity", 1, MOST_BATCH)]
-Unknown = Annotated[UnknownCharacter, Param("what an unknown character in a label does")]
 Charset = Annotated[Path, Param("UTF-8 file of the characters, in order of their ids")]
 
 
@@ -45,15 +37,15 @@ class Shape:
     max_steps: Annotated[int, Param("characters of the longest line plus one (EOS)", 2, 256)] = 25
 
     @classmethod
-    def like(cls, config: RecogniserConfig, **others: Any) -> Self:
+    def like(cls, config: TransformerConfig, **others: Any) -> Self:
         """The parameters that ask for a configuration's shape, and ``others``."""
         shape = {name: getattr(config, field) for name, field in _config_fields().items()}
         return cls(**shape, **others)
 
-    def config(self) -> RecogniserConfig:
+    def config(self) -> TransformerConfig:
         """The shape these parameters ask for. Raises UsageError where there is no such one."""
         shape = {field: getattr(self, name) for name, field in _config_fields().items()}
-        return RecogniserConfig().asked(**shape)
+        return TransformerConfig().asked(**shape)
 
 
 def _config_fields() -> dict[str, str]:

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hcompress.charset import Vocabulary, read_charset
+from hcompress.charset import read_charset
 from hcompress.compute.device import check_shares, launch, resolve
-from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.heads.contract import Losses
+from hcompress.recognisers.contract import Recogniser
+from hcompress.recognisers.transformer.model import Transformer
+from hcompress.spec.vocabulary import Vocabulary
 from hcompress.training.character_phase import train_glyphs
 from hcompress.training.line_phase import train_lines
 from hcompress.training.line_trainer import Aim, LineTrainer
@@ -21,14 +24,14 @@ if TYPE_CHECKING:
 def train_teacher(stage: Train, env: Env) -> tuple[Recogniser, Vocabulary, dict[str, Any]]:
     """The trained recogniser, its characters, and the figures of both phases."""
     check_shares(batch=stage.batch)
-    vocabulary = read_charset(stage.charset)
+    vocabulary = Vocabulary(read_charset(stage.charset))
     fabric = launch(stage.precision, env.threads)
     torch.manual_seed(env.seed)
-    model = Recogniser(stage.config(), len(vocabulary))
+    started = Transformer(stage.config(), len(vocabulary))
     report: dict[str, Any] = {"precision": resolve(stage.precision).value}
     if stage.glyphs is not None and (stage.glyph_steps or stage.glyph_first):
-        report["glyphs"] = train_glyphs(stage, stage.glyphs, env, fabric, model, vocabulary)
-    aim = Aim(vocabulary, stage.unknown, smoothing=stage.smoothing, slim_routes=stage.slim_routes)
-    trainer = LineTrainer(model, None, aim)
+        report["glyphs"] = train_glyphs(stage, stage.glyphs, env, fabric, started, vocabulary)
+    aim = Aim(vocabulary, stage.unknown, Losses(stage.smoothing), slim_routes=stage.slim_routes)
+    trainer = LineTrainer(started, None, aim)
     model, report["lines"] = train_lines("lines", stage, stage.data, trainer, fabric, env)
     return model, vocabulary, report

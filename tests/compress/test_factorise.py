@@ -29,18 +29,19 @@ from hcompress.codes.options import Method
 from hcompress.compress import replace_head as surgery
 from hcompress.compress.factorise import (
     RIDGE,
+    Moment,
     truncated,
     with_factorised_classifier,
     with_factorised_embedding,
 )
-from hcompress.data.batches import batches
+from hcompress.data.feed import first_images
 from hcompress.data.source import open_data
 from hcompress.errors import InputRefused, UsageError
 from hcompress.export.onnx import export
 from hcompress.export.parity import decode_torch
 from hcompress.heads.hamming.codebook import Codebook
 from hcompress.progress import NoProgress
-from hcompress.recognisers.observe import labelled_features, second_moment
+from hcompress.recognisers.observe import observe
 from hcompress.recognisers.transformer.model import Recogniser
 from hcompress.runs.forecast import Forecast, after, forecast_of
 from hcompress.runs.recipe import load_recipe
@@ -131,7 +132,10 @@ def test_with_features_their_products_move_least(seed: int, size: tuple[int, int
     rows, width, bottleneck = size[0], size[1], min(size[1:])
     matrix = random_matrix(seed, (rows, width))
     features = random_matrix(seed + 1, (50, width)) * torch.logspace(0, -1, width)
-    moment = second_moment(features.split(20), width)
+    counted = Moment.none(width)
+    for part in features.split(20):
+        counted.add(part, torch.zeros(len(part)))
+    moment = counted.mean()
     torch.testing.assert_close(moment, features.double().T @ features.double() / 50)
     table, projection = truncated(matrix, bottleneck, moment)
     torch.testing.assert_close(projection @ projection.T, torch.eye(bottleneck))
@@ -156,15 +160,26 @@ def test_a_bottleneck_of_all_features_changes_no_answer(tmp_path: Path) -> None:
         torch.testing.assert_close(found.probabilities, expected.probabilities, atol=1e-4, rtol=0)
 
 
+class Kept:
+    """All features that were observed."""
+
+    def __init__(self) -> None:
+        self.features: list[torch.Tensor] = []
+
+    def add(self, features: torch.Tensor, ids: torch.Tensor) -> None:
+        assert len(features) == len(ids)
+        self.features.append(features)
+
+
 def test_lines_decide_what_the_softmax_keeps(tmp_path: Path) -> None:
     made = recogniser(SMALL)
     texts = texts_of(made, 30)
     data = lines(tmp_path / "lines", made, [*texts, "never seen"])
     source = saved(tmp_path / "before", made)
-    feed = batches(open_data(data), range(30), 64, SMALL.preprocessing, 0)
-    features = torch.cat(
-        [part for part, _ in labelled_features(made, feed, UnknownCharacter.REFUSE, NoProgress())]
-    )
+    feed, kept = first_images(open_data(data), 30, 64, SMALL.preprocessing), Kept()
+    refuse = UnknownCharacter.REFUSE
+    observe(made.model, made.vocabulary, feed, kept, refuse, "lines", NoProgress())
+    features = torch.cat(kept.features)
     assert len(features) == sum(len(text) + 1 for text in texts)
     wanted = made.model.classifier(features).detach()
 

@@ -9,8 +9,10 @@ import pytest
 
 from hcompress.errors import UsageError
 from hcompress.lab.study.corpus import load_corpus
+from hcompress.lab.study.show import common_lines
 from hcompress.lab.study.spec import find_study, load_study, packaged_studies
-from hcompress.lab.study.variant import differences
+from hcompress.lab.study.variant import common, differences
+from hcompress.reports.size_table import markdown_text
 from hcompress.runs.recipe import Recipe, load_recipe, packaged_folder
 from hcompress.runs.shrink import RunOptions, stage_options
 from hcompress.stages import STAGES as REAL
@@ -173,3 +175,19 @@ def test_documented_studies_are_studies(tmp_path: Path) -> None:
         for path in packaged_studies().values():
             load_study(path, REAL, corpus)
     assert [name for name in packaged_studies() if f"`{name}`" not in page] == []
+
+
+@pytest.mark.parametrize("name", [*packaged_studies()])
+def test_committed_tables_say_what_their_variants_share(name: str) -> None:
+    """`code_cross_entropy`, ours, is on in all of them but the study about it."""
+    study = load_study(find_study(name), REAL, load_corpus("gbk21k"))
+    shared = common(study.variants)
+    page = (ROOT / "reports" / f"{study.name}.md").read_text(encoding="utf-8")
+    result = {
+        "common": [entry.to_dict() for entry in shared],
+        "variants": [{"name": variant.name} for variant in study.variants],
+    }
+    lines = common_lines(result)
+    assert [line for line in lines if f"\n- {markdown_text(line)}\n" not in page] == []
+    everywhere = any("code_cross_entropy = 1.0" in line for line in lines)
+    assert everywhere == (name != "retraining")

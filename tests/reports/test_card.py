@@ -16,6 +16,7 @@ from hcompress.artifacts.manifest import FileRecord, Manifest, StageRecord
 from hcompress.cli import main
 from hcompress.data.source import open_data
 from hcompress.errors import InputRefused, UsageError
+from hcompress.reports import caveats
 from hcompress.reports.card import MARK, Card, Data, Font, fonts_text, kinds_text, render_card
 from hcompress.reports.card_data import make_card
 from hcompress.sizes import breakdown
@@ -222,6 +223,32 @@ def test_a_run_is_shown_where_it_made_the_model(
     another = run_folder(tmp_path / "another", "cd" * 32, seen)
     with pytest.raises(InputRefused, match="another: its last stage made another model"):
         make_card(model, [evaluation], run=another)
+
+
+def test_a_card_says_which_teacher_a_model_was_made_from(
+    model: Path,
+    tmp_path: Path,
+    measure: Callable[[Path, Path], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    evaluation = measure(model, photographs(tmp_path))
+    (tmp_path / "t").mkdir()
+    teacher = exported(tmp_path / "t", recogniser(LIGHT, seed=1))
+    digest = file_digest(teacher)
+    page = render_card(make_card(model, [evaluation], teacher=teacher))
+    assert f"- Teacher: model.onnx, SHA-256 {digest}" in page
+    monkeypatch.setattr(caveats, "TEACHERS", {digest: "It is a fake."})
+    page = render_card(make_card(model, [evaluation], teacher=teacher))
+    assert "\n- It is a fake.\n" in page
+    run = run_folder(tmp_path / "run", file_digest(model), "00" * 32)
+    assert "- Teacher:" not in render_card(make_card(model, [evaluation], run=run))
+    said = json.loads((run / "00-teacher.json").read_text(encoding="utf-8"))
+    said |= {"model": "somewhere/mine.safetensors", "digest": digest}
+    (run / "00-teacher.json").write_text(json.dumps(said), encoding="utf-8")
+    page = render_card(make_card(model, [evaluation], run=run))
+    assert f"- Teacher: mine.safetensors, SHA-256 {digest}" in page
+    with pytest.raises(InputRefused, match="not the teacher of the run"):
+        make_card(model, [evaluation], run=run, teacher=model)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hcompress.charset import PAD, UnknownCharacter
+from hcompress.charset import UnknownCharacter
 from hcompress.compute.precision import Precision
 from hcompress.data.batches import Batch
 from hcompress.errors import InputRefused, UsageError
@@ -22,6 +22,7 @@ from hcompress.training.lda import Moments
 from hcompress.training.train import train_teacher
 from tests import models
 from tests.runs.test_runner import Listener
+from tests.special import PAD
 
 CHARACTERS = "0123456789AB"
 SPEC = """

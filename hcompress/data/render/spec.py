@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from hcompress.charset import Vocabulary, read_charset
+from hcompress.charset import check_characters, read_charset
 from hcompress.errors import InputRefused
 from hcompress.strict.schema import Param
 from hcompress.strict.toml import read_file, read_toml
@@ -132,9 +132,11 @@ def make_spec(raw: Mapping[str, Any], folder: Path, where: str = "spec") -> Text
 def _characters(charset: str, folder: Path) -> tuple[str, ...]:
     named = CHARSETS.get(charset)
     if named is not None:
-        return Vocabulary(named).characters
+        characters = tuple(named)
+        check_characters(characters)
+        return characters
     path = folder / charset
     if not path.is_file():
         known = ", ".join(CHARSETS)
         raise InputRefused(f"charset {charset!r} is neither one of {known} nor a file beside it")
-    return read_charset(path).characters
+    return read_charset(path)

@@ -56,6 +56,11 @@ class Study:
     reference: str
     """The variant that the others are compared with."""
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Distributions its variants' stages need, each once."""
+        return tuple(dict.fromkeys(name for v in self.variants for name in v.recipe.needs))
+
     def runs(self) -> list[tuple[Variant, int]]:
         """Every run: all variants with the first seed, then with the next."""
         return [(variant, seed) for seed in self.seeds for variant in self.variants]
