@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.errors import InputRefused
 from hcompress.strict.read import read, take_version
+from hcompress.strict.schema import Param
 from hcompress.strict.show import show
 from hcompress.strict.write import plain
 
 FORMAT: Final = 1
-_HEX64: Final = re.compile(r"[0-9a-f]{64}")
+Digest = Annotated[str, Param("64 hexadecimal digits", pattern="[0-9a-f]{64}")]
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,7 @@ class FileRecord:
     """Size and SHA-256 of one file of the artifact."""
 
     bytes: int
-    sha256: str
-
-    def __post_init__(self) -> None:
-        _check_digest("sha256", self.sha256)
+    sha256: Digest
 
 
 @dataclass(frozen=True)
@@ -43,10 +40,7 @@ class Parent:
     """The artifact this one was made from."""
 
     stage: str
-    key: str
-
-    def __post_init__(self) -> None:
-        _check_digest("key", self.key)
+    key: Digest
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,7 @@ class Manifest:
     """Everything `manifest.json` holds. ``files`` are relative names with forward slashes."""
 
     stage: StageRecord
-    key: str
+    key: Digest
     parent: Parent | None
     kind: Kind
     files: Mapping[str, FileRecord]
@@ -69,7 +63,6 @@ class Manifest:
     finished: str
 
     def __post_init__(self) -> None:
-        _check_digest("key", self.key)
         for name in self.files:
             path = PurePosixPath(name)
             if not name or path.is_absolute() or ".." in path.parts or {"\\", "\0"} & set(name):
@@ -104,8 +97,3 @@ class BreakdownRecord:
     def __post_init__(self) -> None:
         if sum(part.bytes for part in self.components) != self.bytes:
             raise InputRefused("the components do not sum to bytes")
-
-
-def _check_digest(name: str, value: str) -> None:
-    if not _HEX64.fullmatch(value):
-        raise InputRefused(f"{name} = {show(value)}: not 64 hexadecimal digits")

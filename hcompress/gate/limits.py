@@ -16,10 +16,11 @@ from hcompress.errors import UsageError
 from hcompress.sizes.groups import GROUPS
 from hcompress.strict.files import quoted, shown
 from hcompress.strict.schema import Param
-from hcompress.strict.show import show, suggest
+from hcompress.strict.show import suggest
 from hcompress.strict.toml import read_file, read_toml
 
 MAX_PERCENT = 1_000_000
+_PATH = r"[^\0]+"
 _Count = Annotated[int, Param(minimum=0)]
 _Percent = Annotated[Decimal, Param(minimum=0, maximum=MAX_PERCENT)]
 _Share = Annotated[Decimal, Param(minimum=0, maximum=1)]
@@ -56,7 +57,7 @@ class Bounds:
 class AccuracyLimits:
     """Limits on an `hcompress eval --json` result; accuracy 0 to 1, drops in points."""
 
-    evaluation: Annotated[str, Param("name an `hcompress eval --json` file")]
+    evaluation: Annotated[str, Param("the path of an `hcompress eval --json` file", pattern=_PATH)]
     min_accuracy: _Share | None = None
     warn_accuracy: _Share | None = None
     max_accuracy_drop: _Percent | None = None
@@ -64,7 +65,6 @@ class AccuracyLimits:
     min_images: _Count | None = None
 
     def __post_init__(self) -> None:
-        _check_path("evaluation", self.evaluation)
         if all(getattr(self, entry.name) is None for entry in fields(self)[1:]):
             raise UsageError("sets no limit: give it min_accuracy")
         least, warn = self.min_accuracy, self.warn_accuracy
@@ -78,47 +78,16 @@ class AccuracyLimits:
         return self.max_accuracy_drop is not None or self.warn_accuracy_drop is not None
 
 
-@dataclass(frozen=True, slots=True)
-class ArtifactLimits:
-    """Everything asked of one file or artifact folder."""
-
-    path: str
-    bounds: Bounds
-    components: Mapping[str, Bounds] = field(default_factory=dict)
-    accuracy: AccuracyLimits | None = None
-
-    @property
-    def relative(self) -> bool:
-        """Whether any of it needs a baseline."""
-        parts: list[Bounds | AccuracyLimits] = [self.bounds, *self.components.values()]
-        parts += [self.accuracy] if self.accuracy else []
-        return any(part.relative for part in parts)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """A limits file. ``baseline``: the baseline's path beside it, where it names one."""
-
-    artifacts: tuple[ArtifactLimits, ...]
-    baseline: str | None = None
-
-    @property
-    def relative(self) -> bool:
-        """Whether any limit needs a baseline."""
-        return any(artifact.relative for artifact in self.artifacts)
-
-
 @dataclass(frozen=True, kw_only=True)
-class _ArtifactTable(Bounds):
-    """An entry of `[[artifacts]]`: limits on its whole size stand beside the others."""
+class ArtifactLimits(Bounds):
+    """Everything asked of one file or artifact folder; of its whole size as of a component's."""
 
-    path: str
+    path: Annotated[str, Param("the path of a file or an artifact folder", pattern=_PATH)]
     components: Mapping[str, Bounds] = field(default_factory=dict)
     accuracy: AccuracyLimits | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_path("path", self.path)
         for name, bounds in self.components.items():
             if name not in GROUPS:
                 hint = suggest(name, GROUPS, "known")
@@ -130,41 +99,39 @@ class _ArtifactTable(Bounds):
 
     @property
     def bounds(self) -> Bounds:
+        """Those on its whole size."""
         return Bounds(*(getattr(self, entry.name) for entry in fields(Bounds)))
 
 
 @dataclass(frozen=True)
-class _LimitsFile:
-    """A limits file's keys."""
+class Limits:
+    """A limits file. ``baseline``: the baseline's path beside it, where it names one."""
 
-    artifacts: tuple[_ArtifactTable, ...] = ()
-    baseline: str | None = None
+    artifacts: tuple[ArtifactLimits, ...] = ()
+    baseline: Annotated[str, Param("a path", pattern=_PATH)] | None = None
 
     def __post_init__(self) -> None:
-        if self.baseline is not None:
-            _check_path("baseline", self.baseline)
         if not self.artifacts:
             raise UsageError("has no [[artifacts]]: a gate that checks nothing passes all")
-        paths = [table.path for table in self.artifacts]
+        paths = [artifact.path for artifact in self.artifacts]
         for path in paths:
             if paths.count(path) > 1:
                 raise UsageError(f"artifact {quoted(path)} stands there twice")
+
+    @property
+    def relative(self) -> bool:
+        """Whether any limit needs a baseline."""
+        return any(
+            part is not None and part.relative
+            for artifact in self.artifacts
+            for part in (artifact, artifact.accuracy, *artifact.components.values())
+        )
 
 
 def read_limits(path: Path) -> Limits:
     """Read a limits file. Raises UsageError naming file, place and the nearest known key."""
     raw = read_toml(path, "limits file", parse_float=Decimal)
-    file = read_file(_LimitsFile, raw, shown(path))
-    artifacts = tuple(
-        ArtifactLimits(table.path, table.bounds, table.components, table.accuracy)
-        for table in file.artifacts
-    )
-    return Limits(artifacts, file.baseline)
-
-
-def _check_path(key: str, value: str) -> None:
-    if not value or "\0" in value:
-        raise UsageError(f"{key} = {show(value)}: not a path")
+    return read_file(Limits, raw, shown(path))
 
 
 def _ordered(low: Decimal | int | None, high: Decimal | int | None, fault: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from hcompress.errors import UsageError
 from hcompress.runs.keys import step_seed
 from hcompress.stages.base import Stage, needs
 from hcompress.strict.read import read
-from hcompress.strict.schema import MOST_IMAGES, Param, fields_of
+from hcompress.strict.schema import MOST_IMAGES, Param, table_of
 from hcompress.strict.show import show, suggest
 from hcompress.strict.toml import SCHEMA_VERSION, Named, read_file, read_toml
 from hcompress.strict.write import plain
@@ -24,8 +23,10 @@ DEFAULT_THREADS: Final = 1
 MOST_SEED: Final = 2**63 - 1
 MOST_THREADS: Final = 1024
 """More than a machine has ends in the middle of OpenMP, without a word of ours."""
-LABEL: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-NAMING: Final = "lower-case letters, digits, dots and dashes only"
+Label = Annotated[
+    str,
+    Param("lower-case letters, digits, dots and dashes only", pattern="[a-z0-9][a-z0-9._-]{0,62}"),
+]
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class _Entry:
     """What a `[[stages]]` table says beside the stage's parameters."""
 
     stage: Annotated[str, Param('write stage = "NAME"')]
-    label: str | None = None
+    label: Label | None = None
     seed: Annotated[int, Param("", 0, MOST_SEED)] | None = None
 
 
@@ -164,14 +165,12 @@ def _step(
 ) -> Step:
     name = raw.get("stage")
     at = f"{where}: stages: entry {number}" if name is None else f"{where}: stage {show(name)}"
-    ours = {entry.key for entry in fields_of(_Entry)}
+    ours = table_of(_Entry).by_key
     entry = read(_Entry, {key: raw[key] for key in raw if key in ours}, at, UsageError)
     if entry.stage not in stages:
         hint = suggest(entry.stage, stages, "stages")
         raise UsageError(f"{where}: unknown stage {show(name)}{hint}")
     label = entry.stage if entry.label is None else entry.label
-    if not LABEL.fullmatch(label):
-        raise UsageError(f"{at}: label = {show(label)}: {NAMING}")
     own = {key: value for key, value in raw.items() if key not in ours}
     return Step(label, read(stages[entry.stage], own, at, UsageError, base=base), entry.seed)
 

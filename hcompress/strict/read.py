@@ -12,7 +12,7 @@ import math
 import os
 import re
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from hcompress.errors import HcompressError, InputRefused
-from hcompress.strict.schema import TAG, Param, Shape, fields_of, shape_of, tag_of
+from hcompress.strict.schema import TAG, Param, Shape, shape_of, table_of
 from hcompress.strict.show import brief, huge, show, suggest
 
 _TABLE: Final = "a table of keys"
@@ -34,6 +34,7 @@ _NOUNS: Final[Mapping[type, str]] = {
     list: "a list",
     tuple: "a list",
 }
+_NUMBERS: Final = (int, float, Decimal)
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
 T = TypeVar("T")
 _At = tuple[str | int, ...]
@@ -70,7 +71,7 @@ def change(
     """``value``, a dataclass, with the fields that ``raw`` names as `read` would have them."""
     reader = _Reader(where, refuse, base, only_known=True)
     kind: Any = type(value)
-    old = {entry.name: getattr(value, entry.name) for entry in fields_of(kind)}
+    old = {entry.name: getattr(value, entry.name) for entry in table_of(kind).fields}
     made: T = reader.made(kind, {**old, **reader.given(kind, raw, ())}, ())
     return made
 
@@ -117,15 +118,18 @@ class _Reader:
         if base in (tuple, list):
             return self._sequence(shape, raw, at)
         if base is dict:
-            table, inner = self._table(raw, at), shape.inner[0]
-            return {key: self.value(inner, entry, (*at, key)) for key, entry in table.items()}
+            name, inner = shape.inner
+            return {
+                self.value(name, key, (*at, key)): self.value(inner, entry, (*at, key))
+                for key, entry in self._table(raw, at).items()
+            }
         if base is types.UnionType or dataclasses.is_dataclass(base):
             return self._dataclass(shape, self._table(raw, at), at)
         return self._scalar(shape, raw, at)
 
     def given(self, kind: Any, raw: Mapping[str, Any], at: _At) -> dict[str, Any]:
         """The fields that ``raw`` holds, by their names. Refuses keys that none has."""
-        known = {entry.key: entry for entry in fields_of(kind)}
+        known = table_of(kind).by_key
         values = {}
         for key, entry in raw.items():
             if key in known:
@@ -145,21 +149,25 @@ class _Reader:
             raise self.refuse(f"{self.where}: {place}{error}") from None
 
     def _dataclass(self, shape: Shape, raw: Mapping[str, Any], at: _At) -> Any:
-        tags = {tag_of(arm.base): arm.base for arm in shape.inner or (shape,)}
-        kind = tags.get(None)
-        if kind is None:  # one of those with a tag
-            tag = raw.get(TAG)
-            kind = tags.get(tag) if isinstance(tag, str) else None
+        kind = shape.base
+        if shape.inner or table_of(kind).tag is not None:
+            kind = self._arm([arm.base for arm in shape.inner or (shape,)], raw, at)
             raw = {key: raw[key] for key in raw if key != TAG}
-        if kind is None:
-            said = "is missing" if tag is None else f"= {show(tag)}"
-            raise self._wrong((*at, TAG), f"{said}{suggest(tag, map(str, tags), 'one of')}")
         values = self.given(kind, raw, at)
-        for entry in fields_of(kind):
+        for entry in table_of(kind).by_key.values():
             if entry.required and entry.name not in values:
                 about = f": {entry.param.help}" if entry.param.help else ""
                 raise self._wrong((*at, entry.key), f"is missing{about}")
         return self.made(kind, values, at)
+
+    def _arm(self, kinds: Sequence[type[Any]], raw: Mapping[str, Any], at: _At) -> type[Any]:
+        """The dataclass whose tag ``raw`` has."""
+        tag = raw.get(TAG)
+        tags = {str(table_of(kind).tag): kind for kind in kinds}
+        if isinstance(tag, str) and tag in tags:
+            return tags[tag]
+        said = "is missing" if tag is None else f"= {show(tag)}"
+        raise self._wrong((*at, TAG), f"{said}{suggest(tag, tags, 'one of')}")
 
     def _table(self, raw: object, at: _At) -> Mapping[str, Any]:
         if not isinstance(raw, Mapping):
@@ -177,8 +185,8 @@ class _Reader:
             for index, (one, entry) in enumerate(zip(shapes, raw, strict=True))
         )
 
-    def _scalar(self, shape: Shape, raw: object, at: _At) -> Any:
-        kind, bounds = shape.base, shape.bounds_text
+    def _scalar(self, shape: Shape, raw: Any, at: _At) -> Any:
+        kind = shape.base
         if issubclass(kind, StrEnum):
             if raw not in shape.choices:
                 raise self._wrong(at, f"= {show(raw)}{suggest(raw, shape.choices, 'one of')}")
@@ -186,10 +194,14 @@ class _Reader:
         if kind is Path:
             return self._path(raw, at)
         value = _number(kind, raw)
-        if kind in (int, float, Decimal) and (huge(raw) or _outside(shape.param, value)):
-            raise self._unlike(raw, at, bounds or ("smaller" if huge(raw) else "finite"))
+        if kind in _NUMBERS and (huge(raw) or _outside(shape.param, value)):
+            must = shape.bounds_text or ("smaller" if huge(raw) else "finite")
+            raise self._unlike(raw, at, must)
         if type(value) is not kind:
+            bounds = shape.bounds_text
             raise self._unlike(raw, at, _NOUNS[kind] + (f", {bounds}" if bounds else ""))
+        if kind is str and shape.param.pattern and not re.fullmatch(shape.param.pattern, raw):
+            raise self._unlike(raw, at, shape.param.help)
         return value
 
     def _path(self, raw: object, at: _At) -> Path:
@@ -231,9 +243,10 @@ def _outside(param: Param, value: object) -> bool:
 
 def _called(shape: Shape, entry: object, index: int) -> str | int:
     """How an error calls an element of a list: by the text it needs first, as a name; by index."""
-    if isinstance(entry, Mapping) and dataclasses.is_dataclass(shape.base):
+    if isinstance(entry, dict) and dataclasses.is_dataclass(shape.base):
         kind: Any = shape.base
-        first = next((field.key for field in fields_of(kind) if field.required), "")
+        fields = table_of(kind).by_key
+        first = next((key for key, field in fields.items() if field.required), "")
         if isinstance(entry.get(first), str):
             return str(entry[first])
     return index

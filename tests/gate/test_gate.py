@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def judged(
     **limits: Any,
 ) -> Verdict:
     """One artifact, one component, one baseline."""
-    artifact = ArtifactLimits("m.onnx", bounds or Bounds(), **limits)
+    artifact = ArtifactLimits(path="m.onnx", **asdict(bounds or Bounds()), **limits)
     entry = None if base is None else BaselineEntry(base, {"backbone": base})
     baseline = Baseline({"m.onnx": entry}) if entry else None
     measured = Measured(size, {"backbone": size}, evaluation=EVALUATION)
@@ -113,7 +113,7 @@ def test_a_component_may_be_asked_not_to_exist() -> None:
 
 
 def test_new_and_removed() -> None:
-    limits = Limits(tuple(ArtifactLimits(p, Bounds(max_bytes=9999)) for p in ("new", "old")))
+    limits = Limits(tuple(ArtifactLimits(path=p, max_bytes=9999) for p in ("new", "old")))
     baseline = Baseline(
         {
             "old": BaselineEntry(30, {"backbone": 10, "decoder FFN": 20}),
@@ -142,7 +142,7 @@ def test_new_and_removed() -> None:
 @pytest.mark.parametrize(("size", "status"), [(100, "pass"), (101, "fail")])
 def test_a_component_that_comes_from_nothing_has_grown(size: int, status: str) -> None:
     bounds = Bounds(max_growth_percent=Decimal(1), growth_floor_bytes=100)
-    limits = Limits((ArtifactLimits("m", Bounds(), {"decoder FFN": bounds}),))
+    limits = Limits((ArtifactLimits(path="m", components={"decoder FFN": bounds}),))
     baseline = Baseline({"m": BaselineEntry(9, {"backbone": 9})})
     found = Measured(9 + size, {"backbone": 9, "decoder FFN": size})
     row = next(r for r in judge(limits, baseline, {"m": found}).rows if r.subject == "decoder FFN")
@@ -151,14 +151,14 @@ def test_a_component_that_comes_from_nothing_has_grown(size: int, status: str) -
 
 
 def test_new_does_not_hide_a_fail() -> None:
-    limits = Limits((ArtifactLimits("m", Bounds(max_bytes=5)),))
+    limits = Limits((ArtifactLimits(path="m", max_bytes=5),))
     verdict = judge(limits, Baseline({}), {"m": Measured(7, {"container": 7})})
     assert total(verdict)[0] == "fail"
 
 
 def test_what_was_not_measured_fails() -> None:
     limits = Limits(
-        (ArtifactLimits("m", Bounds(max_bytes=5), accuracy=AccuracyLimits("e", Decimal(0))),)
+        (ArtifactLimits(path="m", max_bytes=5, accuracy=AccuracyLimits("e", Decimal(0))),)
     )
     for measured in ({}, {"m": Measured(problem="m: no such file")}):
         verdict = judge(limits, None, measured)
@@ -186,7 +186,7 @@ def test_accuracy(limits: dict[str, str], status: str, note: str) -> None:
 
 
 def accuracy_row(limits: AccuracyLimits, entry: BaselineEntry) -> Any:
-    artifact = ArtifactLimits("m", Bounds(), accuracy=limits)
+    artifact = ArtifactLimits(path="m", accuracy=limits)
     measured = Measured(1000, {"backbone": 1000}, evaluation=EVALUATION)
     return judge(Limits((artifact,)), Baseline({"m": entry}), {"m": measured}).rows[-1]
 
@@ -519,7 +519,7 @@ def test_rows_json_and_markdown(project: Path) -> None:
 
 
 def test_markdown_cannot_be_broken_out_of() -> None:
-    limits = Limits((ArtifactLimits("a|b<img src=x>\n## title", Bounds(max_bytes=1)),))
+    limits = Limits((ArtifactLimits(path="a|b<img src=x>\n## title", max_bytes=1),))
     shown = markdown(judge(limits, None, {}))
     assert "<img" not in shown
     assert "\n## title" not in shown

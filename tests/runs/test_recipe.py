@@ -78,7 +78,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     ('shade = "dark"', "limit = 0", "limit = 0: must be at least 1"),
     ('"fake-slim"', '"fake-slm"', 'unknown stage "fake-slm"; did you mean "fake-slim"?'),
     ('stage = "fake-slim"', "", 'stages: entry 2: stage is missing: write stage = "NAME"'),
-    ('label = "slim"', 'label = "../x"', 'label = "../x": lower-case letters'),
+    ('label = "slim"', 'label = "../x"', 'label = "../x": must be lower-case letters'),
     ('label = "slim"', 'label = "fake-train"', 'label "fake-train" is used twice'),
     ("seed = 3", "sed = 3", 'unknown key "sed"; did you mean "seed"?'),
     ("seed = 3", 'seed = "3"', 'seed = "3": must be a whole number'),

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hcompress.errors import GateFailed, HcompressError, InputRefused, UsageError
 from hcompress.strict.json import strict_json
 from hcompress.strict.read import change, read, take_version
-from hcompress.strict.schema import Param, describe, fields_of
+from hcompress.strict.schema import Param, describe, table_of
 from hcompress.strict.show import HUGE, show, suggest
 from hcompress.strict.write import plain
 
@@ -116,7 +116,7 @@ def test_every_kind_is_read() -> None:
     )  # fmt: skip
     assert type(found.number) is float
     assert type(found.shade) is Shade
-    assert set(WHOLE) == {entry.key for entry in fields_of(Everything)}
+    assert WHOLE.keys() == table_of(Everything).by_key.keys()
 
 
 def test_defaults_stand_where_nothing_is_said() -> None:
@@ -315,7 +315,7 @@ def test_a_field_that_nothing_can_be_read_as_is_our_bug(hint: Any) -> None:
     with pytest.raises(TypeError, match=r"Bad\.field"):
         read(kind, {}, "here")
     with pytest.raises(TypeError, match="not a dataclass"):
-        fields_of(int)
+        table_of(int)
 
 
 def test_a_recipe_holds_less_than_a_file() -> None:
@@ -334,7 +334,7 @@ VALUES = st.recursive(
     ),
     max_leaves=12,
 )  # fmt: skip
-KEYS = st.sampled_from([entry.key for entry in fields_of(Everything)])
+KEYS = st.sampled_from(list(table_of(Everything).by_key))
 
 
 @given(st.dictionaries(KEYS, VALUES, max_size=5))

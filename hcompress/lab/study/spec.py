@@ -10,12 +10,11 @@ from typing import Annotated, Any, Final
 
 from hcompress.errors import UsageError
 from hcompress.lab.study.corpus import Corpus
-from hcompress.lab.study.variant import Settings, Variant, apply, check_labels, leave_out, settings
+from hcompress.lab.study.variant import Variant, apply, check_labels, leave_out, settings
 from hcompress.runs.recipe import (
-    LABEL,
     MOST_SEED,
     MOST_THREADS,
-    NAMING,
+    Label,
     Recipe,
     find_file,
     load_recipe,
@@ -129,7 +128,7 @@ class _TestTable:
 class _VariantTable:
     """An entry of `[[variants]]`."""
 
-    name: str
+    name: Label
     recipe: str | None = None
     without: tuple[str, ...] = ()
     own: Annotated[Mapping[str, Any], Param(key="set")] = field(default_factory=dict)
@@ -137,7 +136,6 @@ class _VariantTable:
     def __post_init__(self) -> None:
         if self.name == TEACHER:
             raise UsageError(f'name: "{TEACHER}" is taken')
-        _check_label(self.name, "name")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +144,7 @@ class _StudyFile(Named):
 
     recipe: str
     seeds: Annotated[tuple[int, ...], Param("", 0, MOST_SEED)]
-    tests: Mapping[str, _TestTable]
+    tests: Mapping[Label, _TestTable]
     variants: tuple[_VariantTable, ...]
     teacher: Path | None = None
     threads: Annotated[int, Param("", 1, MOST_THREADS)] | None = None
@@ -160,8 +158,6 @@ class _StudyFile(Named):
         _check_once(self.seeds, "seeds")
         if not self.tests:
             raise UsageError("tests: no test set: write [tests.NAME]")
-        for name in self.tests:
-            _check_label(name, "tests")
         names = [variant.name for variant in self.variants]
         if not names:
             raise UsageError("no [[variants]]: a study needs one at least")
@@ -169,11 +165,6 @@ class _StudyFile(Named):
         if self.reference not in (None, *names):
             hint = suggest(self.reference, names, "variants")
             raise UsageError(f"reference = {show(self.reference)}: no such variant{hint}")
-
-
-def _check_label(name: str, what: str) -> None:
-    if not LABEL.fullmatch(name):
-        raise UsageError(f"{what}: {show(name)}: {NAMING}")
 
 
 def _check_once(values: Sequence[str | int], what: str) -> None:
@@ -188,9 +179,19 @@ def parse_study(raw: Mapping[str, Any], where: str, base: Path, open_recipe: Ope
     recipe = open_recipe(file.recipe)
     recipe = replace(recipe, threads=file.threads or recipe.threads)
     common = settings(file.common, f"{where}: set")
-    reader = _Variants(where, base, open_recipe, recipe, common)
-    variants = tuple(reader.read(table) for table in file.variants)
-    check_labels(common, [variant.recipe for variant in variants], f"{where}: set")
+
+    def variant(table: _VariantTable) -> Variant:
+        at = f'{where}: variant "{table.name}"'
+        own = recipe if table.recipe is None else open_recipe(table.recipe)
+        own = replace(leave_out(own, table.without, at), threads=recipe.threads)
+        if own.makes_its_teacher:
+            raise UsageError(f"{at}: starts from data alone: a study's variants share a teacher")
+        changes = settings(table.own, f"{at}: set")
+        check_labels(changes, [own], f"{at}: set")
+        return Variant(table.name, apply(own, {**common, **changes}, at, base))
+
+    variants = tuple(variant(table) for table in file.variants)
+    check_labels(common, [entry.recipe for entry in variants], f"{where}: set")
     return Study(
         file.name,
         file.summary,
@@ -200,27 +201,3 @@ def parse_study(raw: Mapping[str, Any], where: str, base: Path, open_recipe: Ope
         variants,
         file.reference or variants[0].name,
     )
-
-
-@dataclass(frozen=True)
-class _Variants:
-    """Makes the variants: what they have in common is here."""
-
-    where: str
-    base: Path
-    open_recipe: OpenRecipe
-    recipe: Recipe
-    """Of variants that name none. All have its threads."""
-    common: Settings
-    """For every variant that has the stage."""
-
-    def read(self, table: _VariantTable) -> Variant:
-        at = f'{self.where}: variant "{table.name}"'
-        recipe = self.recipe if table.recipe is None else self.open_recipe(table.recipe)
-        changes = settings(table.own, f"{at}: set")
-        recipe = leave_out(recipe, table.without, at)
-        if recipe.makes_its_teacher:
-            raise UsageError(f"{at}: starts from data alone: a study's variants share a teacher")
-        check_labels(changes, [recipe], f"{at}: set")
-        recipe = replace(recipe, threads=self.recipe.threads)
-        return Variant(table.name, apply(recipe, {**self.common, **changes}, at, self.base))
