@@ -39,7 +39,7 @@ class Transformer(Recogniser):
         family = {Backbone.MOBILENET_V2: MobileNetV2, Backbone.RESNET31: ResNet31}
         self.backbone = family[config.backbone](config.width, config.backbone_width, folded=folded)
         self.decoder = Decoder(config)
-        self.build_head()
+        self.make_head()
         self.register_buffer("memory_positions", grid_positions(config), persistent=False)
 
     def encode(self, images: Tensor) -> Tensor:
