@@ -1,7 +1,4 @@
-"""Characters and their ids. Torch-free.
-
-Specials come first, so that a vocabulary can grow (`extend`) without moving an id.
-"""
+"""Charsets: which characters, in which order, in a file and packed into a header. Torch-free."""
 
 from __future__ import annotations
 
@@ -9,16 +6,12 @@ import base64
 import binascii
 import unicodedata
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
 from hcompress.errors import InputRefused, UsageError
 
-PAD, BOS, EOS = 0, 1, 2
-SPECIALS = 3
-FIRST_READABLE = EOS
-"""Ids from here on may be answers: EOS and the characters, never PAD or BOS."""
 MAX_CHARACTERS = 1_114_112
 MAX_FILE = 8 << 20
 """Bytes of a charset file: every character there is, and line breaks, take less."""
@@ -33,65 +26,9 @@ class UnknownCharacter(StrEnum):
     """Leave the line out of training; in evaluation a line counts, and can't be read right."""
 
 
-class Vocabulary:
-    """The characters of a charset plus PAD, BOS and EOS, each with an id.
-
-    Raises InputRefused for an empty charset, for a byte order mark, for anything that is not
-    one code point, and for two characters that are equal or equal after NFC; both are named.
-    """
-
-    def __init__(self, characters: Iterable[str]) -> None:
-        self.characters: tuple[str, ...] = tuple(characters)
-        self._ids = {c: i + SPECIALS for i, c in enumerate(self.characters)}
-        _check(self.characters)
-
-    def __len__(self) -> int:
-        return len(self.characters) + SPECIALS
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocabulary) and other.characters == self.characters
-
-    def __hash__(self) -> int:
-        return hash(self.characters)
-
-    def __contains__(self, character: str) -> bool:
-        return character in self._ids
-
-    def id_of(self, character: str) -> int:
-        return self._ids[character]
-
-    def name(self, index: int) -> str:
-        """The character, or PAD, BOS, EOS in angle brackets."""
-        if index < SPECIALS:
-            return ("<PAD>", "<BOS>", "<EOS>")[index]
-        return self.characters[index - SPECIALS]
-
-    def unknown(self, text: str) -> str | None:
-        """The first character of ``text`` that has no id, or None."""
-        return next((c for c in text if c not in self._ids), None)
-
-    def encode(self, text: str) -> list[int]:
-        """Ids of a text, without BOS and EOS. Raises InputRefused at an unknown character."""
-        stranger = self.unknown(text)
-        if stranger is not None:
-            raise InputRefused(
-                f"label {text!r}: {stranger!r} (U+{ord(stranger):04X}) is not in the charset"
-                f" of {len(self.characters)}; add it, or choose unknown = skip-line"
-            )
-        return [self._ids[c] for c in text]
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text up to the first EOS; PAD and BOS are passed over."""
-        text: list[str] = []
-        for index in ids:
-            if index == EOS:
-                break
-            if index >= SPECIALS:
-                text.append(self.characters[index - SPECIALS])
-        return "".join(text)
-
-
-def _check(characters: tuple[str, ...]) -> None:
+def check_characters(characters: tuple[str, ...]) -> None:
+    """Raise InputRefused for an empty charset, a byte order mark, anything that is not one code
+    point, and two characters that are equal or equal after NFC; both are named."""
     if not characters:
         raise InputRefused("charset: empty")
     if len(characters) > MAX_CHARACTERS:
@@ -133,8 +70,8 @@ def _plainly_fine(characters: tuple[str, ...]) -> bool:
     )
 
 
-def read_charset(path: Path) -> Vocabulary:
-    """A UTF-8 text file, line breaks ignored, every other character an entry in order."""
+def read_charset(path: Path) -> tuple[str, ...]:
+    """The characters of a UTF-8 text file, in order; line breaks are ignored."""
     if not path.is_file():
         raise UsageError(f"{path}: no such charset file")
     if path.stat().st_size > MAX_FILE:
@@ -143,10 +80,12 @@ def read_charset(path: Path) -> Vocabulary:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputRefused(f"{path}: not UTF-8 at byte {error.start}") from None
+    characters = tuple(c for c in text if c not in "\r\n")
     try:
-        return Vocabulary(c for c in text if c not in "\r\n")
+        check_characters(characters)
     except InputRefused as error:
         raise InputRefused(f"{path}: {error}") from None
+    return characters
 
 
 def pack_charset(characters: Sequence[str]) -> str:

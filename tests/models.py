@@ -8,19 +8,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hcompress.charset import Vocabulary
+from hcompress.recognisers.build import build
+from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import with_folded_batch_norm
-from hcompress.recognisers.transformer.model import Recogniser
-from hcompress.spec.config import BatchNorm, Classifier, Embedding, RecogniserConfig
+from hcompress.spec.config import BatchNorm, RecogniserConfig, TransformerConfig
+from hcompress.spec.heads import Hamming, HammingInputs
+from hcompress.spec.vocabulary import Vocabulary
 
 CHARACTERS = Vocabulary("abcdefgh0123456789漢字")
 
-SOFTMAX = RecogniserConfig(
+SOFTMAX = TransformerConfig(
     backbone_width=0.25, width=32, ffn_width=64, heads=4, depth=3, max_steps=9
 )
-HAMMING = replace(
-    SOFTMAX, classifier=Classifier.HAMMING, embedding=Embedding.HAMMING, code_length=64
-)
+HAMMING = replace(SOFTMAX, head=Hamming(64), inputs=HammingInputs(64))
 SLIM = replace(HAMMING, ffn=False, shared_layers=True)
 FOLDED = replace(SLIM, batch_norm=BatchNorm.FOLDED)
 
@@ -31,7 +31,7 @@ def recogniser(config: RecogniserConfig, seed: int = 0) -> Recogniser:
         live = recogniser(replace(config, batch_norm=BatchNorm.LIVE), seed)
         return with_folded_batch_norm(live)
     torch.manual_seed(seed)
-    model = Recogniser(config, len(CHARACTERS))
+    model = build(config, len(CHARACTERS))
     with torch.no_grad():
         _use_the_statistics_of(model, torch.from_numpy(noise(16, seed + 1)))
         for name, parameter in model.decoder.named_parameters():

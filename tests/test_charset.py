@@ -11,19 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcompress.charset import (
-    EOS,
-    PAD,
-    SPECIALS,
-    Vocabulary,
-    pack_charset,
-    read_charset,
-    unpack_charset,
-)
+from hcompress.charset import pack_charset, read_charset, unpack_charset
 from hcompress.errors import InputRefused, UsageError
 from hcompress.spec.header import ModelMetadata, Provenance
+from hcompress.spec.vocabulary import Vocabulary
 from tests import ROOT
 from tests.models import SOFTMAX
+from tests.special import EOS, PAD, SPECIALS
 
 CHARSETS = ROOT / "recipes" / "charsets"
 

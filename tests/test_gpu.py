@@ -13,7 +13,7 @@ from hcompress.compute.device import launch
 from hcompress.compute.precision import Precision
 from hcompress.evaluation.torch_reader import TorchReader
 from hcompress.progress import NoProgress
-from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.recognisers.contract import Recogniser
 from hcompress.spec.header import Provenance
 from hcompress.training.line_trainer import Aim, LineTrainer
 from hcompress.training.loop import Schedule, train

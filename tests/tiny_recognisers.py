@@ -10,27 +10,27 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from hcompress.charset import Vocabulary
 from hcompress.checkpoints.checkpoint import Checkpoint
 from hcompress.compress import int8 as quantising
-from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.recognisers.build import build
 from hcompress.spec.config import (
     Backbone,
     BatchNorm,
-    Classifier,
-    Embedding,
     Preprocessing,
     RecogniserConfig,
+    TransformerConfig,
     Weights,
 )
 from hcompress.spec.header import Provenance
+from hcompress.spec.heads import Hamming, HammingInputs, Learned, Softmax
+from hcompress.spec.vocabulary import Vocabulary
 
 ROUNDING = 1e-3
 """What two ways of computing an untrained one's numbers may differ by: it is more sensitive than a
 trained one, and how far two orders of adding lie apart is the processor's (1e-5 with AVX2, 3e-4
 with AVX-512)."""
 
-SMALL = RecogniserConfig(
+SMALL = TransformerConfig(
     backbone_width=0.25,
     width=32,
     ffn_width=48,
@@ -43,9 +43,8 @@ LIGHT = replace(
     SMALL,
     ffn=False,
     shared_layers=True,
-    classifier=Classifier.HAMMING,
-    embedding=Embedding.HAMMING,
-    code_length=64,
+    head=Hamming(64),
+    inputs=HammingInputs(64),
     batch_norm=BatchNorm.FOLDED,
     weights=Weights.FP16,
     temperature=1.7,
@@ -54,25 +53,24 @@ LIGHT = replace(
 CONFIGS: dict[str, RecogniserConfig] = {
     "softmax": SMALL,
     "softmax-fp16": replace(SMALL, batch_norm=BatchNorm.FOLDED, weights=Weights.FP16),
-    "hamming-classifier": replace(SMALL, classifier=Classifier.HAMMING, code_length=64),
-    "hamming-embedding": replace(SMALL, embedding=Embedding.HAMMING, code_length=24),
+    "hamming-classifier": replace(SMALL, head=Hamming(64)),
+    "hamming-embedding": replace(SMALL, inputs=HammingInputs(24)),
     "both-unshared": replace(LIGHT, shared_layers=False, ffn=True, weights=Weights.FP32),
     "light": LIGHT,
-    "refined": replace(LIGHT, rerank=True),
+    "refined": replace(LIGHT, head=Hamming(64, rerank=True)),
     "refined-classifier": replace(
-        SMALL, classifier=Classifier.HAMMING, code_length=64, rerank=True
+        SMALL, head=Hamming(64, rerank=True)
     ),
     "odd": replace(
-        LIGHT, width=20, heads=5, depth=3, code_length=8, max_steps=4, temperature=0.5,
+        LIGHT, width=20, heads=5, depth=3, head=Hamming(8), inputs=HammingInputs(8), max_steps=4, temperature=0.5,
         preprocessing=Preprocessing(height=24, width=44, mean=0.4, std=0.3),
     ),
-    "factorised": replace(SMALL, classifier_bottleneck=12, embedding_bottleneck=8),
+    "factorised": replace(SMALL, head=Softmax(12), inputs=Learned(8)),
     "factorised-fp16": replace(
-        LIGHT, classifier=Classifier.SOFTMAX, embedding=Embedding.LEARNED, code_length=None,
-        classifier_bottleneck=16, embedding_bottleneck=16,
+        LIGHT, head=Softmax(16), inputs=Learned(16),
     ),
     "factorised-embedding": replace(
-        SMALL, classifier=Classifier.HAMMING, code_length=64, embedding_bottleneck=8
+        SMALL, head=Hamming(64), inputs=Learned(8)
     ),
     "resnet31": replace(LIGHT, backbone=Backbone.RESNET31, backbone_width=0.0625),
 }  # fmt: skip
@@ -84,7 +82,7 @@ def recogniser(
     """Random weights, large enough that what is read depends on the image and on the text."""
     torch.manual_seed(seed)
     vocabulary = Vocabulary(chr(0x4E00 + place) for place in range(characters))
-    model = Recogniser(config, len(vocabulary)).eval()
+    model = build(config, len(vocabulary)).eval()
     with torch.no_grad():
         for module in model.modules():
             _enliven(module, liveliness)

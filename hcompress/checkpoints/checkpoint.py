@@ -17,13 +17,14 @@ from safetensors.torch import save
 from torch import Tensor
 
 from hcompress.artifacts.kinds import MODEL_FILES, Kind, not_loaded
-from hcompress.charset import Vocabulary
 from hcompress.checkpoints.onnx_weights import read_onnx_weights
 from hcompress.compute.quantised import Quantised
 from hcompress.errors import InputRefused, NumericalError, UsageError
-from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.recognisers.build import build
+from hcompress.recognisers.contract import Recogniser
 from hcompress.spec.config import SCALE, RecogniserConfig, Weights
 from hcompress.spec.header import KEY, ModelMetadata, Provenance
+from hcompress.spec.vocabulary import Vocabulary
 from hcompress.strict.atomic import write_bytes
 
 
@@ -115,11 +116,11 @@ def read_stored(source: Path) -> tuple[ModelMetadata, dict[str, Tensor]]:
 def _assemble(metadata: ModelMetadata, tensors: dict[str, Tensor]) -> Checkpoint:
     config, size = metadata.config, len(metadata.vocabulary)
     with torch.device("meta"):
-        shapes = Recogniser(config, size).state_dict()
+        shapes = build(config, size).state_dict()
     scales = _scales(shapes, tensors) if config.weights is Weights.INT8 else {}
     _check_tensors({**shapes, **scales}, tensors, STORED[config.weights])
     packed = {name.removesuffix(SCALE): _packed(name, tensors) for name in scales}
-    model = Recogniser(config, size)
+    model = build(config, size)
     model.load_state_dict(
         {
             name: packed[name].floats() if name in packed else tensors[name].to(expected.dtype)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from hcompress.charset import Vocabulary
 from hcompress.errors import InputRefused, UsageError
 from hcompress.heads.hamming.codebook import Codebook
+from hcompress.spec.vocabulary import Vocabulary
 
 CODEBOOK_FILE = "codebook.safetensors"
 KEY = "hcompress"

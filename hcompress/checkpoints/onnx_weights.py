@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hcompress.errors import InputRefused
-from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.recognisers.build import build
 from hcompress.spec.config import SCALE
 from hcompress.spec.header import ModelMetadata
 
@@ -37,7 +37,7 @@ def read_onnx_weights(path: Path) -> tuple[ModelMetadata, dict[str, Tensor]]:
     except InputRefused as error:
         raise InputRefused(f"{path}: {error}") from None
     with torch.device("meta"):
-        names = Recogniser(metadata.config, len(metadata.vocabulary)).state_dict().keys()
+        names = build(metadata.config, len(metadata.vocabulary)).state_dict().keys()
     try:
         graph = onnx.load(path, load_external_data=False).graph
     except DecodeError as error:

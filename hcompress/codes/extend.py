@@ -15,8 +15,7 @@ from hcompress.codes.repair import least_distance
 from hcompress.data.batches import batches
 from hcompress.errors import UsageError
 from hcompress.heads.hamming.codebook import Bits, pack, unpack
-from hcompress.recognisers.grow import new_vectors, vectors_of
-from hcompress.spec.config import Classifier
+from hcompress.recognisers.transformer.model import Transformer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
     from hcompress.codes.options import ExtendOptions
     from hcompress.data.sample import DataSource
     from hcompress.progress import Progress
-    from hcompress.recognisers.transformer.model import Recogniser
-    from hcompress.spec.config import RecogniserConfig
+    from hcompress.recognisers.contract import Recogniser
 
 
 class Extended(NamedTuple):
@@ -41,24 +39,27 @@ class Extended(NamedTuple):
     report: dict[str, Any]
 
 
-def check_can_grow(config: RecogniserConfig, source: Path) -> None:
-    """Raises UsageError, naming ``source``, if a new character would need trained weights."""
-    if config.classifier is not Classifier.HAMMING:
+def growable(model: Recogniser, source: Path) -> Transformer:
+    """The model. Raises UsageError, naming ``source``, if a new character would need training."""
+    if not isinstance(model, Transformer):
+        raise model.inside("extend")
+    if model.config.head.code_length is None:
         raise UsageError(
             f"{source}: the classifier is a softmax: a new character needs a new column there,"
             " and training; only a Hamming classifier can be extended (see replace-head)"
         )
-    if config.embedding_bottleneck is not None:
-        raise UsageError(
-            f"{source}: the embedding is factorised: a new character needs a new row there, and"
-            " training; only a whole or a Hamming embedding can be extended"
-        )
+    assert model.inputs is not None
+    try:
+        model.inputs.new_vectors(model.signs()[:1])
+    except UsageError as error:
+        raise UsageError(f"{source}: {error}") from None
+    return model
 
 
 @torch.no_grad()
 def extend(
     options: ExtendOptions,
-    model: Recogniser,
+    model: Transformer,
     source: DataSource,
     found: Sightings,
     progress: Progress,
@@ -73,7 +74,7 @@ def extend(
 
 def _learn(
     options: ExtendOptions,
-    model: Recogniser,
+    model: Transformer,
     source: DataSource,
     found: Sightings,
     progress: Progress,
@@ -83,6 +84,8 @@ def _learn(
     In the first pass the decoder is given a vector of zeros for a new character. Where one
     stands behind another a second pass follows, with the first one's codes in their place.
     """
+    assert model.inputs is not None
+    given, project = model.inputs.vectors(), model.inputs.new_vectors
     old = unpack(model.codebook.numpy())
     apart = least_distance(old.shape[1]) if options.apart is None else options.apart
     count = len(found.vocabulary) - model.vocabulary
@@ -91,7 +94,7 @@ def _learn(
     def see(vectors: Tensor, label: str) -> Looks:
         progress.start(label, len(found.indices))
         feed = batches(source, found.indices, options.batch, size, options.workers)
-        every = torch.cat([vectors_of(model), vectors])
+        every = torch.cat([given, vectors])
         looks = look(model, every, found.vocabulary, options.images, feed, progress)
         progress.finish()
         return looks
@@ -100,7 +103,7 @@ def _learn(
     codes = new_codes(looks, old, count, apart, options.ballot)
     if not looks.led:
         return codes, looks, 1
-    looks = see(new_vectors(model, _signs(codes.bits[len(old) :])), "once more, with their codes")
+    looks = see(project(_signs(codes.bits[len(old) :])), "once more, with their codes")
     return new_codes(looks, old, count, apart, options.ballot), looks, 2
 
 

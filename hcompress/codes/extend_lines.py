@@ -6,8 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hcompress.charset import UnknownCharacter, Vocabulary
+from hcompress.charset import UnknownCharacter
 from hcompress.errors import InputRefused, UsageError
+from hcompress.spec.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from hcompress.codes.options import ExtendOptions
@@ -78,7 +79,7 @@ def sight(
 
 def _grown(known: Vocabulary, characters: tuple[str, ...]) -> Vocabulary:
     try:
-        return Vocabulary((*known.characters, *characters))
+        return known.with_characters((*known.characters, *characters))
     except InputRefused as error:
         raise InputRefused(f"new characters: {error}") from None
 

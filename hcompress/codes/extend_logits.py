@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from hcompress.charset import UnknownCharacter, Vocabulary
-from hcompress.recognisers.transformer.targets import targets_of
+from hcompress.charset import UnknownCharacter
+from hcompress.recognisers.transformer.model import Transformer
+from hcompress.spec.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from hcompress.data.batches import Batch
     from hcompress.progress import Progress
-    from hcompress.recognisers.transformer.model import Recogniser
 
 
 class Looks(NamedTuple):
@@ -37,7 +37,7 @@ class Looks(NamedTuple):
 
 @torch.inference_mode()
 def look(
-    model: Recogniser,
+    model: Transformer,
     vectors: Tensor,
     vocabulary: Vocabulary,
     most: int,
@@ -55,9 +55,7 @@ def look(
     logits: list[Tensor] = []
     led = False
     for batch in batches:
-        inputs, targets = targets_of(
-            batch.texts, vocabulary, model.config.max_steps, UnknownCharacter.SKIP_LINE
-        )
+        inputs, targets, _ = model.targets(batch.texts, vocabulary, UnknownCharacter.SKIP_LINE)
         memory = model.encode(torch.from_numpy(batch.images))
         characters = torch.nn.functional.embedding(inputs, vectors)
         features = model.decoder(characters, memory)
@@ -69,5 +67,5 @@ def look(
                 logits.append(features[line, step])
                 led = led or bool((inputs[line, : step + 1] >= old).any())
         progress.advance(len(batch.texts))
-    bits: Tensor = model.classifier(torch.stack(logits))
+    bits = model.head.logits(torch.stack(logits))
     return Looks(np.array(ids, np.int64), bits.numpy(), led)

@@ -16,13 +16,12 @@ from hcompress.codes.votes import Votes, projected, random_bits, random_projecti
 from hcompress.codes.whitened import Scatter, whitened_projections
 from hcompress.errors import UsageError
 from hcompress.heads.hamming.codebook import Codebook, pack
-from hcompress.heads.softmax import SoftmaxClassifier
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from hcompress.recognisers.transformer.model import Recogniser
+    from hcompress.recognisers.contract import Recogniser
 
 
 class Made(NamedTuple):
@@ -38,13 +37,13 @@ class Made(NamedTuple):
 
 def columns_of(model: Recogniser) -> NDArray[np.float32]:
     """The softmax columns [V, d] that codes are made from. Raises UsageError if there are none."""
-    classifier = model.classifier
-    if not isinstance(classifier, SoftmaxClassifier):
+    whole = model.head.softmax_columns()
+    if whole is None:
         raise UsageError(
             "codes are made from a whole softmax, neither a Hamming classifier nor a factorised"
             " one: give the recogniser from before `replace-head` or `factorise`"
         )
-    columns: NDArray[np.float32] = classifier.weight.detach().numpy()
+    columns: NDArray[np.float32] = whole.detach().numpy()
     return columns
 
 
@@ -53,10 +52,9 @@ def empty_counts(model: Recogniser, options: CodebookOptions) -> Votes | Scatter
     width = model.config.width
     match options.method:
         case Method.LSH:
-            signs = model.code_signs()
 
             def answers(features: Tensor) -> Tensor:
-                return model.scores(features, signs).argmax(-1)
+                return model.head.scores(model.head.logits(features)).argmax(-1)
 
             projection = random_projection(width, options.code_length, options.seed)
             return Votes.none(model.vocabulary, projection, answers)

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hcompress.charset import Vocabulary
 from hcompress.codes.distances import BLOCK, distances
 from hcompress.codes.extend_logits import Looks
 from hcompress.codes.options import Ballot
 from hcompress.codes.repair import NearCollision, equal_report, near_report, part, separate
 from hcompress.codes.soft_votes import held
 from hcompress.heads.hamming.codebook import Bits, pack
+from hcompress.spec.vocabulary import Vocabulary
 
 SHOWN = 1000
 """New characters the report lists."""

@@ -16,21 +16,20 @@ from hcompress.codes.report import codebook_report
 from hcompress.codes.soft_votes import SoftVotes, moved_bits
 from hcompress.errors import UsageError
 from hcompress.heads.hamming.codebook import pack, unpack
-from hcompress.spec.config import Classifier
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from hcompress.charset import Vocabulary
     from hcompress.heads.hamming.codebook import Bits
-    from hcompress.recognisers.transformer.model import Recogniser
+    from hcompress.recognisers.contract import Recogniser
+    from hcompress.spec.vocabulary import Vocabulary
 
 
 def codes_of(model: Recogniser, source: Path) -> Bits:
     """A Hamming classifier's codes [V, K]. Raises UsageError, naming ``source``, for a softmax."""
-    if model.config.classifier is not Classifier.HAMMING:
+    if model.config.head.code_length is None:
         raise UsageError(f"{source}: the classifier is a softmax: it has no codes to move")
     return unpack(model.codebook.numpy())
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hcompress.charset import SPECIALS, Vocabulary
 from hcompress.codes.distances import mean_distance, nearest_codes
 from hcompress.codes.repair import Repairs, equal_report, near_report
 from hcompress.codes.votes import Votes
+from hcompress.spec.vocabulary import Vocabulary
 
 SHOWN = 24
 NEIGHBOURS = 5
@@ -38,7 +38,7 @@ def codebook_report(
     return {
         "code_length": codes.shape[1] * 8,
         "characters": len(vocabulary.characters),
-        "samples": _samples(votes),
+        "samples": _samples(votes, vocabulary.first),
         "margins": _margins(votes),
         "distance": {"minimum": int(closest.min()), "mean": round(mean_distance(codes), 3)},
         "tied_bits": repairs.tied_bits,
@@ -59,30 +59,32 @@ def codebook_report(
                     )
                 ],
             }
-            for index in _shown(closest)
+            for index in _shown(closest, vocabulary.first)
         ],
     }
 
 
-def _shown(closest: NDArray[np.int32]) -> list[int]:
+def _shown(closest: NDArray[np.int32], first: int) -> list[int]:
     """The characters with the closest neighbours, then some at even steps, specials left out."""
-    order = [int(i) for i in np.argsort(closest, kind="stable") if i >= SPECIALS]
+    order = [int(i) for i in np.argsort(closest, kind="stable") if i >= first]
     half = order[: SHOWN // 2]
     step = max(1, len(order) // (SHOWN - len(half) or 1))
     rest = [i for i in sorted(order)[::step] if i not in half]
     return half + rest[: SHOWN - len(half)]
 
 
-def _samples(votes: Votes | None) -> dict[str, Any] | None:
+def _samples(votes: Votes | None, first: int) -> dict[str, Any] | None:
     if votes is None:
         return None
-    seen = votes.seen[SPECIALS:]
+    seen = votes.seen[first:]
     return {
         "total": int(votes.seen.sum()),
         "right": int(votes.right.sum()),
         "minimum": int(seen.min()),
         "median": float(np.median(seen)),
         "maximum": int(seen.max()),
+        "none": int((seen == 0).sum()),
+        "one": int((seen == 1).sum()),
     }
 
 

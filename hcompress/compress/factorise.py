@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from hcompress.errors import UsageError
-from hcompress.heads.softmax import LearnedEmbedding, SoftmaxClassifier
+from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import rebuilt
-from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.spec.heads import HeadSpec, Learned, Softmax
 
 RIDGE = 1e-3
 """Of the features' mean square, added to each direction's: what no line showed counts a little."""
@@ -84,27 +84,27 @@ def with_factorised_classifier(
 
     How far: the Frobenius norm of the change over the matrix's own. ``moment`` as in `truncated`.
     """
-    classifier = model.classifier
-    if not isinstance(classifier, SoftmaxClassifier):
-        raise UsageError(_nothing_to_factorise("classifier", model.config.classifier_bottleneck))
-    columns, projection = truncated(classifier.weight, bottleneck, moment)
+    whole = model.head.softmax_columns()
+    if whole is None:
+        raise UsageError(_nothing_to_factorise("classifier", model.config.head))
+    columns, projection = truncated(whole, bottleneck, moment)
     changed = {
         "classifier.columns.weight": columns,
         "classifier.projection.weight": projection,
     }
-    new = rebuilt(model, replace(model.config, classifier_bottleneck=bottleneck), changed)
-    return new, _moved(classifier.weight, columns @ projection)
+    new = rebuilt(model, replace(model.config, head=Softmax(bottleneck)), changed)
+    return new, _moved(whole, columns @ projection)
 
 
 def with_factorised_embedding(model: Recogniser, bottleneck: int) -> tuple[Recogniser, float]:
     """The same of the learned embedding."""
-    embedding = model.embedding
-    if not isinstance(embedding, LearnedEmbedding):
-        raise UsageError(_nothing_to_factorise("embedding", model.config.embedding_bottleneck))
-    rows, projection = truncated(embedding.weight, bottleneck)
+    whole = None if model.inputs is None else model.inputs.table()
+    if whole is None:
+        raise UsageError(_nothing_to_factorise("embedding", model.config.inputs))
+    rows, projection = truncated(whole, bottleneck)
     changed = {"embedding.rows.weight": rows, "embedding.projection.weight": projection.T}
-    new = rebuilt(model, replace(model.config, embedding_bottleneck=bottleneck), changed)
-    return new, _moved(embedding.weight, rows @ projection)
+    new = rebuilt(model, replace(model.config, inputs=Learned(bottleneck)), changed)
+    return new, _moved(whole, rows @ projection)
 
 
 def factorised(
@@ -124,8 +124,8 @@ def factorised(
     return model, moved
 
 
-def _nothing_to_factorise(part: str, bottleneck: int | None) -> str:
-    what = "a Hamming one" if bottleneck is None else f"factorised already (p = {bottleneck})"
+def _nothing_to_factorise(part: str, spec: HeadSpec | None) -> str:
+    what = "not there" if spec is None else spec.described
     return f"the {part} is {what}; set {part} = false"
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from hcompress.errors import NumericalError, UsageError
+from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import rebuilt, with_folded_batch_norm
-from hcompress.recognisers.transformer.model import Recogniser
 from hcompress.spec.config import Weights
 
 

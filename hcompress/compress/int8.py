@@ -14,9 +14,8 @@ from hcompress.compress.half import as_half
 from hcompress.compress.options import Scale
 from hcompress.compute.quantised import MAX_ABS, SEARCHED, Quantised, quantised
 from hcompress.errors import UsageError
-from hcompress.heads.softmax import LearnedEmbedding, SoftmaxClassifier
+from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import folded, rebuilt
-from hcompress.recognisers.transformer.model import Recogniser
 from hcompress.spec.config import Weights
 
 Moments = Mapping[str, Tensor]
@@ -38,12 +37,12 @@ def matrices(model: Recogniser) -> dict[str, nn.Module]:
     Depthwise kernels are not among them: in the light model they are 2% of the weights, and in
     int8 a third of the backbone's error.
     """
-    kinds = (nn.Conv2d, nn.Linear, SoftmaxClassifier, LearnedEmbedding)
-    return {
-        f"{name}.weight": module
-        for name, module in model.named_modules()
-        if isinstance(module, kinds) and getattr(module, "groups", 1) == 1
-    }
+    found = {}
+    for name, module in model.named_modules():
+        weight = dict(module.named_parameters(recurse=False)).get("weight")
+        if weight is not None and weight.dim() > 1 and getattr(module, "groups", 1) == 1:
+            found[f"{name}.weight"] = module
+    return found
 
 
 def prepared(model: Recogniser) -> Recogniser:
@@ -63,13 +62,8 @@ def input_moments(model: Recogniser, images: Iterable[Tensor]) -> dict[str, Tens
     One line at a time: none is read on after its end because its neighbours are longer.
     """
     sums: dict[str, Tensor] = {}
-    watched = {
-        name: module
-        for name, module in matrices(model).items()
-        if not isinstance(module, LearnedEmbedding)  # takes ids
-    }
     with ExitStack() as hooks:
-        for name, module in watched.items():
+        for name, module in matrices(model).items():
             hooks.callback(module.register_forward_hook(_adding(sums, name)).remove)
         for image in images:
             model.read(image)
@@ -78,6 +72,8 @@ def input_moments(model: Recogniser, images: Iterable[Tensor]) -> dict[str, Tens
 
 def _adding(sums: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Tensor], None]:
     def add(module: nn.Module, inputs: tuple[Tensor], _: Tensor) -> None:
+        if not inputs[0].is_floating_point():
+            return  # ids
         x = inputs[0].double().square()
         seen = x.mean((0, 2, 3)) if isinstance(module, nn.Conv2d) else x.flatten(0, -2).sum(0)
         sums[name] = sums[name] + seen if name in sums else seen

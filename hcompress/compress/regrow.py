@@ -16,51 +16,37 @@ from torch import Tensor, nn
 
 from hcompress.compress.options import Parts
 from hcompress.errors import UsageError
-from hcompress.heads.hamming.module import HAMMING_TEMPERATURE
 from hcompress.recognisers.backbones.layers import ConvNorm
-from hcompress.recognisers.grow import vectors_of
+from hcompress.recognisers.build import build
+from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import rebuilt
-from hcompress.recognisers.transformer.model import Recogniser
-from hcompress.spec.config import BatchNorm, Classifier, Embedding
+from hcompress.recognisers.transformer.model import Transformer
+from hcompress.spec.config import BatchNorm, TransformerConfig
+from hcompress.spec.heads import Learned, Softmax
 
 
 def with_matrices(model: Recogniser) -> Recogniser:
     """A softmax and a learned embedding in place of codes, V x d each.
 
-    Column v is W^T s_v, s_v the code's signs: its score is the sum of bit logits along the code,
-    over the temperature of an untuned Hamming head, as in `code_cross_entropy`: Eq. 7 with
-    the bit logits themselves in place of their signs, so a trained recogniser's answers are near
-    the old ones, not the same. Confidences keep their temperature.
+    What the head's `grown_back` and its inputs' vectors are. Confidences keep their temperature.
     """
-    config = model.config
+    config, inputs = model.config, model.inputs
     if not config.uses_codes:
         raise UsageError("classifier and embedding have no codes: nothing to give back there")
     changed: dict[str, Tensor] = {}
-    temperature = config.temperature
     with torch.no_grad():
-        if config.classifier is Classifier.HAMMING:
-            assert isinstance(model.classifier.projection, nn.Linear)
-            signs = model.signs()
-            untuned = HAMMING_TEMPERATURE * signs.shape[1]
-            changed["classifier.weight"] = (
-                signs @ model.classifier.projection.weight / (2 * untuned)
-            )
-            temperature = config.temperature / untuned
-        if config.embedding is Embedding.HAMMING:
-            changed["embedding.weight"] = vectors_of(model)
-    plain = replace(
-        config,
-        classifier=Classifier.SOFTMAX,
-        embedding=Embedding.LEARNED,
-        code_length=None,
-        rerank=False,
-        temperature=temperature,
-    )
-    return rebuilt(model, plain, changed)
+        if config.head.code_length is not None:
+            changed["classifier.weight"], temperature = model.head.grown_back()
+            config = replace(config, head=Softmax(), temperature=temperature)
+        if inputs is not None and inputs.spec.code_length is not None:
+            changed["embedding.weight"] = inputs.vectors()
+            config = replace(config, inputs=Learned())
+    return rebuilt(model, config, changed)
 
 
-def with_own_layers(model: Recogniser) -> Recogniser:
+def with_own_layers(small: Recogniser) -> Transformer:
     """Every layer with weights of its own, all of them the shared ones' at first."""
+    model = _transformer(small)
     if not model.config.shared_layers:
         raise UsageError("the decoder's layers are not shared: nothing to give back there")
     shared = nn.Module.state_dict(model.decoder.layer(0))
@@ -72,8 +58,9 @@ def with_own_layers(model: Recogniser) -> Recogniser:
     return rebuilt(model, replace(model.config, shared_layers=False), changed)
 
 
-def with_ffn(model: Recogniser) -> Recogniser:
+def with_ffn(small: Recogniser) -> Transformer:
     """Feed-forward networks that add nothing yet: their second matrix is zero, the first drawn."""
+    model = _transformer(small)
     if model.config.ffn:
         raise UsageError("the decoder has its feed-forward networks: nothing to give back there")
     new = rebuilt(model, replace(model.config, ffn=True), {})
@@ -95,7 +82,7 @@ def with_live_batch_norm(model: Recogniser, images: Iterable[Tensor]) -> Recogni
     moments = _moments(model, images)
     changed: dict[str, Tensor] = {}
     live = replace(model.config, batch_norm=BatchNorm.LIVE)
-    for name, module in Recogniser(live, model.vocabulary).named_modules():
+    for name, module in build(live, model.vocabulary).named_modules():
         if not isinstance(module, ConvNorm):
             continue
         assert isinstance(module.norm, nn.BatchNorm2d)
@@ -160,14 +147,21 @@ def regrown(model: Recogniser, images: Iterable[Tensor], parts: Parts = ALL) -> 
     nothing.
     """
     config, start = model.config, model
+    body = config if isinstance(config, TransformerConfig) else None
     if parts.matrices and config.uses_codes:
         model = with_matrices(model)
-    if parts.layers and config.shared_layers:
+    if parts.layers and body and body.shared_layers:
         model = with_own_layers(model)
-    if parts.ffn and not config.ffn:
+    if parts.ffn and body and not body.ffn:
         model = with_ffn(model)
     if parts.measured(config):
         model = with_live_batch_norm(model, images)
     if model is start:
         raise UsageError("the recogniser has all the parts asked for: nothing to give back")
+    return model
+
+
+def _transformer(model: Recogniser) -> Transformer:
+    if not isinstance(model, Transformer):
+        raise model.inside("regrow")
     return model

@@ -14,26 +14,24 @@ from numpy.typing import NDArray
 
 from hcompress.errors import UsageError
 from hcompress.heads.hamming.codebook import Codebook
-from hcompress.heads.hamming.module import HAMMING_TEMPERATURE
-from hcompress.heads.softmax import LearnedEmbedding
-from hcompress.recognisers.rebuild import fitted_projection, rebuilt
-from hcompress.recognisers.transformer.model import Recogniser
-from hcompress.spec.config import Classifier, Embedding
+from hcompress.heads.hamming.fitting import fitted_projection
+from hcompress.heads.hamming.loss import HAMMING_TEMPERATURE
+from hcompress.heads.hamming.signs import unpacked
+from hcompress.recognisers.contract import Recogniser
+from hcompress.recognisers.rebuild import rebuilt
+from hcompress.spec.heads import Hamming, HammingInputs
 
 
 def with_hamming_classifier(model: Recogniser, codebook: Codebook) -> Recogniser:
     """HC: the softmax goes, W starts as Psi (scaled so that bit logits are about 1)."""
-    if model.config.classifier is Classifier.HAMMING:
-        raise UsageError("the classifier is a Hamming one already; set classifier = false")
-    if model.config.classifier_bottleneck is not None:
+    if model.head.softmax_columns() is None:
         raise UsageError(
-            "the classifier is factorised, and codes are made from a whole softmax: take the"
-            " recogniser from before `factorise`, or set classifier = false"
+            f"the classifier is {model.config.head.described}, and codes are made from a whole"
+            " softmax: take the recogniser from before, or set classifier = false"
         )
     config = replace(
         model.config,
-        classifier=Classifier.HAMMING,
-        code_length=codebook.code_length,
+        head=Hamming(codebook.code_length),
         temperature=codebook.code_length * HAMMING_TEMPERATURE,
     )
     psi = torch.from_numpy(codebook.projection) / model.config.width**0.5
@@ -46,17 +44,17 @@ def with_hamming_embedding(model: Recogniser, packed: NDArray[np.uint8]) -> Reco
 
     ``packed`` is the codebook [V, K/8].
     """
-    if model.config.embedding is Embedding.HAMMING:
-        raise UsageError("the embedding is a Hamming one already; set embedding = false")
-    if not isinstance(model.embedding, LearnedEmbedding):
+    vectors = None if model.inputs is None else model.inputs.table()
+    if vectors is None:
+        spec = model.config.inputs
+        what = "not there" if spec is None else f"{spec.described}, and codes replace a whole one"
         raise UsageError(
-            "the embedding is factorised, and codes replace a whole one: take the recogniser from"
-            " before `factorise`, or set embedding = false"
+            f"the embedding is {what}: take the recogniser from before, or set embedding = false"
         )
-    config = replace(model.config, embedding=Embedding.HAMMING, code_length=packed.shape[1] * 8)
-    changed = {"codebook": torch.from_numpy(packed)}
-    signs = rebuilt(model, config, changed).signs()
-    changed["embedding.projection.weight"] = fitted_projection(signs, model.embedding.weight)
+    config = replace(model.config, inputs=HammingInputs(packed.shape[1] * 8))
+    codes = torch.from_numpy(packed)
+    fitted = fitted_projection(unpacked(codes), vectors)
+    changed = {"codebook": codes, "embedding.projection.weight": fitted}
     return rebuilt(model, config, changed)
 
 

@@ -9,19 +9,22 @@ from torch import nn
 
 from hcompress.compress.options import SharedFrom
 from hcompress.errors import UsageError
+from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import rebuilt
-from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.recognisers.transformer.model import Transformer
 
 
-def without_ffn(model: Recogniser) -> Recogniser:
+def without_ffn(whole: Recogniser) -> Transformer:
     """NoFFN: Eq. 8c leaves every layer."""
+    model = _transformer(whole)
     if not model.config.ffn:
         raise UsageError("the decoder has no feed-forward networks; set remove_ffn = false")
     return rebuilt(model, replace(model.config, ffn=False), {})
 
 
-def with_shared_layers(model: Recogniser, source: SharedFrom) -> Recogniser:
+def with_shared_layers(whole: Recogniser, source: SharedFrom) -> Transformer:
     """PS: one layer's weights for all."""
+    model = _transformer(whole)
     if model.config.shared_layers:
         raise UsageError("the decoder's layers are shared already; set share_layers = false")
     depth = model.config.depth
@@ -33,6 +36,12 @@ def with_shared_layers(model: Recogniser, source: SharedFrom) -> Recogniser:
         chosen = layers[place[source]]
     changed = {f"decoder.layers.0.{name}": value for name, value in chosen.items()}
     return rebuilt(model, replace(model.config, shared_layers=True), changed)
+
+
+def _transformer(model: Recogniser) -> Transformer:
+    if not isinstance(model, Transformer):
+        raise model.inside("slim-decoder")
+    return model
 
 
 def slimmed(model: Recogniser, *, remove_ffn: bool, share: SharedFrom | None) -> Recogniser:

@@ -15,7 +15,7 @@ def shapes_only() -> bool:
     return torch.get_default_device().type == "meta"
 
 
-def _fill(weight: Tensor, spread: float) -> None:
+def fill_normal(weight: Tensor, spread: float) -> None:
     """First weights: normal, with this standard deviation."""
     if not shapes_only():
         nn.init.normal_(weight, std=spread)

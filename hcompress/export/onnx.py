@@ -13,7 +13,6 @@ from torch import Tensor
 
 from hcompress.checkpoints.checkpoint import Checkpoint
 from hcompress.errors import NumericalError
-from hcompress.export import forms
 from hcompress.export.options import ServingPrecision
 from hcompress.export.parity import (
     Decode,
@@ -27,9 +26,10 @@ from hcompress.export.parity import (
 from hcompress.onnx_writer.emulate_fp16 import rounded_in_float
 from hcompress.onnx_writer.simplify import Simplified, simplify
 from hcompress.onnx_writer.stored_once import check_stored_once
+from hcompress.recognisers.contract import Recogniser
 from hcompress.runtime.serving import ServingPair
 from hcompress.runtime.session import Session
-from hcompress.spec.config import Classifier, Preprocessing, Weights
+from hcompress.spec.config import Preprocessing, Weights
 from hcompress.spec.exported import ENCODER_FILE, HEIGHT, ONNX_FILE, STEP_FILE
 from hcompress.spec.header import ModelMetadata, Provenance
 
@@ -59,10 +59,15 @@ class _Exporter:
     def store_half(self) -> bool:
         return self.checkpoint.config.weights is not Weights.FP32
 
+    @property
+    def has_pair(self) -> bool:
+        """Whether the family has a serving form besides the one file."""
+        return type(self.checkpoint.model).serving_graphs is not Recogniser.serving_graphs
+
     def portable(self) -> tuple[bytes, dict[str, Any]]:
         model, size = self.checkpoint.model, self.checkpoint.config.preprocessing
         weights = self.checkpoint.stored()
-        graph = forms.portable(model, self.metadata, store_half=self.store_half, weights=weights)
+        graph = model.graph(self.metadata, store_half=self.store_half, weights=weights)
         written = self._simplified(graph, weights, whole=True)
         session = Session(written.data, self.threads, {HEIGHT: size.height})
         parity = self._parity(lambda images: _pair(session.run(_ENDS, {"images": images})))
@@ -73,12 +78,10 @@ class _Exporter:
     def _bits(self) -> dict[str, Any]:
         """Bit logits of the first images, from the same graph with one output more."""
         model, size = self.checkpoint.model, self.checkpoint.config.preprocessing
-        if model.config.classifier is not Classifier.HAMMING:
+        if not model.config.head.searched:
             return {}
         weights = self.checkpoint.stored()
-        probe = forms.portable(
-            model, self.metadata, store_half=self.store_half, weights=weights, probe=True
-        )
+        probe = model.graph(self.metadata, store_half=self.store_half, weights=weights, probe=True)
         session = Session(probe.SerializeToString(), self.threads, {HEIGHT: size.height})
         images = self.images[:PROBED]
         ids, bits = session.run(["ids", "bit_logits"], {"images": images})
@@ -87,8 +90,8 @@ class _Exporter:
     def serving(self, half: bool) -> tuple[dict[str, bytes], dict[str, Any], Parity]:
         model, files, report = self.checkpoint.model, {}, {}
         weights = model.state_dict()
-        for name, write in ((ENCODER_FILE, forms.encoder), (STEP_FILE, forms.decoder_step)):
-            graph = write(model, self.metadata, store_half=self.store_half, half=half)
+        graphs = model.serving_graphs(self.metadata, store_half=self.store_half, half=half)
+        for name, graph in graphs.items():
             written = self._simplified(graph, weights, whole=False)
             files[name] = written.data
             report[name] = {"bytes": len(written.data)} | _simplification(written)
@@ -104,8 +107,8 @@ class _Exporter:
         return written
 
     def _parity(self, decode: Decode) -> Parity:
-        steps = self.checkpoint.config.max_steps
-        found = decode_all(decode, self.images, steps)
+        config = self.checkpoint.config
+        found = decode_all(decode, self.images, config.max_steps, config.transcription)
         return compare(self.checkpoint.model, self.images, self.expected, found)
 
 
@@ -142,6 +145,8 @@ def _serving(
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """The serving pair in the best precision that reads the same."""
     figures: dict[str, Any] = {}
+    if not exporter.has_pair:
+        return {}, figures
     half = precision is ServingPrecision.FP16 or (
         precision is ServingPrecision.AUTO and exporter.store_half
     )

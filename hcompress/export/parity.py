@@ -7,7 +7,6 @@ found out by the numbers at the step where the two part, counted as undecided, a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from hcompress.charset import BOS, EOS, FIRST_READABLE, PAD
 from hcompress.errors import NumericalError
-from hcompress.recognisers.transformer.model import Recogniser
-from hcompress.spec.config import CANDIDATES, Classifier
+from hcompress.recognisers.contract import Recogniser, Targets
+from hcompress.spec.transcription import Scheme, Transcription
 
 ROUNDING = 1e-4
 """Of the logits' root mean square: what float32 sums may differ by, with room to spare."""
@@ -69,13 +66,16 @@ class Decodings:
     probabilities: NDArray[np.float32]
 
 
-def decode_all(decode: Decode, images: NDArray[np.uint8], steps: int) -> Decodings:
+def decode_all(
+    decode: Decode, images: NDArray[np.uint8], steps: int, special: Transcription
+) -> Decodings:
     """Batch by batch; a batch that ended early is padded as its ended lines are."""
+    padded = next(i for i in (special.pad, special.blank, 0) if i is not None)
     ids, probabilities = [], []
     for start in range(0, len(images), BATCH):
         found, chances = decode(images[start : start + BATCH])
         padding = ((0, 0), (0, steps - found.shape[1]), (0, 0))
-        ids.append(np.pad(found, padding, constant_values=PAD))
+        ids.append(np.pad(found, padding, constant_values=padded))
         probabilities.append(np.pad(chances, padding, constant_values=1))
     return Decodings(np.concatenate(ids), np.concatenate(probabilities))
 
@@ -87,7 +87,7 @@ def decode_torch(model: Recogniser, images: NDArray[np.uint8]) -> Decodings:
         decoded = model.read(torch.from_numpy(batch))
         return decoded.ids.numpy(), decoded.probabilities.numpy()
 
-    return decode_all(decode, images, model.config.max_steps)
+    return decode_all(decode, images, model.config.max_steps, model.config.transcription)
 
 
 def compare(
@@ -109,7 +109,7 @@ def compare(
         (undecided if hangs else different).append(line)
     same = np.setdiff1d(np.arange(len(images)), apart)
     gaps = np.abs(torchs.probabilities[same, :, 0] - others.probabilities[same, :, 0])
-    ended = first[same] == PAD
+    ended = first[same] == model.config.transcription.pad
     rest = (torchs.ids[same] != others.ids[same]).any((1, 2))
     return Parity(
         images=len(images),
@@ -126,44 +126,12 @@ def hangs_on_rounding(
     model: Recogniser, image: NDArray[np.uint8], prefix: NDArray[np.int64], one: int, other: int
 ) -> bool:
     """Whether rounding decides between two ids at the step after ``prefix`` [T]."""
-    if PAD in (one, other):
-        return False
-    memory = model.encode(torch.from_numpy(image[None]))
-    ids = torch.from_numpy(np.concatenate([[BOS], prefix])[None].astype(np.int64))
-    logits = model.classifier(model.features(memory, ids, model.code_signs()))[0, -1]
-    near = ROUNDING * float(logits.square().mean().sqrt())
-    if not math.isfinite(near):
-        return False
-    if model.config.classifier is Classifier.SOFTMAX:
-        return abs(float(logits[one] - logits[other])) <= near
-    signs = model.signs()[[one, other]]
-    telling = signs[0] != signs[1]
-    query = torch.where(logits >= 0, 1, -1)
-    distances = (signs != query).sum(1)
-    if model.config.rerank:
-        return _hangs_reranked(model, logits, distances, signs, near)
-    # Each telling bit that turns over moves the two distances apart by two.
-    turning = int((telling & (logits.abs() <= near)).sum())
-    return turning > 0 and abs(int(distances[0] - distances[1])) <= 2 * turning
-
-
-def _hangs_reranked(
-    model: Recogniser, logits: Tensor, distances: Tensor, signs: Tensor, near: float
-) -> bool:
-    """Whether their agreement is the same but for rounding, or one is a candidate by rounding.
-
-    logits [K], distances [2], signs [2, K].
-    """
-    agreement = signs @ logits
-    telling = int((signs[0] != signs[1]).sum())
-    if abs(float(agreement[0] - agreement[1])) <= 2 * near * telling**0.5:
-        return True
-    turning = int((logits.abs() <= near).sum())
-    all_signs = model.signs()[FIRST_READABLE:]
-    others = (all_signs != torch.where(logits >= 0, 1, -1)).sum(1).sort().values
-    last = int(others[min(CANDIDATES, len(others)) - 1])
-    # A bit that turns over moves a code by one, and the last candidate by one the other way.
-    return turning > 0 and int((distances - last).abs().min()) <= 2 * turning
+    special = model.config.transcription
+    if special.scheme is Scheme.EOS and special.pad in (one, other):
+        return False  # one of the two has ended before
+    targets = _along(np.concatenate([prefix, [one]])[None], special)
+    h = model.features(model.encode(torch.from_numpy(image[None])), targets)[0, len(prefix)]
+    return model.head.undecided(h, one, other, ROUNDING)
 
 
 @torch.inference_mode()
@@ -171,15 +139,25 @@ def bit_differences(
     model: Recogniser, images: NDArray[np.uint8], ids: NDArray[np.int64], bits: NDArray[np.float32]
 ) -> dict[str, float]:
     """The exported bit logits [N, T, K] against torch's along the same ids [N, T]."""
-    memory = model.encode(torch.from_numpy(images))
-    start = np.full((len(ids), 1), BOS, np.int64)
-    before = torch.from_numpy(np.concatenate([start, ids[:, :-1]], 1))
-    logits: Tensor = model.classifier(model.features(memory, before, model.code_signs()))
-    counted = ~np.isin(before.numpy(), (EOS, PAD))
-    ours, theirs = logits.numpy()[counted], bits[counted]
+    targets = _along(ids, model.config.transcription)
+    h = model.features(model.encode(torch.from_numpy(images)), targets)
+    counted = targets.counted.numpy()
+    ours, theirs = model.head.logits(h).numpy()[counted], bits[counted]
     return {
         "bits": int(ours.size),
         "bits_different": int(((ours >= 0) != (theirs >= 0)).sum()),
         "bit_logit_difference_max": float(np.abs(ours - theirs).max(initial=0)),
         "bit_logit_rms": float(np.sqrt(np.square(ours).mean())) if ours.size else 0.0,
     }
+
+
+def _along(ids: NDArray[np.int64], special: Transcription) -> Targets:
+    """What a body is given that has answered ids [N, T] so far; steps after the end don't count."""
+    wanted = torch.from_numpy(ids.astype(np.int64))
+    if special.scheme is not Scheme.EOS:
+        return Targets(wanted, wanted, torch.ones_like(wanted, dtype=torch.bool))
+    assert special.bos is not None
+    start = torch.full((len(ids), 1), special.bos)
+    before = torch.cat([start, wanted[:, :-1]], 1)
+    counted = before.ne(special.eos or 0) & before.ne(special.pad or 0)
+    return Targets(before, wanted, counted)

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from hcompress.charset import FIRST_READABLE
 from hcompress.spec.config import SCALE
 from hcompress.spec.header import KEY
 
@@ -27,6 +26,8 @@ IR_VERSION = 9
 """What opset 20 came with; onnxruntime refuses the newest one that onnx writes by default."""
 DOMAIN = "hcompress"
 PRODUCER = "hcompress"
+Body = Callable[[], tuple[list[str], list[onnx.NodeProto]]]
+"""Writes a function: the names of what it takes, and its nodes, the last of which gives `y`."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -39,7 +40,7 @@ class _Shared:
     initialisers: dict[str, TensorProto] = field(default_factory=dict)
     constants: dict[tuple[str, tuple[int, ...], bytes], str] = field(default_factory=dict)
     converted: dict[tuple[str, int], str] = field(default_factory=dict)
-    functions: set[str] = field(default_factory=set)
+    functions: dict[str, Body] = field(default_factory=dict)
     count: int = 0
 
 
@@ -192,15 +193,14 @@ class Graph:
         """A float32 value as the type the network computes in."""
         return self.to(value, TensorProto.FLOAT16) if self.half else value
 
-    def call(self, function: str, *inputs: str) -> str:
-        """A call of one of our functions, which travels in the file.
+    def call(self, function: str, *inputs: str, body: Body | None = None) -> str:
+        """A call of a function, which travels in the file; ``body`` writes one that is not here.
 
         What a function computes no tool folds, not even from constants alone: the file stays
-        as small as it is. `Unpack` looks up packed codes [n, K/8] byte by byte in a table
-        [256, 8] -> [n, K]; `Count` gives 0, 1, ... below a number, as float32; `Join3` puts three
-        tensors one below the other; `Scaled` multiplies int8 [out, ...] with scales [out].
+        as small as it is. Here are `Join3`, which puts three tensors one below the other,
+        `Scaled`, which multiplies int8 [out, ...] with scales [out], `Widen` and `Narrow`.
         """
-        self._shared.functions.add(function)
+        self._shared.functions.setdefault(function, body or _FUNCTIONS[function])
         return self.op(function, *inputs, domain=DOMAIN)
 
     def model(
@@ -210,7 +210,8 @@ class Graph:
         metadata: str,
     ) -> onnx.ModelProto:
         """The finished file."""
-        functions = [_function(name) for name in sorted(self._shared.functions)]
+        known = self._shared.functions
+        functions = [_function(name, known[name]) for name in sorted(known)]
         graph = helper.make_graph(
             self.nodes, PRODUCER, list(inputs), list(outputs), initializer=self.initialisers
         )
@@ -236,33 +237,10 @@ def value(name: str, kind: int, shape: Iterable[int | str] | None) -> onnx.Value
     return helper.make_tensor_value_info(name, kind, None if shape is None else list(shape))
 
 
-def _function(name: str) -> onnx.FunctionProto:
-    inputs, nodes = _FUNCTIONS[name]()
+def _function(name: str, body: Body) -> onnx.FunctionProto:
+    inputs, nodes = body()
     opset = [helper.make_opsetid("", OPSET)]
     return helper.make_function(DOMAIN, name, inputs, ["y"], nodes, opset)
-
-
-def _unpack() -> tuple[list[str], list[onnx.NodeProto]]:
-    return ["p", "t"], [
-        helper.make_node("Cast", ["p"], ["i"], to=TensorProto.INT32),
-        helper.make_node("Gather", ["t", "i"], ["g"]),
-        helper.make_node("Constant", [], ["s"], value_ints=[0, -1]),
-        helper.make_node("Reshape", ["g", "s"], ["y"]),
-    ]
-
-
-def _count() -> tuple[list[str], list[onnx.NodeProto]]:
-    return ["n"], [
-        helper.make_node("Constant", [], ["a"], value_float=0.0),
-        helper.make_node("Constant", [], ["b"], value_float=1.0),
-        helper.make_node("Range", ["a", "n", "b"], ["y"]),
-    ]
-
-
-def _readable() -> tuple[list[str], list[onnx.NodeProto]]:
-    bounds = {"b": FIRST_READABLE, "e": 2**31 - 1, "a": 0}
-    constants = [helper.make_node("Constant", [], [n], value_ints=[v]) for n, v in bounds.items()]
-    return ["x"], [*constants, helper.make_node("Slice", ["x", *bounds], ["y"])]
 
 
 def _join(count: int) -> tuple[list[str], list[onnx.NodeProto]]:
@@ -285,12 +263,9 @@ def _cast(kind: int) -> tuple[list[str], list[onnx.NodeProto]]:
     return ["x"], [helper.make_node("Cast", ["x"], ["y"], to=kind)]
 
 
-_FUNCTIONS: Mapping[str, Callable[[], tuple[list[str], list[onnx.NodeProto]]]] = {
-    "Count": _count,
+_FUNCTIONS: Mapping[str, Body] = {
     "Join3": lambda: _join(3),
-    "Readable": _readable,
     "Narrow": lambda: _cast(TensorProto.FLOAT16),
     "Scaled": _scaled,
-    "Unpack": _unpack,
     "Widen": lambda: _cast(TensorProto.FLOAT),
 }

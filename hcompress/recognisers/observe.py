@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from hcompress.charset import PAD, UnknownCharacter, Vocabulary
+from hcompress.charset import UnknownCharacter
 from hcompress.compute.threads import in_threads
 from hcompress.recognisers.rebuild import folded
-from hcompress.recognisers.transformer.targets import targets_of
 
 if TYPE_CHECKING:
     from hcompress.data.batches import Batch
     from hcompress.data.feed import Feed
     from hcompress.progress import Progress
-    from hcompress.recognisers.transformer.model import Recogniser
+    from hcompress.recognisers.contract import Recogniser
+    from hcompress.spec.vocabulary import Vocabulary
 
 
 class Accumulator(Protocol):
@@ -43,31 +43,15 @@ def observe(
     number. Memory does not grow with the images.
     """
     model = folded(model)
-    signs = model.code_signs()
 
+    @torch.inference_mode()  # of the thread that runs it
     def made(batch: Batch) -> tuple[Tensor, Tensor, int]:
-        return *decisions(model, vocabulary, signs, batch, unknown), len(batch.texts)
+        targets = model.targets(batch.texts, vocabulary, unknown)
+        h, ids = model.decisions(torch.from_numpy(batch.images), targets)
+        return h, ids, len(batch.texts)
 
     progress.start(label, lines.images)
     for features, ids, images in in_threads(made, lines):
         accumulator.add(features, ids)
         progress.advance(images)
     progress.finish()
-
-
-@torch.inference_mode()
-def decisions(
-    model: Recogniser,
-    vocabulary: Vocabulary,
-    signs: Tensor | None,
-    batch: Batch,
-    unknown: UnknownCharacter,
-) -> tuple[Tensor, Tensor]:
-    """Features h [M, d] and ids [M] of a batch's characters and EOS, given the true prefix.
-
-    ``signs`` are the model's `code_signs()`.
-    """
-    inputs, targets = targets_of(batch.texts, vocabulary, model.config.max_steps, unknown)
-    features = model.features(model.memory(torch.from_numpy(batch.images)), inputs, signs)
-    counted = targets != PAD
-    return features[counted], targets[counted]

@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar, cast
 
-import torch
 from torch import Tensor
 
 from hcompress.errors import UsageError
 from hcompress.recognisers.backbones.layers import ConvNorm
-from hcompress.recognisers.transformer.model import Recogniser
-from hcompress.spec.config import BatchNorm, Classifier, RecogniserConfig
+from hcompress.recognisers.build import build
+from hcompress.recognisers.contract import Recogniser
+from hcompress.spec.config import BatchNorm, RecogniserConfig
+from hcompress.spec.heads import reranking
+
+R = TypeVar("R", bound=Recogniser)
 
 
-def rebuilt(model: Recogniser, config: RecogniserConfig, changed: dict[str, Tensor]) -> Recogniser:
+def rebuilt(model: R, config: RecogniserConfig, changed: dict[str, Tensor]) -> R:
     """A recogniser of ``config`` with the old tensors, where it still has them, and ``changed``."""
-    new = Recogniser(config, model.vocabulary)
+    new = cast("R", build(config, model.vocabulary))
     old = model.state_dict()
     state = {
         name: changed.get(name, old.get(name, value)) for name, value in new.state_dict().items()
     }
     new.load_state_dict(state)
     return new.train(model.training)
-
-
-def fitted_projection(signs: Tensor, vectors: Tensor, ridge: float = 1e-3) -> Tensor:
-    """Least squares: [d, K] that takes signs [V, K] closest to vectors [V, d].
-
-    With fewer characters than bits the fit is exact but for the ridge, relative to V, which
-    keeps the answer small and the system solvable.
-    """
-    wide = signs.double()
-    gram = wide.T @ wide
-    gram += ridge * len(wide) * torch.eye(len(gram), dtype=torch.float64)
-    solved: Tensor = torch.linalg.solve(gram, wide.T @ vectors.detach().double())
-    return solved.T.float()
 
 
 def with_folded_batch_norm(model: Recogniser) -> Recogniser:
@@ -56,10 +47,8 @@ def folded(model: Recogniser) -> Recogniser:
 
 
 def with_rerank(model: Recogniser) -> Recogniser:
-    """Bit logits choose among the nearest codes (`Recogniser.refine`); nothing else changes."""
-    if model.config.classifier is not Classifier.HAMMING:
-        raise UsageError("rerank is for a Hamming classifier: leave it out")
-    return rebuilt(model, replace(model.config, rerank=True), {})
+    """Bit logits choose among the nearest codes (`HammingHead.refine`); nothing else changes."""
+    return rebuilt(model, replace(model.config, head=reranking(model.config.head)), {})
 
 
 def with_temperature(model: Recogniser, temperature: float) -> Recogniser:

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from hcompress.spec.config import BatchNorm, Classifier, Embedding, RecogniserConfig, Weights
+from hcompress.spec.config import BatchNorm, RecogniserConfig, TransformerConfig, Weights
 from hcompress.spec.header import ModelMetadata
+from hcompress.spec.heads import Hamming, HammingInputs, Learned, Softmax
+from hcompress.spec.vocabulary import Vocabulary
 from hcompress.stages.codebook import MakeCodebook
 from hcompress.stages.extend import Extend
 from hcompress.stages.factorise import Factorise
@@ -36,6 +38,10 @@ _ELEMENT_BYTES: Final[Mapping[Weights, int]] = {
 }
 
 
+FEW: Final = 8
+"""Ids of a recogniser that is built for its body alone."""
+
+
 @dataclass(frozen=True)
 class Forecast:
     """A model that may not exist yet."""
@@ -51,9 +57,10 @@ class Forecast:
     @property
     def bytes(self) -> int:
         """About what the file will weigh."""
-        elements = backbone_elements(self.config) + sum(head_elements(self.config, self.size))
-        codes = codebook_bytes(self.config, self.size)
-        return _ELEMENT_BYTES[self.config.weights] * elements + codes + self.rest
+        stored = self.config.head_tensors(self.size).values()
+        elements = body_elements(self.config) + sum(t.elements for t in stored if not t.packed)
+        packed = sum(t.elements for t in stored if t.packed)
+        return _ELEMENT_BYTES[self.config.weights] * elements + packed + self.rest
 
     def as_floats(self, **changes: Any) -> Forecast:
         """After a stage that writes every weight as FP32, its configuration changed as asked."""
@@ -93,7 +100,7 @@ def _(stage: Shape, _known: Forecast | None) -> Forecast | None:
         return None
     from hcompress.charset import read_charset
 
-    vocabulary = read_charset(charset)
+    vocabulary = Vocabulary(read_charset(charset))
     return Forecast(stage.config(), len(vocabulary), rest=charset.stat().st_size)
 
 
@@ -120,9 +127,8 @@ def _(stage: ReplaceHead, known: Forecast | None) -> Forecast | None:
         return None
     config = known.config
     return known.as_floats(
-        classifier=Classifier.HAMMING if stage.classifier else config.classifier,
-        embedding=Embedding.HAMMING if stage.embedding else config.embedding,
-        code_length=known.code_length,
+        head=Hamming(known.code_length) if stage.classifier else config.head,
+        inputs=HammingInputs(known.code_length) if stage.embedding else config.inputs,
     )
 
 
@@ -132,14 +138,14 @@ def _(stage: Factorise, known: Forecast | None) -> Forecast | None:
         return None
     config, p = known.config, stage.bottleneck
     return known.as_floats(
-        classifier_bottleneck=p if stage.classifier else config.classifier_bottleneck,
-        embedding_bottleneck=p if stage.embedding else config.embedding_bottleneck,
+        head=Softmax(p) if stage.classifier else config.head,
+        inputs=Learned(p) if stage.embedding else config.inputs,
     )
 
 
 @after.register
 def _(stage: SlimDecoder, known: Forecast | None) -> Forecast | None:
-    if known is None:
+    if known is None or not isinstance(known.config, TransformerConfig):
         return None
     return known.as_floats(
         ffn=known.config.ffn and not stage.remove_ffn,
@@ -171,7 +177,7 @@ def _(stage: Extend, known: Forecast | None) -> Forecast | None:
         return None
     from hcompress.charset import read_charset
 
-    added = len(read_charset(stage.characters).characters)
+    added = len(read_charset(stage.characters))
     return dataclasses.replace(known, size=known.size + added)
 
 
@@ -186,8 +192,7 @@ def _(stage: Regrow, known: Forecast | None) -> Forecast | None:
         return None
     changes: dict[str, Any] = {}
     if stage.matrices:
-        codeless = {"code_length": None, "rerank": False}
-        changes |= codeless | {"classifier": Classifier.SOFTMAX, "embedding": Embedding.LEARNED}
+        changes |= {"head": Softmax(), "inputs": Learned()}
     if stage.layers:
         changes["shared_layers"] = False
     if stage.ffn:
@@ -203,42 +208,15 @@ def _(_stage: object, known: Forecast | None) -> Forecast | None:
     return known
 
 
-def head_elements(config: RecogniserConfig, size: int) -> tuple[int, int, int, int]:
-    """Elements of decoder attention, decoder FFN, embedding and classifier.
-
-    ``size`` is V. A layer has self- and cross-attention (four d x d maps with biases each) and
-    their norms; its FFN two maps with biases and a norm.
-    """
-    d, layers = config.width, config.stored_layers
-    length = config.code_length or 0
-    attention = layers * (8 * (d * d + d) + 4 * d)
-    ffn = layers * (2 * d * config.ffn_width + config.ffn_width + 3 * d) if config.ffn else 0
-    embedding = classifier = length * d
-    if config.embedding is Embedding.LEARNED:
-        embedding = _matrix(size, d, config.embedding_bottleneck)
-    if config.classifier is Classifier.SOFTMAX:
-        classifier = _matrix(size, d, config.classifier_bottleneck)
-    return attention, ffn, embedding, classifier
-
-
-def _matrix(size: int, width: int, bottleneck: int | None) -> int:
-    """Elements of a V x d matrix, or of the V x p and the p x d one that stand for it."""
-    return size * width if bottleneck is None else (size + width) * bottleneck
-
-
-def codebook_bytes(config: RecogniserConfig, size: int) -> int:
-    """The packed codes: V x K / 8, whatever the precision of the weights."""
-    return size * (config.code_length or 0) // 8
-
-
 @functools.lru_cache
-def backbone_elements(config: RecogniserConfig) -> int:
-    """Elements of the backbone, statistics included. The one figure that needs torch: it builds
-    the module without its memory."""
+def body_elements(config: RecogniserConfig) -> int:
+    """Elements of all but the head, statistics included. The one figure that needs torch: it
+    builds the module without its memory."""
     import torch
 
-    from hcompress.recognisers.transformer.model import Recogniser
+    from hcompress.recognisers.build import build
 
     with torch.device("meta"):
-        tensors = Recogniser(config, 4).state_dict()
-    return sum(tensor.numel() for name, tensor in tensors.items() if name.startswith("backbone."))
+        tensors = build(config, FEW).state_dict()
+    of_head = config.head_tensors(FEW)
+    return sum(tensor.numel() for name, tensor in tensors.items() if name not in of_head)

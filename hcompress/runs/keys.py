@@ -13,7 +13,8 @@ from typing import Any
 from hcompress.artifacts.folder import Artifact, path_digest
 from hcompress.errors import UsageError
 from hcompress.stages.base import Stage, TiedToMachine
-from hcompress.strict import schema as parameters
+from hcompress.strict.schema import describe
+from hcompress.strict.write import plain
 
 Digester = Callable[[Path], str]
 
@@ -49,8 +50,8 @@ def make_ticket(
 ) -> Ticket:
     """The key of what ``stage`` would make. Raises UsageError where an input is missing."""
     inputs = _input_digests(stage, digest_data)
-    values = parameters.values_of(stage)
-    keyed = {entry.name for entry in parameters.describe(type(stage)) if entry.param.keyed}
+    values = plain(stage)
+    keyed = {entry.name for entry in describe(type(stage)) if entry.param.keyed}
     decisive = keyed - inputs.keys()
     versions = library_versions(stage.libraries)
     payload: dict[str, Any] = {
@@ -73,13 +74,16 @@ def make_ticket(
 
 def _input_digests(stage: Stage, digest_data: Digester) -> dict[str, str]:
     found = {}
-    for name, (parameter, paths) in parameters.paths_of(stage).items():
-        digester = digest_data if parameter.param.data else path_digest
+    for entry in describe(type(stage)):
+        value = getattr(stage, entry.name)
+        if entry.scalar is not Path or value is None:
+            continue
+        digester = digest_data if entry.param.data else path_digest
         try:
-            digests = [digester(path) for path in paths]
+            digests = [digester(path) for path in (value if entry.many else (value,))]
         except UsageError as error:
-            raise UsageError(f'stage "{stage.name}": {name}: {error}') from None
-        found[name] = digests[0] if not parameter.many else _joined(digests)
+            raise UsageError(f'stage "{stage.name}": {entry.name}: {error}') from None
+        found[entry.name] = _joined(digests) if entry.many else digests[0]
     return found
 
 

@@ -25,7 +25,7 @@ from hcompress.progress import NoProgress, Progress
 from hcompress.runs.keys import Digester, Ticket, data_digest, make_ticket, parent_key
 from hcompress.spec.header import Provenance
 from hcompress.stages.base import Env, Stage
-from hcompress.strict import schema as parameters
+from hcompress.strict.write import plain
 
 ROOM_FACTOR: Final = 4
 """Free disk asked for, in sizes of the source: the result, and snapshots with their optimiser."""
@@ -255,16 +255,14 @@ class _Work:
         model = out / MODEL_FILES[self.stage.produces]
         breakdown, techniques = measure(model)
         return Manifest(
-            stage=StageRecord(
-                self.stage.name, self.stage.version, parameters.values_of(self.stage)
-            ),
+            stage=StageRecord(self.stage.name, self.stage.version, plain(self.stage)),
             key=self.ticket.key,
             parent=Parent(self.source.stage, self.source.key) if self.source else None,
             kind=self.stage.produces,
             files=artifacts.record_files(out),
             breakdown=breakdown,
             techniques=techniques,
-            report=finite(parameters.plain(figures)),
+            report=finite(plain(figures)),
             inputs=self.ticket.inputs,
             seed=self.options.seed,
             threads=self.options.threads,

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hcompress.charset import Vocabulary
     from hcompress.spec.config import Preprocessing
+    from hcompress.spec.vocabulary import Vocabulary
 
     Decode = Callable[[NDArray[np.uint8]], tuple[NDArray[np.int64], NDArray[np.float32]]]
     """uint8 [N, H, W, 3] -> ids and probabilities [N, T, k]."""

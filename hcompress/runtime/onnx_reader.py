@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hcompress.charset import FIRST_READABLE, Vocabulary
 from hcompress.errors import InputRefused, NumericalError, UsageError
+from hcompress.heads.native import native_ranker
 from hcompress.runtime.long_lines import read_lines
 from hcompress.runtime.partition import split
 from hcompress.runtime.reading import Reading
 from hcompress.runtime.session import Session
 from hcompress.runtime.stepwise import Steps
 from hcompress.runtime.validate import check_tensors
-from hcompress.spec.config import CANDIDATES, Classifier, Preprocessing, RecogniserConfig
+from hcompress.spec.config import CANDIDATES, Preprocessing, RecogniserConfig, TransformerConfig
 from hcompress.spec.exported import HEIGHT, ONNX_FILE
 from hcompress.spec.header import ModelMetadata
+from hcompress.spec.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +56,7 @@ class OnnxReader:
         check_tensors(layout, self.config, len(self.vocabulary))
         self._file = file
         if steps is None:
-            steps = self.config.classifier is Classifier.HAMMING
+            steps = self.config.head.searched
         self._decoder = (_steps(layout, self.config, threads) if steps else None) or Loop(
             file, threads, {HEIGHT: self.preprocessing.height}
         )
@@ -112,7 +113,7 @@ class OnnxReader:
 
     @property
     def _kept(self) -> int:
-        return min(CANDIDATES, len(self.vocabulary) - FIRST_READABLE)
+        return min(CANDIDATES, len(self.vocabulary) - self.config.transcription.first_answer)
 
     def _check_ends(self) -> None:
         """Inputs and outputs are those that the metadata promises."""
@@ -152,21 +153,25 @@ class Loop:
 
 def _steps(layout: Layout, config: RecogniserConfig, threads: int) -> Steps | None:
     """None where the file's loop can't be run from outside."""
+    if not isinstance(config, TransformerConfig):
+        return None
     if any(piece.file != layout.path for piece in layout.pieces):
         return None  # what a model in memory points to is looked for in no folder
     data = layout.path.read_bytes()
     cut = split(data, layout.path)
     if cut is None or len(cut.caches) != 2 * config.depth:
         return None
-    return Steps(cut, config, _codebook(layout, data, config), threads, str(layout.path))
+    ranker = native_ranker(config, _packed(layout, data, config))
+    return Steps(cut, config, ranker, threads, str(layout.path))
 
 
-def _codebook(layout: Layout, data: bytes, config: RecogniserConfig) -> NDArray[np.uint8] | None:
-    """uint8 [V, K/8], where there is one."""
+def _packed(layout: Layout, data: bytes, config: RecogniserConfig) -> dict[str, NDArray[np.uint8]]:
+    """The head's packed tables, by name, as bytes."""
     import numpy as np
 
-    piece = next((piece for piece in layout.pieces if piece.name == "codebook"), None)
-    if piece is None or config.code_length is None:
-        return None
-    packed = np.frombuffer(data, np.uint8, piece.bytes, piece.offset)
-    return packed.reshape(-1, config.code_length // 8)
+    names = {name for name, stored in config.head_tensors(1).items() if stored.packed}
+    return {
+        piece.name: np.frombuffer(data, np.uint8, piece.bytes, piece.offset)
+        for piece in layout.pieces
+        if piece.name in names
+    }

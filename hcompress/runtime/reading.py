@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
-
-from hcompress.charset import EOS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hcompress.charset import Vocabulary
     from hcompress.spec.config import Preprocessing
+    from hcompress.spec.vocabulary import Vocabulary
 
 
 class Candidate(TypedDict):
@@ -40,8 +39,9 @@ def readings(
 ) -> list[Reading]:
     """A reading a line from candidates [N, T, k], best first, and their probabilities.
 
-    A line ends with its first EOS; one that fills all T steps has none, and nothing is assumed
-    about what would have come. Steps after the end are PAD with probability 1.
+    Which steps stand for characters, and which count towards the confidence, is the vocabulary's
+    transcription's to say. A decoder's line that fills all T steps has no EOS, and nothing is
+    assumed about what would have come.
     """
     return [
         _reading(line.tolist(), chances.tolist(), vocabulary)
@@ -50,18 +50,16 @@ def readings(
 
 
 def _reading(ids: list[list[int]], chances: list[list[float]], vocabulary: Vocabulary) -> Reading:
-    confidence, candidates = 1.0, []
+    special = vocabulary.transcription
     best = [step[0] for step in ids]
-    for step, chance in zip(ids, chances, strict=True):
-        confidence *= chance[0]
-        if step[0] == EOS:
-            break
-        candidates.append(
-            [
-                Candidate(character=vocabulary.name(index), confidence=probability)
-                for index, probability in zip(step, chance, strict=True)
-            ]
-        )
+    confidence = math.prod(chance[0] for chance in chances[: special.steps_read(best)])
+    candidates = [
+        [
+            Candidate(character=vocabulary.name(index), confidence=probability)
+            for index, probability in zip(ids[step], chances[step], strict=True)
+        ]
+        for step in special.steps_kept(best)
+    ]
     # Sums of many float32 may come out a hair above 1.
     return Reading(vocabulary.decode(best), min(max(confidence, 0.0), 1.0), candidates)
 

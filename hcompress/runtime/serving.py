@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hcompress.charset import BOS, EOS, PAD
 from hcompress.runtime.session import Session
+from hcompress.spec.transcription import AUTOREGRESSIVE, Transcription
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,14 @@ _TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
 class ServingPair:
     """`serving/encoder.onnx` and `serving/decoder-step.onnx`, as paths or as bytes."""
 
-    def __init__(self, encoder: Path | bytes, step: Path | bytes, threads: int = 1) -> None:
+    def __init__(
+        self,
+        encoder: Path | bytes,
+        step: Path | bytes,
+        threads: int = 1,
+        special: Transcription = AUTOREGRESSIVE,
+    ) -> None:
+        self._special = special
         self._encoder = Session(encoder, threads)
         self._step = Session(step, threads)
 
@@ -29,7 +36,7 @@ class ServingPair:
 
         keys, values = (self._empty(name, len(images)) for name in ("keys", "values"))
         cross = self._encoder.run(["cross_keys", "cross_values"], {"images": images})
-        last = np.full(len(images), BOS, np.int64)
+        last = np.full(len(images), self._special.bos, np.int64)
         ids, chances = [], []
         outputs = ["candidates", "probabilities", "new_keys", "new_values"]
         for position in range(self.max_steps):
@@ -44,7 +51,7 @@ class ServingPair:
             ids.append(best)
             chances.append(chance)
             last = np.ascontiguousarray(best[:, 0])
-            if bool(np.isin(last, (EOS, PAD)).all()):
+            if bool(np.isin(last, np.array([self._special.eos, self._special.pad])).all()):
                 break
         return np.stack(ids, 1), np.stack(chances, 1)
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hcompress.charset import BOS, EOS, FIRST_READABLE, PAD
-from hcompress.errors import InputRefused, NumericalError
+from hcompress.errors import InputRefused
+from hcompress.heads.native import Ranker
 from hcompress.runtime.partition import Split
 from hcompress.runtime.session import Session
-from hcompress.spec.config import Classifier, RecogniserConfig
+from hcompress.spec.config import TransformerConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,15 +27,15 @@ them out copies what the others' steps need."""
 class Steps:
     """Runs an export's own two graphs. Holds nothing of a batch: threads may share it.
 
-    With a Hamming classifier the step gives bit logits, and ``codebook`` uint8 [V, K/8] is
-    searched beside it; a softmax classifier ranks inside of the graph.
+    With a ``ranker`` the step gives its logits, and they are ranked beside it; else inside of the
+    graph.
     """
 
     def __init__(
         self,
         cut: Split,
-        config: RecogniserConfig,
-        codebook: NDArray[np.uint8] | None,
+        config: TransformerConfig,
+        ranker: Ranker | None,
         threads: int = 1,
         where: str = "the exported graph",
     ) -> None:
@@ -49,12 +49,7 @@ class Steps:
         self._taken = tuple(self._step.inputs)
         if set(self._taken) - {*cut.crossed, *cut.caches, cut.turn, cut.last, cut.alive}:
             raise InputRefused(f"{where}: a step takes what it is not given: export it again")
-        self._index, self._codebook = None, codebook
-        if config.classifier is Classifier.HAMMING:
-            from hcompress.search import CodeIndex
-
-            assert codebook is not None
-            self._index = CodeIndex(codebook, readable_from=FIRST_READABLE)
+        self._ranker = ranker
 
     def decode(
         self, images: NDArray[np.uint8], kept: int
@@ -66,7 +61,8 @@ class Steps:
         import numpy as np
 
         count, limit = len(images), self._config.max_steps
-        ids = np.full((count, limit, kept), PAD, np.int64)
+        special = self._config.transcription
+        ids = np.full((count, limit, kept), special.pad, np.int64)
         chances = np.ones((count, limit, kept), np.float32)
         lines = np.arange(count)
         feeds = self._start(images)
@@ -76,7 +72,7 @@ class Steps:
             running = feeds[self._cut.alive][:, 0]
             ids[lines[running], turn] = best[running]
             chances[lines[running], turn] = chance[running]
-            running = running & (best[:, 0] != EOS)
+            running = running & (best[:, 0] != special.eos)
             if not running.any():
                 return ids[:, : turn + 1], chances[:, : turn + 1]
             feeds[self._cut.last] = np.ascontiguousarray(best[:, 0])
@@ -97,7 +93,7 @@ class Steps:
         return {
             **dict(zip(cut.crossed, crossed, strict=True)),
             **dict.fromkeys(cut.caches, empty),
-            cut.last: np.full(count, BOS, np.int64),
+            cut.last: np.full(count, config.transcription.bos, np.int64),
             cut.alive: np.ones((count, 1), bool),
         }
 
@@ -111,29 +107,17 @@ class Steps:
         answers = self._step.run([*cut.answers, *cut.written], taken)
         self._check_rows(answers, count)
         caches = dict(zip(cut.caches, answers[len(cut.answers) :], strict=True))
-        if self._index is None:
+        if self._ranker is None:
             best, chance = answers[:2]
             kinds = best.dtype.kind + chance.dtype.kind
             if not best.shape == chance.shape == (count, kept) or kinds != "if":
                 raise self._refused(f"{best.shape} and {chance.shape} candidates")
             return best, chance, caches
-        import numpy as np
-
-        from hcompress.heads.hamming.rerank import reranked
-        from hcompress.search import pack_signs
-
-        bits = answers[0]
-        if bits.shape != (count, self._config.code_length) or bits.dtype.kind != "f":
-            raise self._refused(f"{bits.shape} bit logits")
-        logits: NDArray[np.float32] = bits.astype("float32", copy=False)
-        # A NaN bit has a sign like any other: no distance would show it.
-        if not bool(np.isfinite(logits).all()):
-            raise NumericalError(f"{self._where}: answers NaN or infinite bits: export it again")
-        temperature = self._config.temperature
-        ranked = self._index.rank(pack_signs(logits), kept, temperature, self._threads)
-        if self._config.rerank:
-            assert self._codebook is not None
-            ranked = reranked(ranked, self._codebook, logits, temperature)
+        logits = answers[0]
+        if logits.shape != (count, self._ranker.width) or logits.dtype.kind != "f":
+            raise self._refused(f"{logits.shape} bit logits")
+        floats: NDArray[np.float32] = logits.astype("float32", copy=False)
+        ranked = self._ranker.rank(floats, kept, self._threads, self._where)
         return ranked.ids, ranked.probabilities, caches
 
     def _check_rows(self, arrays: Sequence[NDArray[Any]], count: int) -> None:

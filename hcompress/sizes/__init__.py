@@ -10,12 +10,13 @@ from hcompress.sizes.breakdown import Breakdown, Component, breakdown
 from hcompress.sizes.compare import Difference, compare
 from hcompress.sizes.groups import GROUPS, group_of
 from hcompress.sizes.techniques import (
-    RERANKED,
     TECHNIQUES,
+    characters_of,
     read_metadata,
     techniques,
     techniques_of,
 )
+from hcompress.spec.heads import RERANKED
 
 __all__ = [
     "GROUPS",
@@ -28,6 +29,7 @@ __all__ = [
     "Layout",
     "Piece",
     "breakdown",
+    "characters_of",
     "compare",
     "format_of",
     "group_of",

@@ -3,63 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from hcompress.artifacts.source import model_file
+from hcompress.charset import unpack_charset
 from hcompress.errors import InputRefused
 from hcompress.formats import engine, safetensors
 from hcompress.formats import onnx as onnxfile
 from hcompress.formats.open import Format, format_of
+from hcompress.spec.config import FP16, INT8, MOBILENET, NO_FFN, SHARED_LAYERS, RecogniserConfig
+from hcompress.spec.header import config_of
+from hcompress.spec.heads import HAMMING_CLASSIFIER, HAMMING_EMBEDDING, RERANKED
 from hcompress.strict.files import shown
 from hcompress.strict.json import strict_json
 
-MOBILENET = "MobileNetV2"
-HAMMING_CLASSIFIER = "Hamming Classifier"
-HAMMING_EMBEDDING = "Hamming Embedding"
-NO_FFN = "No Feed-Forward"
-SHARED_LAYERS = "Cross-layer Parameter Sharing"
-FP16 = "Half-Precision Float (FP16)"
-INT8 = "INT8"
 TECHNIQUES: tuple[str, ...] = (
     MOBILENET, HAMMING_CLASSIFIER, HAMMING_EMBEDDING, NO_FFN, SHARED_LAYERS, FP16, INT8,
 )  # fmt: skip
 """Names and order as in the paper's Table 1."""
-RERANKED = "Reranked (ours)"
-"""Bit logits choose among the nearest codes. It costs no weight; the paper has nothing like it."""
-BOTTLENECKS: dict[str, str] = {
-    "classifier_bottleneck": "Factorised Softmax",
-    "embedding_bottleneck": "Factorised Embedding",
-}
-"""The technique that the paper compares with (Figure 4), by the configuration's key for its p."""
-_BOTTLENECK = re.compile(rf"({'|'.join(BOTTLENECKS.values())}) \(p = [1-9][0-9]{{0,3}}\)")
-_IN_FORCE: dict[str, tuple[str, object]] = {
-    MOBILENET: ("backbone", "mobilenet_v2"),
-    HAMMING_CLASSIFIER: ("classifier", "hamming"),
-    HAMMING_EMBEDDING: ("embedding", "hamming"),
-    NO_FFN: ("ffn", False),
-    SHARED_LAYERS: ("shared_layers", True),
-    FP16: ("weights", "fp16"),
-    INT8: ("weights", "int8"),
-}
+_BOTTLENECK = re.compile(r"Factorised (Softmax|Embedding) \(p = [1-9][0-9]{0,3}\)")
 
 
-def techniques(config: Mapping[str, Any]) -> list[str]:
-    """The paper's techniques a RecogniserConfig (as a dict) has in force, in Table 1's order.
+def techniques(config: RecogniserConfig) -> list[str]:
+    """What is in force: the paper's techniques in Table 1's order, its Figure 4's, and others."""
+    return _in_order(config.techniques())
 
-    Those of its Figure 4 follow, and ours.
-    """
-    found = []
-    for name in TECHNIQUES:
-        key, wanted = _IN_FORCE[name]
-        value = config.get(key)
-        # 0 == False to Python: the type counts too, a missing key is never "off".
-        if value == wanted and isinstance(value, bool) == isinstance(wanted, bool):
-            found.append(name)
-    names = [f"{name} (p = {config[key]})" for key, name in BOTTLENECKS.items() if key in config]
-    found += [name for name in names if _BOTTLENECK.fullmatch(name)]
-    return found + [RERANKED] * (config.get("refined") is True)
+
+def _in_order(found: Iterable[str]) -> list[str]:
+    names = list(dict.fromkeys(found))
+    bottlenecks = [name for name in names if _BOTTLENECK.fullmatch(name)]
+    known = [name for name in TECHNIQUES if name in names]
+    rest = [name for name in names if name not in known and name not in bottlenecks]
+    return known + bottlenecks + rest
 
 
 def read_metadata(path: Path) -> dict[str, Any] | None:
@@ -84,14 +61,29 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
     return value
 
 
+def characters_of(path: Path) -> int | None:
+    """How many characters a safetensors or ONNX file of ours knows; None if it does not say.
+
+    Raises as `read_metadata`, and InputRefused if the charset is damaged.
+    """
+    packed = (read_metadata(path) or {}).get("charset")
+    return len(unpack_charset(packed)) if isinstance(packed, str) else None
+
+
 def techniques_of(path: Path) -> list[str]:
-    """The techniques in force in a model file; none where it says nothing about itself."""
+    """The techniques in force in a model file; none if it says nothing about itself."""
     file = model_file(path)
     if format_of(file) is Format.ENGINE:
         listed = (engine.read_sidecar(file) or {}).get("techniques")
-        known = listed if isinstance(listed, list) else []
-        bottlenecks = [n for n in known if isinstance(n, str) and _BOTTLENECK.fullmatch(n)]
-        named = [name for name in TECHNIQUES if name in known]
-        return named + bottlenecks + [RERANKED] * (RERANKED in known)
-    config = (read_metadata(file) or {}).get("config")
-    return techniques(config) if isinstance(config, dict) else []
+        names = (
+            [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+        )
+        ours = (*TECHNIQUES, RERANKED)
+        return _in_order(name for name in names if name in ours or _BOTTLENECK.fullmatch(name))
+    raw = read_metadata(file)
+    if raw is None:
+        return []
+    try:
+        return techniques(config_of(raw))
+    except InputRefused:
+        return []  # it says nothing that can be read of its configuration

@@ -1,17 +1,31 @@
-"""What decides a recogniser's shape. Torch-free, so that `inspect` can read it from a file."""
+"""What decides a recogniser's shape. Torch-free, so that `inspect` can read it from a file.
+
+Format 2 of the header holds a configuration as it is here, its head as a tagged union; format 1
+is in `flat.py`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Final, Self
 
 from hcompress.errors import InputRefused, UsageError
+from hcompress.spec.heads import (
+    HEADS,
+    INPUTS,
+    HeadSpec,
+    InputsSpec,
+    Learned,
+    Softmax,
+    Tensors,
+)
+from hcompress.spec.transcription import AUTOREGRESSIVE, Transcription
+from hcompress.strict.read import read
 
-LIMITS = {
+LIMITS: Final = {
     "width": (4, 4096),
     "ffn_width": (1, 16384),
     "heads": (1, 64),
@@ -22,36 +36,18 @@ LIMITS = {
 }
 """What a model may be. A hostile file must not make us allocate or compute what it does not
 carry: depth costs time where layers are shared, and steps cost a mask of their square."""
-INPUT_LIMITS = {"height": (8, 256), "width": (4, 2048), "mean": (-10.0, 10.0), "std": (1e-3, 10.0)}
-CODE_LIMITS = (8, 4096)
-"""Bits of a code."""
-LEFT_OUT = {"classifier_bottleneck": None, "embedding_bottleneck": None, "refined": False}
-"""Keys of the configuration that are left out where this is their value."""
-FILED_AS = {"rerank": "refined"}
-"""Fields whose key in files is another: what format 1 called them."""
-CANDIDATES = 5
-"""k: the answers a step gives, best first, and the codes a reranking recogniser looks at twice."""
-HUGE = 1 << 64
-"""More than any whole number in a configuration is."""
-SHOWN = 60
-"""Characters of a key or value that an error shows."""
-SCALE = ".scale"
+INPUT_LIMITS: Final = {
+    "height": (8, 256), "width": (4, 2048), "mean": (-10.0, 10.0), "std": (1e-3, 10.0),
+}  # fmt: skip
+CANDIDATES: Final = 5
+"""k: the answers a step gives, best first, and the codes a reranking head looks at twice."""
+SCALE: Final = ".scale"
 """What an int8 weight's name is followed by in the name of its scales."""
 
 
 class Backbone(StrEnum):
     MOBILENET_V2 = "mobilenet_v2"
     RESNET31 = "resnet31"
-
-
-class Classifier(StrEnum):
-    SOFTMAX = "softmax"
-    HAMMING = "hamming"
-
-
-class Embedding(StrEnum):
-    LEARNED = "learned"
-    HAMMING = "hamming"
 
 
 class BatchNorm(StrEnum):
@@ -76,33 +72,23 @@ class Preprocessing:
     std: float = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RecogniserConfig:
-    """Everything that shapes a recogniser, apart from its characters."""
+    """What every family of recognisers has; a family's own class adds what shapes its body."""
 
-    backbone: Backbone = Backbone.MOBILENET_V2
-    backbone_width: float = 1.0
-    """Multiplies every channel count of the backbone but its output's."""
+    family: ClassVar[str]
+    """The tag under which it stands in a header of format 2."""
+
     width: int = 256
-    """d: features of the encoder's and the decoder's vectors."""
-    ffn_width: int = 1024
-    heads: int = 8
-    depth: int = 3
-    """Decoder layers run, whether or not they share their weights."""
-    ffn: bool = True
-    shared_layers: bool = False
-    classifier: Classifier = Classifier.SOFTMAX
-    embedding: Embedding = Embedding.LEARNED
-    code_length: int | None = None
-    """K, in bits; None where neither classifier nor embedding is a Hamming one."""
-    classifier_bottleneck: int | None = None
-    """p: the softmax's V x d matrix is a V x p and a p x d one; None where it is one matrix."""
-    embedding_bottleneck: int | None = None
-    """The same of the learned embedding."""
-    rerank: bool = False
-    """Whether the bit logits choose among the nearest codes; see `Recogniser.refine`."""
+    """d: features of a decision, which the head answers from."""
+    head: HeadSpec = field(default_factory=Softmax)
+    inputs: InputsSpec | None = field(default_factory=Learned)
+    """The head's other half; None if nothing is given back to the body."""
+    transcription: Transcription = AUTOREGRESSIVE
+    depth: int = 1
+    """Layers over the steps, whether or not they share their weights."""
     max_steps: int = 25
-    """Decoding steps at most: the characters of a line and its EOS."""
+    """T: steps at most; of a decoder the characters of a line and its EOS."""
     batch_norm: BatchNorm = BatchNorm.LIVE
     weights: Weights = Weights.FP32
     temperature: float = 1.0
@@ -111,55 +97,20 @@ class RecogniserConfig:
 
     def __post_init__(self) -> None:
         _check_limits(self, LIMITS)
-        if self.width % self.heads or self.width % 4:
-            raise InputRefused(
-                f"configuration: width {self.width} must be a multiple of 4 and of the"
-                f" {self.heads} heads"
-            )
-        self._check_input()
-        self._check_codes()
-        self._check_bottlenecks()
-
-    def _check_input(self) -> None:
-        size = self.preprocessing
-        _check_limits(size, INPUT_LIMITS, "preprocessing.")
-        if size.height % 8 or size.width % 4:
-            raise InputRefused(
-                f"configuration: input {size.height}x{size.width} must be a multiple of 8x4"
-            )
-        if size.channels != 3:
+        _check_limits(self.preprocessing, INPUT_LIMITS, "preprocessing.")
+        if self.preprocessing.channels != 3:
             raise InputRefused("configuration: input must have 3 channels")
+        self.head.check(self.width)
+        if self.inputs is not None:
+            self.inputs.check(self.width)
+        lengths = {self.head.code_length, self.inputs and self.inputs.code_length} - {None}
+        if len(lengths) > 1:
+            raise InputRefused("configuration: codes of two lengths: head and inputs share one")
 
-    def _check_codes(self) -> None:
-        length = self.code_length
-        low, high = CODE_LIMITS
-        if self.uses_codes != (length is not None):
-            raise InputRefused("configuration: code_length and the Hamming parts disagree")
-        if length is not None and (length < low or length > high or length % 8):
-            raise InputRefused(
-                f"configuration: code_length {length} must be a multiple of 8 in {low}..{high}"
-            )
+    def asked(self, **changes: Any) -> Self:
+        """This one, changed as a user's parameters ask: no file is at fault if that can't be.
 
-        if self.rerank and self.classifier is not Classifier.HAMMING:
-            raise InputRefused("configuration: rerank needs a Hamming classifier")
-
-    def _check_bottlenecks(self) -> None:
-        for key, has_matrix in (
-            ("classifier_bottleneck", self.classifier is Classifier.SOFTMAX),
-            ("embedding_bottleneck", self.embedding is Embedding.LEARNED),
-        ):
-            size = getattr(self, key)
-            if size is None:
-                continue
-            if not has_matrix:
-                raise InputRefused(f"configuration: {key} and a Hamming part disagree")
-            if not 1 <= size <= self.width:
-                raise InputRefused(f"configuration: {key} = {size}: must be 1 to {self.width}")
-
-    def asked(self, **changes: Any) -> RecogniserConfig:
-        """This one, changed as a user's parameters ask: no file is at fault where that can't be.
-
-        Raises UsageError there.
+        Raises UsageError then.
         """
         try:
             return dataclasses.replace(self, **changes)
@@ -167,13 +118,76 @@ class RecogniserConfig:
             raise UsageError(str(error)) from None
 
     @property
-    def factorised(self) -> bool:
-        """Whether classifier or embedding goes through a bottleneck."""
-        return self.classifier_bottleneck is not None or self.embedding_bottleneck is not None
+    def code_length(self) -> int | None:
+        """K; None if there is no codebook."""
+        return self.head.code_length or (self.inputs and self.inputs.code_length) or None
 
     @property
     def uses_codes(self) -> bool:
-        return self.classifier is Classifier.HAMMING or self.embedding is Embedding.HAMMING
+        return self.code_length is not None
+
+    def head_tensors(self, vocabulary: int) -> Tensors:
+        """Those of both halves of the head, shared ones once. ``vocabulary`` is V."""
+        halves = [self.head, *([self.inputs] if self.inputs is not None else [])]
+        return {k: v for half in halves for k, v in half.tensors(vocabulary, self.width).items()}
+
+    def halves(self) -> dict[str, str | None]:
+        """Kinds of classifier and embedding, as reports name them."""
+        return {
+            "classifier": self.head.kind,
+            "embedding": self.inputs.kind if self.inputs else None,
+        }
+
+    def layers(self) -> dict[str, Any]:
+        """What reports say of the layers over the steps."""
+        return {}
+
+    def body_techniques(self) -> tuple[str, ...]:
+        """What of the paper is in force in the body, as tables call it."""
+        return ()
+
+    def techniques(self) -> tuple[str, ...]:
+        """What is in force, as tables call it; in no order."""
+        halves = self.head.techniques() + (self.inputs.techniques() if self.inputs else ())
+        weights = {Weights.FP32: (), Weights.FP16: (FP16,), Weights.INT8: (INT8,)}[self.weights]
+        return (*self.body_techniques(), *halves, *weights)
+
+
+MOBILENET: Final = "MobileNetV2"
+NO_FFN: Final = "No Feed-Forward"
+SHARED_LAYERS: Final = "Cross-layer Parameter Sharing"
+FP16: Final = "Half-Precision Float (FP16)"
+INT8: Final = "INT8"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig(RecogniserConfig):
+    """The paper's encoder-decoder: a backbone over a line of one size, then D decoder layers."""
+
+    family: ClassVar[str] = "transformer"
+
+    backbone: Backbone = Backbone.MOBILENET_V2
+    backbone_width: float = 1.0
+    """Multiplies every channel count of the backbone but its output's."""
+    ffn_width: int = 1024
+    heads: int = 8
+    """Of attention."""
+    depth: int = 3
+    ffn: bool = True
+    shared_layers: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.width % self.heads or self.width % 4:
+            raise InputRefused(
+                f"configuration: width {self.width} must be a multiple of 4 and of the"
+                f" {self.heads} heads"
+            )
+        size = self.preprocessing
+        if size.height % 8 or size.width % 4:
+            raise InputRefused(
+                f"configuration: input {size.height}x{size.width} must be a multiple of 8x4"
+            )
 
     @property
     def stored_layers(self) -> int:
@@ -185,26 +199,26 @@ class RecogniserConfig:
         """Rows and columns of the encoder's output: 6x40 for a 48x160 input."""
         return self.preprocessing.height // 8, self.preprocessing.width // 4
 
-    def to_dict(self) -> dict[str, Any]:
-        """What came later only where it is used: files that lack it keep their bytes."""
-        raw = {FILED_AS.get(key, key): value for key, value in dataclasses.asdict(self).items()}
-        return {key: raw[key] for key in raw if key not in LEFT_OUT or raw[key] != LEFT_OUT[key]}
+    def halves(self) -> dict[str, str | None]:
+        """Kinds of classifier and embedding, as reports name them."""
+        return {
+            "classifier": self.head.kind,
+            "embedding": self.inputs.kind if self.inputs else None,
+        }
 
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> RecogniserConfig:
-        """Read what `to_dict` wrote. Raises InputRefused on any other key, type or value."""
-        values = dict(raw)
-        for field_name, key in FILED_AS.items():
-            if field_name in values:
-                raise InputRefused(f"configuration: unknown key {field_name}")
-            if key in values:
-                values[field_name] = values.pop(key)
-        preprocessing = values.pop("preprocessing", {})
-        if not isinstance(preprocessing, Mapping):
-            raise InputRefused("configuration: preprocessing is not a table")
-        fitted = _read_fields(Preprocessing, preprocessing)
-        config = _read_fields(cls, values)
-        return dataclasses.replace(config, preprocessing=fitted)
+    def layers(self) -> dict[str, Any]:
+        return {"ffn": self.ffn, "stored_layers": self.stored_layers}
+
+    def body_techniques(self) -> tuple[str, ...]:
+        found = {
+            MOBILENET: self.backbone is Backbone.MOBILENET_V2,
+            NO_FFN: not self.ffn,
+            SHARED_LAYERS: self.shared_layers,
+        }
+        return tuple(name for name, there in found.items() if there)
+
+
+FAMILIES: Final[dict[str, type[RecogniserConfig]]] = {TransformerConfig.family: TransformerConfig}
 
 
 def _check_limits(
@@ -213,45 +227,43 @@ def _check_limits(
     prefix: str = "",
 ) -> None:
     for key, (low, high) in limits.items():
-        value = getattr(described, key)
-        if not low <= value <= high:  # so written that NaN fails too
+        value = getattr(described, key, None)
+        if value is not None and not low <= value <= high:  # so written that NaN fails too
             raise InputRefused(f"configuration: {prefix}{key} = {value}: must be {low} to {high}")
 
 
-T = TypeVar("T")
+def config_to_dict(config: RecogniserConfig) -> dict[str, Any]:
+    """Format 2: the configuration as it is, family and kinds as tags."""
+    raw = dataclasses.asdict(config)
+    raw["family"] = config.family
+    raw["head"]["kind"] = config.head.kind
+    if config.inputs is not None:
+        raw["inputs"]["kind"] = config.inputs.kind
+    return raw
 
 
-def _read_fields(kind: type[T], raw: Mapping[str, Any]) -> T:
-    hints = typing.get_type_hints(kind)
-    values: dict[str, Any] = {}
-    for key, value in raw.items():
-        if key not in hints:
-            raise InputRefused(f"configuration: unknown key {_short(key)}")
-        values[key] = _read_value(key, hints[key], value)
-    return kind(**values)
+def config_from_dict(raw: object) -> RecogniserConfig:
+    """Read what `config_to_dict` wrote. Raises InputRefused on any other key, type or value."""
+    values = table_of(raw, "configuration")
+    family = FAMILIES.get(str(values.pop("family", None)))
+    if family is None:
+        raise InputRefused(f"configuration: family: one of {', '.join(FAMILIES)}")
+    head = _tagged(values.pop("head", None), HEADS, "head")
+    inputs = values.pop("inputs", None)
+    inputs = None if inputs is None else _tagged(inputs, INPUTS, "inputs")
+    rest: RecogniserConfig = read(family, values, "configuration")
+    return dataclasses.replace(rest, head=head, inputs=inputs)
 
 
-def _read_value(key: str, hint: Any, value: Any) -> Any:
-    allowed = typing.get_args(hint) or (hint,)
-    for kind in allowed:
-        if isinstance(kind, type) and issubclass(kind, StrEnum) and isinstance(value, str):
-            try:
-                return kind(value)
-            except ValueError:
-                known = ", ".join(kind)
-                raise InputRefused(
-                    f"configuration: {key} = {_short(value)}; one of {known}"
-                ) from None
-        if kind is float and type(value) is int and abs(value) < HUGE:
-            return float(value)
-        if type(value) is kind:
-            return value
-    raise InputRefused(f"configuration: {key} has the wrong type: {_short(value)}")
+def _tagged(raw: object, kinds: Mapping[str, type[Any]], key: str) -> Any:
+    values = table_of(raw, f"configuration: {key}")
+    kind = kinds.get(str(values.pop("kind", None)))
+    if kind is None:
+        raise InputRefused(f"configuration: {key}.kind: one of {', '.join(kinds)}")
+    return read(kind, values, f"configuration: {key}")
 
 
-def _short(value: Any) -> str:
-    """As it would be typed, and no longer than a line has room for."""
-    if isinstance(value, int) and abs(value) >= HUGE:
-        return "a huge number"  # Python refuses to print the hugest
-    text = repr(value)
-    return text if len(text) <= SHOWN else text[:SHOWN] + "..."
+def table_of(raw: object, where: str) -> dict[str, Any]:
+    if not isinstance(raw, Mapping):
+        raise InputRefused(f"{where}: not a table")
+    return dict(raw)

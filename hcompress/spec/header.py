@@ -10,9 +10,15 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from hcompress.charset import Vocabulary, pack_charset, unpack_charset
+from hcompress.charset import pack_charset, unpack_charset
 from hcompress.errors import InputRefused
-from hcompress.spec.config import RecogniserConfig
+from hcompress.spec.config import (
+    RecogniserConfig,
+    config_from_dict,
+    config_to_dict,
+)
+from hcompress.spec.flat import config_from_flat, config_to_flat
+from hcompress.spec.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,8 @@ class Provenance:
 
 
 KEY = "hcompress"
-FORMAT = 1
+FLAT, TAGGED = 1, 2
+"""Formats: head and inputs lie flat in the configuration, or are a tagged union there."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,12 @@ class ModelMetadata:
     provenance: Provenance
 
     def to_json(self) -> str:
-        """The same bytes for the same contents, always."""
+        """The same bytes for the same contents, always; format 1 for all that it can say."""
+        flat = config_to_flat(self.config)
         return json.dumps(
             {
-                "format": FORMAT,
-                "config": self.config.to_dict(),
+                "format": TAGGED if flat is None else FLAT,
+                "config": config_to_dict(self.config) if flat is None else flat,
                 "charset": pack_charset(self.vocabulary.characters),
                 "provenance": {
                     "stage": self.provenance.stage,
@@ -58,16 +66,26 @@ class ModelMetadata:
             raw = json.loads(text)
         except (ValueError, RecursionError):  # also a number of too many digits
             raise InputRefused("metadata: not JSON") from None
-        if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-            raise InputRefused(f"metadata: not format {FORMAT}")
-        config, charset, provenance = (raw.get(k) for k in ("config", "charset", "provenance"))
-        if not isinstance(config, dict) or not isinstance(charset, str):
-            raise InputRefused("metadata: configuration or charset missing")
-        return cls(
-            RecogniserConfig.from_dict(config),
-            Vocabulary(unpack_charset(charset)),
-            _read_provenance(provenance),
-        )
+        return cls.from_raw(raw)
+
+    @classmethod
+    def from_raw(cls, raw: Any) -> ModelMetadata:
+        """As `from_json`, of what the JSON holds."""
+        config, charset = config_of(raw), raw.get("charset")
+        if not isinstance(charset, str):
+            raise InputRefused("metadata: charset missing")
+        vocabulary = Vocabulary(unpack_charset(charset), config.transcription)
+        return cls(config, vocabulary, _read_provenance(raw.get("provenance")))
+
+
+def config_of(raw: Any) -> RecogniserConfig:
+    """The configuration in a header's JSON, whatever else is there. Raises InputRefused."""
+    form = raw.get("format") if isinstance(raw, dict) else None
+    if type(form) is not int or form not in (FLAT, TAGGED):
+        raise InputRefused(f"metadata: not format {FLAT} or {TAGGED}")
+    if not isinstance(raw.get("config"), dict):
+        raise InputRefused("metadata: configuration missing")
+    return config_from_flat(raw["config"]) if form == FLAT else config_from_dict(raw["config"])
 
 
 def _read_provenance(raw: Any) -> Provenance:

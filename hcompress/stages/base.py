@@ -51,6 +51,12 @@ class Stage(Protocol):
         ...
 
 
+def needs(stage: Stage | type[Stage]) -> tuple[str, ...]:
+    """Distributions the stage can't do without: what decides its bytes, and what opens a model."""
+    checkpoint = Kind.CHECKPOINT in (stage.consumes, stage.produces)
+    return (*stage.libraries, *(("safetensors",) if checkpoint else ()))
+
+
 @runtime_checkable
 class TiedToMachine(Protocol):
     """A stage whose bytes depend on the machine it runs on, and not on versions alone."""

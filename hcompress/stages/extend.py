@@ -31,20 +31,20 @@ class Extend(ExtendOptions):
             read_stored,
             write_stored,
         )
-        from hcompress.codes.extend import check_can_grow, extend
+        from hcompress.codes.extend import extend, growable
         from hcompress.codes.extend_lines import sight
         from hcompress.data.source import open_data
         from hcompress.recognisers.grow import grown
 
         assert source is not None
         before = load_checkpoint(source)
-        check_can_grow(before.config, source)
+        model = growable(before.model, source)
         lines = open_data(self.data)
-        named = read_charset(self.characters).characters if self.characters is not None else None
+        named = read_charset(self.characters) if self.characters is not None else None
         found = sight(self, named, lines, before.vocabulary, before.config.max_steps, env.progress)
-        new = extend(self, before.model, lines, found, env.progress)
+        new = extend(self, model, lines, found, env.progress)
         metadata, stored = read_stored(source)
         metadata = replace(metadata, vocabulary=found.vocabulary, provenance=env.provenance)
-        tensors = grown(before.model, stored, new.codes, new.signs)
+        tensors = grown(model, stored, new.codes, new.signs)
         write_stored(out / MODEL_FILE, metadata, tensors)
         return new.report

@@ -30,11 +30,12 @@ class Initialise(Shape):
 
         from hcompress.charset import read_charset
         from hcompress.checkpoints.checkpoint import MODEL_FILE, save_checkpoint
-        from hcompress.recognisers.transformer.model import Recogniser
+        from hcompress.recognisers.build import build
+        from hcompress.spec.vocabulary import Vocabulary
 
         assert source is None
-        vocabulary = read_charset(self.charset)
+        vocabulary = Vocabulary(read_charset(self.charset))
         torch.manual_seed(env.seed)
-        model = Recogniser(self.config(), len(vocabulary))
+        model = build(self.config(), len(vocabulary))
         save_checkpoint(out / MODEL_FILE, model, vocabulary, env.provenance)
         return {"characters": len(vocabulary.characters)}

@@ -60,14 +60,13 @@ class Regrow:
         lines = self._lines(before.config) if parts.measured(before.config) else None
         shown = lines.watched(self.name, env.progress) if lines is not None else ()
         torch.manual_seed(env.seed)
+        torch.set_num_threads(env.threads)
         model = regrown(before.model, (torch.from_numpy(batch.images) for batch in shown), parts)
         save_checkpoint(out / MODEL_FILE, model, before.vocabulary, env.provenance)
         return {
             "images": lines.images if lines is not None else 0,
-            "classifier": model.config.classifier,
-            "embedding": model.config.embedding,
-            "ffn": model.config.ffn,
-            "stored_layers": model.config.stored_layers,
+            **model.config.halves(),
+            **model.config.layers(),
             "batch_norm": model.config.batch_norm,
         }
 

@@ -49,4 +49,4 @@ class ReplaceHead:
             before.model, codebook, classifier=self.classifier, embedding=self.embedding
         )
         save_checkpoint(out / MODEL_FILE, model, before.vocabulary, env.provenance)
-        return {"classifier": model.config.classifier, "embedding": model.config.embedding}
+        return model.config.halves()

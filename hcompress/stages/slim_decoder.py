@@ -48,4 +48,4 @@ class SlimDecoder:
         share = self.shared_from if self.share_layers else None
         model = slimmed(before.model, remove_ffn=self.remove_ffn, share=share)
         save_checkpoint(out / MODEL_FILE, model, before.vocabulary, env.provenance)
-        return {"ffn": model.config.ffn, "stored_layers": model.config.stored_layers}
+        return model.config.layers()

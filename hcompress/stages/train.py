@@ -27,9 +27,10 @@ class Train(TrainOptions):
         from hcompress.charset import read_charset
         from hcompress.checkpoints.checkpoint import MODEL_FILE, save_checkpoint
         from hcompress.data.source import open_data, open_optional
+        from hcompress.spec.vocabulary import Vocabulary
         from hcompress.training.train import train_teacher
 
-        vocabulary = read_charset(self.charset)
+        vocabulary = Vocabulary(read_charset(self.charset))
         model, report = train_teacher(
             self,
             vocabulary,

@@ -1,69 +1,123 @@
-"""A stage's parameters as data: what a dataclass's fields say, checked and spelled one way.
+"""What a dataclass's fields say: names, types, bounds, defaults and help, as data.
 
-Recipe keys, command-line options, the key of an artifact and the docs are all derived from
-what `describe` returns, so they cannot disagree. Runs nothing and imports nothing heavy.
+`read.py` reads by it what comes from outside, `write.py` writes it, and recipe keys, options of
+commands, keys of artifacts and the docs are derived from it: they cannot disagree.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import math
+import functools
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from hcompress.errors import UsageError
-
-Stage = TypeVar("Stage")
-"""A frozen dataclass: what a stage is besides is not looked at."""
 MOST_WORKERS: Final = 256
 MOST_BATCH: Final = 16_384
 """Images at once; as many fill the largest GPU."""
 MOST_IMAGES: Final = 100_000_000
 """More than data has: a slip of the keyboard."""
+TAG: Final = "kind"
+"""The key, and the ClassVar, that tells the dataclasses of a union apart."""
+SCALARS: Final = (bool, int, float, str, Path)
+"""What a recipe or an option can hold, beside a StrEnum."""
 
 
 @dataclass(frozen=True)
 class Param:
-    """Help text and bounds of one stage parameter, carried in ``Annotated[type, Param(...)]``."""
+    """Help text and bounds of one field, carried in ``Annotated[type, Param(...)]``.
 
-    help: str
+    On a tuple or a mapping the bounds are those of its elements.
+    """
+
+    help: str = ""
     minimum: float | None = None
     maximum: float | None = None
     data: bool = False
-    """The parameter is a path to data; its digest, not its spelling, enters the key."""
+    """The field is a path to data; its digest, not its spelling, enters the key."""
     keyed: bool = True
-    """False where the parameter never changes a byte of the result, such as worker processes."""
+    """False if the field never changes a byte of the result, such as worker processes."""
+    key: str = ""
+    """What files call the field; "": its name."""
+    finite: bool = True
+    """False if NaN and infinities are values too."""
+    pattern: str = ""
+    """A regular expression that all of a text has to match; ``help`` says it in words."""
 
 
-SCALARS: Final = (bool, int, float, str, Path)
-_NOUNS: Final = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a string",
-    Path: "a path",
-}
+_PLAIN: Final = Param()
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a type hint says of a value."""
+
+    base: Any
+    """bool, int, float, str, Path, Decimal, a StrEnum, a dataclass, tuple, list or dict;
+    object: anything; types.UnionType: one of several dataclasses."""
+    inner: tuple[Shape, ...] = ()
+    """Of a list's elements, a dict's keys and values, each place of a fixed tuple, each arm of a
+    union."""
+    optional: bool = False
+    """None is a value."""
+    fixed: bool = False
+    """A tuple with as many elements as ``inner`` has."""
+    param: Param = _PLAIN
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values of a StrEnum; empty for every other type."""
+        return tuple(self.base) if issubclass(self.base, StrEnum) else ()
+
+    @property
+    def bounds_text(self) -> str:
+        low, high = self.param.minimum, self.param.maximum
+        if low is not None and high is not None:
+            return f"{_number(low)} to {_number(high)}"
+        if low is not None:
+            return f"at least {_number(low)}"
+        return "" if high is None else f"at most {_number(high)}"
+
+
+def _number(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:.9g}"
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One field of a stage, as recipe key, option and line of documentation."""
+    """One field of a dataclass, as key of a file, option and line of documentation."""
 
     name: str
-    scalar: type
-    """bool, int, float, str, Path or a StrEnum; of each element where ``many``."""
-    many: bool
-    optional: bool
-    """None is a value."""
+    shape: Shape
     required: bool
     default: Any
-    param: Param
+
+    @property
+    def param(self) -> Param:
+        return self.shape.param
+
+    @property
+    def key(self) -> str:
+        return self.param.key or self.name
+
+    @property
+    def many(self) -> bool:
+        return self.shape.base is tuple
+
+    @property
+    def optional(self) -> bool:
+        return self.shape.optional
+
+    @property
+    def scalar(self) -> type:
+        """The type of the value; of each element if there are many."""
+        found: type = self.shape.inner[0].base if self.many else self.shape.base
+        return found
 
     @property
     def option(self) -> str:
@@ -71,8 +125,7 @@ class Parameter:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The values of a StrEnum; empty for every other type."""
-        return tuple(self.scalar) if issubclass(self.scalar, StrEnum) else ()
+        return (self.shape.inner[0] if self.many else self.shape).choices
 
     @property
     def type_text(self) -> str:
@@ -81,178 +134,109 @@ class Parameter:
 
     @property
     def bounds_text(self) -> str:
-        low, high = self.param.minimum, self.param.maximum
-        if low is not None and high is not None:
-            return f"{low:.9g} to {high:.9g}"
-        if low is not None:
-            return f"at least {low:.9g}"
-        return "" if high is None else f"at most {high:.9g}"
+        return self.shape.bounds_text
 
     @property
     def default_text(self) -> str:
-        return "none" if self.default is None else str(plain(self.default)).lower()
+        if self.default is None:
+            return "none"
+        shown = [str(entry) for entry in self.default] if self.many else self.default
+        return str(shown).lower()
 
 
-def describe(kind: type[Stage]) -> tuple[Parameter, ...]:
+@dataclass(frozen=True)
+class Table:
+    """What a dataclass says of the table it is read from: a field for every key."""
+
+    by_key: Mapping[str, Parameter]
+    tag: str | None
+    """What the table's ``kind`` must be; None if the dataclass is no arm of a union."""
+
+    @property
+    def fields(self) -> tuple[Parameter, ...]:
+        return tuple(self.by_key.values())
+
+
+def describe(kind: type[Any]) -> tuple[Parameter, ...]:
     """The parameters of a stage's dataclass, in the order of its fields.
 
-    Raises TypeError where a field is not one of the types a recipe can hold: our bug.
+    Raises TypeError if a field is not one of the types a recipe can hold: our bug.
     """
-    hints = typing.get_type_hints(kind, include_extras=True)
-    return tuple(_describe_field(kind, field, hints[field.name]) for field in _fields(kind))
+    for field in table_of(kind).fields:
+        scalar = field.scalar
+        if not (scalar in SCALARS or issubclass(scalar, StrEnum)) or field.shape.fixed:
+            raise TypeError(f"{kind.__name__}.{field.name}: a recipe cannot hold it")
+    return table_of(kind).fields
 
 
-def _fields(kind: type[Stage]) -> tuple[dataclasses.Field[Any], ...]:
+def table_of(kind: type[Any]) -> Table:
+    """The keys of a dataclass. Raises TypeError if it is none, or has types nobody reads."""
+    return _table_of(kind)  # type: ignore[arg-type]  # a class can be hashed
+
+
+@functools.cache
+def _table_of(kind: Any) -> Table:
+    owner, tag = kind.__name__, getattr(kind, TAG, None)
     if not dataclasses.is_dataclass(kind):
-        raise TypeError(f"{kind.__name__} is not a dataclass")
-    return dataclasses.fields(kind)
+        raise TypeError(f"{owner} is not a dataclass")
+    hints = typing.get_type_hints(kind, include_extras=True)
+    given = [field for field in dataclasses.fields(kind) if field.init]
+    parameters = [_field(owner, field, hints[field.name]) for field in given]
+    tagged = isinstance(tag, str) and all(entry.name != TAG for entry in parameters)
+    return Table({entry.key: entry for entry in parameters}, str(tag) if tagged else None)
 
 
-def _describe_field(kind: type[Stage], field: dataclasses.Field[Any], hint: Any) -> Parameter:
-    param = Param("")
-    if typing.get_origin(hint) is typing.Annotated:
-        hint, *extras = typing.get_args(hint)
-        param = next((extra for extra in extras if isinstance(extra, Param)), param)
-    optional = False
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        arms = [arm for arm in typing.get_args(hint) if arm is not types.NoneType]
-        optional, hint = len(arms) < len(typing.get_args(hint)), arms[0] if len(arms) == 1 else hint
-    many = typing.get_origin(hint) is tuple
-    if many:
-        hint, *rest = typing.get_args(hint)
-        if rest != [...]:
-            raise TypeError(f"{kind.__name__}.{field.name}: only tuple[X, ...] is supported")
-    if not isinstance(hint, type) or not (hint in SCALARS or issubclass(hint, StrEnum)):
-        raise TypeError(f"{kind.__name__}.{field.name}: a recipe cannot hold {hint}")
+def _field(owner: str, field: dataclasses.Field[Any], hint: Any) -> Parameter:
+    try:
+        shape = shape_of(hint)
+    except TypeError as error:
+        raise TypeError(f"{owner}.{field.name}: {error}") from None
     default = field.default
     if field.default_factory is not dataclasses.MISSING:
         default = field.default_factory()
     required = default is dataclasses.MISSING
-    return Parameter(
-        field.name, hint, many, optional, required, None if required else default, param
-    )
+    return Parameter(field.name, shape, required, None if required else default)
 
 
-def build(kind: type[Stage], raw: Mapping[str, Any], where: str, base: Path | None = None) -> Stage:
-    """A stage from a recipe table or from options.
-
-    Relative paths are taken from ``base`` where it is given. Raises UsageError, beginning with
-    ``where``, on an unknown or missing key, a wrong type or a value out of bounds.
-    """
-    values = _converted(kind, raw, where, base)
-    for parameter in describe(kind):
-        if parameter.required and parameter.name not in raw:
-            about = parameter.param.help or "required"
-            raise UsageError(f"{where}: {parameter.name} is missing: {about}")
-    return _made(kind, values, where)
-
-
-def change(stage: Stage, raw: Mapping[str, Any], where: str, base: Path | None = None) -> Stage:
-    """``stage`` with some parameters changed, spelt and refused as `build` does."""
-    kind = type(stage)
-    values = {parameter.name: getattr(stage, parameter.name) for parameter in describe(kind)}
-    return _made(kind, {**values, **_converted(kind, raw, where, base)}, where)
+def shape_of(hint: Any, param: Param = _PLAIN) -> Shape:
+    """What ``hint`` asks of a value. Raises TypeError on a hint that nothing can be read by."""
+    if typing.get_origin(hint) is typing.Annotated:
+        hint, *extras = typing.get_args(hint)
+        param = next((extra for extra in extras if isinstance(extra, Param)), param)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _union(arguments, param)
+    if origin is not None:
+        return _container(hint, origin, arguments, param)
+    if hint is Any:
+        return Shape(object, param=param)
+    known = (*SCALARS, Decimal)
+    if hint in known or (isinstance(hint, type) and _is_table_or_choice(hint)):
+        return Shape(hint, param=param)
+    raise TypeError(f"nothing can be read as {hint}")
 
 
-def _converted(
-    kind: type[Stage], raw: Mapping[str, Any], where: str, base: Path | None
-) -> dict[str, Any]:
-    known = {parameter.name: parameter for parameter in describe(kind)}
-    for key in raw:
-        if key not in known:
-            raise UsageError(f"{where}: unknown key {_quote(key)}{suggest(key, known, 'keys')}")
-    return {key: convert(known[key], value, where, base) for key, value in raw.items()}
+def _is_table_or_choice(hint: type) -> bool:
+    return dataclasses.is_dataclass(hint) or issubclass(hint, StrEnum)
 
 
-def _made(kind: type[Stage], values: Mapping[str, Any], where: str) -> Stage:
-    try:
-        return kind(**values)
-    except UsageError as error:
-        raise UsageError(f"{where}: {error}") from None
+def _union(arguments: tuple[Any, ...], param: Param) -> Shape:
+    arms = [arm for arm in arguments if arm is not types.NoneType]
+    optional = len(arms) < len(arguments)
+    if len(arms) == 1:
+        return dataclasses.replace(shape_of(arms[0], param), optional=optional)
+    for arm in arms:
+        if not dataclasses.is_dataclass(arm) or table_of(arm).tag is None:  # type: ignore[arg-type]
+            raise TypeError(f"{arm} in a union is no dataclass with a ClassVar {TAG}")
+    return Shape(types.UnionType, tuple(Shape(arm) for arm in arms), optional, param=param)
 
 
-def convert(parameter: Parameter, value: object, where: str, base: Path | None = None) -> Any:
-    """``value``, as TOML, JSON or an option gives it, in the parameter's own type."""
-    if value is None and parameter.optional:
-        return None
-    if not parameter.many:
-        return _convert_scalar(parameter, value, where, base)
-    if not isinstance(value, list | tuple):
-        raise UsageError(
-            f"{where}: {parameter.name} = {_show(value)}: must be a {parameter.type_text}"
-        )
-    return tuple(_convert_scalar(parameter, entry, where, base) for entry in value)
-
-
-def _convert_scalar(parameter: Parameter, value: object, where: str, base: Path | None) -> Any:
-    at = f"{where}: {parameter.name} = {_show(value)}"
-    scalar = parameter.scalar
-    if issubclass(scalar, StrEnum):
-        if value not in parameter.choices:
-            raise UsageError(f"{at}{suggest(str(value), parameter.choices, 'one of')}")
-        return scalar(str(value))
-    if scalar is Path and isinstance(value, str | Path):
-        if not str(value) or "\0" in str(value):
-            raise UsageError(f"{at}: not a path")
-        path = Path(value).expanduser()
-        return path if base is None else base / path
-    if scalar is float and type(value) is int:
-        value = float(value)
-    if type(value) is not scalar:
-        raise UsageError(f"{at}: must be {_NOUNS[scalar]}")
-    _check_bounds(parameter, value, at)
-    return value
-
-
-def _check_bounds(parameter: Parameter, value: object, at: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return
-    low, high = parameter.param.minimum, parameter.param.maximum
-    outside = (low is not None and value < low) or (high is not None and value > high)
-    if outside or not math.isfinite(value):
-        raise UsageError(f"{at}: must be {parameter.bounds_text or 'finite'}")
-
-
-def values_of(stage: Stage) -> dict[str, Any]:
-    """Each parameter's value as JSON can hold it; paths as their spelling."""
-    return {entry.name: plain(getattr(stage, entry.name)) for entry in describe(type(stage))}
-
-
-def paths_of(stage: Stage) -> dict[str, tuple[Parameter, tuple[Path, ...]]]:
-    """The parameters that name files or folders, with every path they name."""
-    found: dict[str, tuple[Parameter, tuple[Path, ...]]] = {}
-    for parameter in describe(type(stage)):
-        value = getattr(stage, parameter.name)
-        if parameter.scalar is Path and value is not None:
-            found[parameter.name] = (parameter, tuple(value) if parameter.many else (value,))
-    return found
-
-
-def plain(value: object) -> Any:
-    """``value`` as JSON holds it: enums and paths as strings, tuples as lists."""
-    if isinstance(value, StrEnum | Path):
-        return str(value)
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    return value
-
-
-def suggest(word: str, known: Iterable[str], noun: str) -> str:
-    """The end of an error line: the nearest known word, or all of them."""
-    words = sorted(known)
-    close = difflib.get_close_matches(word, words, n=1)
-    if close:
-        return f"; did you mean {_quote(close[0])}?"
-    return f"; {noun}: {', '.join(words)}" if words else f"; it has no {noun}"
-
-
-def _quote(text: object) -> str:
-    return f'"{text}"'
-
-
-def _show(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return _quote(value) if isinstance(value, str | Path) else str(value)
+def _container(hint: Any, origin: Any, arguments: tuple[Any, ...], param: Param) -> Shape:
+    inner = [shape_of(argument, param) for argument in arguments if argument is not ...]
+    if origin in (dict, Mapping) and inner[0].base is str:
+        return Shape(dict, tuple(inner), param=param)
+    if origin in (list, Sequence):
+        return Shape(list if origin is list else tuple, (inner[0],), param=param)
+    if origin is tuple:
+        return Shape(tuple, tuple(inner), fixed=arguments[-1] is not ..., param=param)
+    raise TypeError(f"nothing can be read as {hint}")

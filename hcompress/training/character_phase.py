@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hcompress.charset import Vocabulary
 from hcompress.compute.device import check_shares
 from hcompress.errors import InputRefused, UsageError
-from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.recognisers.transformer.model import Transformer
+from hcompress.spec.vocabulary import Vocabulary
 from hcompress.training.character_trainer import GlyphTrainer
 from hcompress.training.lda import JUDGED, feature_length, start_columns
 from hcompress.training.line_trainer import glyph_preprocessing, snapshot_file, step_batches
@@ -31,7 +31,7 @@ def train_glyphs(
     options: TrainOptions,
     source: DataSource,
     fabric: Fabric,
-    model: Recogniser,
+    model: Transformer,
     vocabulary: Vocabulary,
     workplace: Workplace,
 ) -> dict[str, Any]:

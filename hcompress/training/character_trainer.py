@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from hcompress.charset import PAD, SPECIALS, UnknownCharacter, Vocabulary
+from hcompress.charset import UnknownCharacter
 from hcompress.errors import InputRefused
-from hcompress.heads.softmax import LearnedEmbedding, SoftmaxClassifier, softmax_loss
+from hcompress.heads.softmax import NOT_COUNTED, softmax_loss
 from hcompress.recognisers.transformer.decoder import DecoderLayer
-from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.recognisers.transformer.model import Transformer
+from hcompress.spec.vocabulary import Vocabulary
 from hcompress.training.loop import Loss
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class GlyphTrainer(nn.Module):
 
     def __init__(
         self,
-        recogniser: Recogniser,
+        recogniser: Transformer,
         vocabulary: Vocabulary,
         unknown: UnknownCharacter = UnknownCharacter.REFUSE,
     ) -> None:
@@ -53,7 +54,7 @@ class GlyphTrainer(nn.Module):
     def forward(self, images: Tensor, targets: Tensor) -> Tensor:
         """uint8 [N, S, S, C], [N, 1] -> the summed loss."""
         logits = self.features(images) @ self.columns.T
-        return softmax_loss(logits[:, None], targets, SMOOTHING)
+        return softmax_loss(logits[:, None], targets, targets != NOT_COUNTED, SMOOTHING)
 
     def features(self, images: Tensor) -> Tensor:
         """uint8 [N, S, S, C] -> [N, d], less the centre that columns made from means look from."""
@@ -65,11 +66,11 @@ class GlyphTrainer(nn.Module):
         device = self.columns.device
         targets = torch.tensor(self.ids(batch.texts), device=device)[:, None]
         total: Tensor = model(torch.from_numpy(batch.images).to(device), targets)
-        counted = int((targets != PAD).sum())
+        counted = int((targets != NOT_COUNTED).sum())
         return Loss(total, counted, len(targets) - counted)
 
     def ids(self, texts: list[str]) -> list[int]:
-        """The id of each text's character; PAD where it does not count.
+        """The id of each text's character; `NOT_COUNTED` if it does not count.
 
         Raises InputRefused at a text that is not one character, and, unless such are to be left
         out, at one that is not in the charset.
@@ -82,7 +83,7 @@ class GlyphTrainer(nn.Module):
                 f"single characters: label {text!r} has {len(text)}: give images of one each"
             )
         if text not in self._vocabulary and self._unknown is UnknownCharacter.SKIP_LINE:
-            return PAD
+            return NOT_COUNTED
         return self._vocabulary.encode(text)[0]
 
     def hand_over(self, length: float) -> None:
@@ -95,14 +96,14 @@ class GlyphTrainer(nn.Module):
         line of one character is read as the single character was.
         """
         recogniser = self._recogniser[0]
-        classifier, embedding = recogniser.classifier, recogniser.embedding
-        known = self.columns.detach()[SPECIALS:]
+        first = self._vocabulary.first
+        known = self.columns.detach()[first:]
         own = recogniser.config.width**0.5
         with torch.no_grad():
-            if isinstance(classifier, SoftmaxClassifier):
-                classifier.weight[SPECIALS:] = known * (length / own)
-            if isinstance(embedding, LearnedEmbedding):
-                embedding.weight[SPECIALS:] = EMBEDDED * known / known.square().mean().sqrt()
+            recogniser.head.start_from(known * (length / own), first)
+            if recogniser.inputs is not None:
+                vectors = EMBEDDED * known / known.square().mean().sqrt()
+                recogniser.inputs.start_from(vectors, first)
             gain = HANDED_ON * own / (length * recogniser.config.depth)
             centre = self.centre + recogniser.memory_positions.mean(0)
             for layer in recogniser.decoder.layers:

@@ -10,18 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hcompress.charset import PAD
 from hcompress.compute.threads import in_threads
 from hcompress.data.feed import first_images
 from hcompress.errors import InputRefused
+from hcompress.recognisers.contract import Recogniser, Targets
 from hcompress.recognisers.rebuild import folded
-from hcompress.recognisers.transformer.decoder import Narrow
 from hcompress.training.line_trainer import Encoded, LineTrainer
 from hcompress.training.loop import Loss, say_left_out
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from hcompress.data.batches import Batch
     from hcompress.data.sample import DataSource
     from hcompress.progress import Progress
-    from hcompress.recognisers.transformer.model import Recogniser
 
 
 WINDOW = 16
@@ -42,13 +40,13 @@ class EncodedLine(NamedTuple):
     """One line; n characters and EOS make T = n + 1 targets."""
 
     memory: Tensor
-    """FP16 [L, d], or the rows [L, c] of a `Narrow`."""
+    """FP16: the line's share of what `Recogniser.memory` gives (`Recogniser.rows_of`)."""
     wanted: Tensor | None
     """FP16 [T, S, d], as `Encoded.wanted`."""
     inputs: Tensor
-    """[T], BOS first."""
+    """[T], as `Targets` has them."""
     targets: Tensor
-    """[T], EOS last."""
+    """[T]."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,8 @@ class EncodedLines:
     trainer: LineTrainer
     lines: list[EncodedLine]
     seed: int
-    widening: tuple[Tensor, Tensor] | None = None
-    """Weight and offset of `Narrow`, where the lines hold its rows."""
+    common: Any = None
+    """What of their memory the lines have in common."""
     left_out: int = 0
     """Lines that do not count, and are not here."""
 
@@ -101,25 +99,29 @@ class EncodedLines:
 
     def loss(self, model: nn.Module, batch: list[EncodedLine]) -> Loss:
         """``model`` is the trainer as Fabric wrapped it."""
-        inputs, targets, encoded = self.together(batch)
-        total: Tensor = model(None, inputs, targets, encoded)
-        return Loss(total, int((targets != PAD).sum()))
+        targets, encoded = self.together(batch)
+        total: Tensor = model(None, targets, encoded)
+        return Loss(total, int(targets.counted.sum()))
 
-    def together(self, batch: list[EncodedLine]) -> tuple[Tensor, Tensor, Encoded]:
-        """Inputs and targets [N, T], and the encodings, on the recogniser's device."""
+    def together(self, batch: list[EncodedLine]) -> tuple[Targets, Encoded]:
+        """What the lines ask for, and their encodings, on the recogniser's device."""
         device = self.trainer.device
         rows = torch.stack([line.memory for line in batch]).to(device).float()
-        memory = rows if self.widening is None else Narrow(rows, *self.widening)
+        memory = self.trainer.student.memory_of(rows, self.common)
         kept = [line.wanted for line in batch if line.wanted is not None]
         # [N, T, S, d] -> [S, N, T, d]
         wanted = padded(kept).permute(2, 0, 1, 3).to(device).float() if kept else None
-        inputs = padded([line.inputs for line in batch]).to(device)
-        targets = padded([line.targets for line in batch]).to(device)
-        return inputs, targets, Encoded(memory, wanted)
+        counts = [torch.ones(len(line.targets), dtype=torch.bool) for line in batch]
+        targets = Targets(
+            padded([line.inputs for line in batch]),
+            padded([line.targets for line in batch]),
+            padded(counts),
+        )
+        return targets.to(device), Encoded(memory, wanted)
 
 
 def padded(rows: list[Tensor]) -> Tensor:
-    """Rows of different length in one tensor, filled up with zeros, which is PAD."""
+    """Rows of different length in one tensor, filled up with zeros: steps that don't count."""
     return nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
 
@@ -138,42 +140,42 @@ def encode_lines(
     trainer.eval()
     student = folded(trainer.student).to(trainer.device)  # the same sums with fewer passes
     lines: list[EncodedLine] = []
-    widening: tuple[Tensor, Tensor] | None = None
+    common: Any = None
     chosen = first_images(source, count, 32, student.config.preprocessing, workers)
     progress.start("encode", chosen.images)
     for part in in_threads(partial(_encoded, trainer, student), chosen):
         lines += part.lines
-        widening = part.widening
+        common = part.common
         progress.advance(part.total)
     progress.finish()
     if not lines:
         raise InputRefused("training data: no line that counts")
     left_out = chosen.images - len(lines)
     say_left_out("encode", left_out, chosen.images, progress)
-    return EncodedLines(trainer, lines, seed, widening, left_out)
+    return EncodedLines(trainer, lines, seed, common, left_out)
 
 
 class _EncodedBatch(NamedTuple):
     total: int
     """Lines of the batch, whether they count or not."""
     lines: list[EncodedLine]
-    widening: tuple[Tensor, Tensor] | None
-    """As `EncodedLines.widening`: the same for every batch."""
+    common: Any
+    """As `EncodedLines.common`: the same for every batch."""
 
 
 @torch.no_grad()
 def _encoded(trainer: LineTrainer, student: Recogniser, batch: Batch) -> _EncodedBatch:
-    inputs, targets = trainer.targets(batch.texts)
+    targets = trainer.targets(batch.texts)
     images = torch.from_numpy(batch.images).to(trainer.device)
     memory = student.memory(images)
-    rows, widening = (memory, None) if isinstance(memory, Tensor) else (memory.rows, memory[1:])
-    wanted = trainer.wanted(images, memory, inputs)
+    rows, common = student.rows_of(memory)
+    wanted = trainer.wanted(images, memory, targets)
     lines = []
-    for place, length in enumerate((targets != PAD).sum(1).tolist()):
+    for place, length in enumerate(targets.counted.sum(1).tolist()):
         if length:
             states = None
             if wanted is not None:
                 states = wanted[:, place, :length].transpose(0, 1).half().cpu()
-            kept = inputs[place, :length].cpu(), targets[place, :length].cpu()
+            kept = targets.inputs[place, :length].cpu(), targets.ids[place, :length].cpu()
             lines.append(EncodedLine(rows[place].half().cpu(), states, *kept))
-    return _EncodedBatch(len(batch.texts), lines, widening)
+    return _EncodedBatch(len(batch.texts), lines, common)

@@ -9,9 +9,10 @@ import torch
 from hcompress.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from hcompress.compute.device import check_shares, launch, resolve
 from hcompress.errors import UsageError
+from hcompress.heads.contract import Losses
+from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import folded, with_rerank
-from hcompress.recognisers.transformer.model import Recogniser
-from hcompress.spec.config import BatchNorm, Classifier
+from hcompress.spec.config import BatchNorm
 from hcompress.training.line_phase import train_lines
 from hcompress.training.line_trainer import Aim, LineTrainer
 
@@ -46,10 +47,7 @@ def finetune(
     aim = Aim(
         before.vocabulary,
         options.unknown,
-        options.smoothing,
-        options.margin,
-        options.code_cross_entropy,
-        options.soft_labels,
+        Losses(options.smoothing, options.margin, options.code_cross_entropy, options.soft_labels),
         options.distil,
         options.layers_weight,
         options.slim_routes,
@@ -62,12 +60,12 @@ def finetune(
         )
     if teacher is not None and not shared:
         teacher = folded(teacher).requires_grad_(False)  # it learns nothing, and is faster so
-    if options.soft_labels and student.config.classifier is not Classifier.HAMMING:
+    if options.soft_labels and student.config.head.code_length is None:
         raise UsageError(
             "soft_labels is a share of code_cross_entropy among codes: set soft_labels = 0"
         )
     kept = kept_prefixes(options.kept_blocks, student)
-    if options.fit_lines and student.config.classifier is not Classifier.HAMMING:
+    if options.fit_lines and student.config.head.code_length is None:
         raise UsageError("fit_lines is for a Hamming classifier: set fit_lines = 0")
     trainer = LineTrainer(student, teacher, aim, encode_once=shared, frozen_backbone=frozen)
     if teacher is not None:
@@ -117,7 +115,7 @@ def load_teacher(
     teacher = load_checkpoint(path)
     if teacher.vocabulary != before.vocabulary:
         raise UsageError(f"{path}: the teacher's charset is another one")
-    if options.soft_labels and teacher.config.classifier is Classifier.HAMMING:
+    if options.soft_labels and teacher.config.head.code_length is not None:
         raise UsageError(f"{path}: the teacher answers in codes; set soft_labels = 0")
     if options.distil and teacher.config.width != before.config.width:
         raise UsageError(

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from hcompress.errors import InputRefused
-from hcompress.training.calibration import Block, likeliest
+from hcompress.heads.contract import negative_log_likelihood
+from hcompress.training.calibration import likeliest
 
 if TYPE_CHECKING:
     from hcompress.data.batches import Batch
@@ -97,7 +99,7 @@ def start_columns(
         parts = list(_features(trainer, judged))
         scores = (torch.cat([f for f, _ in parts]) - centre.float()) @ columns.float().T
         wanted = torch.cat([ids for _, ids in parts])
-        trainer.columns.copy_(columns / likeliest(lambda: [Block(scores, wanted)]))
+        trainer.columns.copy_(columns / likeliest(partial(negative_log_likelihood, scores, wanted)))
         trainer.centre.copy_(centre)
     return float((scores.argmax(1) == wanted).double().mean())
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from hcompress.errors import UsageError
+from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import with_temperature
-from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.spec.config import TransformerConfig
 from hcompress.training.calibration import fitted_temperature
 from hcompress.training.closed_form import fit_head
 from hcompress.training.feature_cache import encode_lines
@@ -51,7 +52,9 @@ def train_lines(
     needs validation.
     """
     model, vocabulary = trainer.student, trainer.aim.vocabulary
-    if options.slim_routes and model.config.shared_layers and not model.config.ffn:
+    body = model.config
+    slim = isinstance(body, TransformerConfig) and body.shared_layers and not body.ffn
+    if options.slim_routes and slim:
         raise UsageError("the decoder is slim already: it has no other routes; set slim_routes = 0")
     schedule = Schedule(
         options.steps,

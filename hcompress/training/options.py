@@ -10,7 +10,7 @@ from hcompress.charset import UnknownCharacter
 from hcompress.compute.precision import Precision
 from hcompress.data.options import Unknown, Workers
 from hcompress.progress import Progress
-from hcompress.spec.config import Backbone, RecogniserConfig
+from hcompress.spec.config import Backbone, TransformerConfig
 from hcompress.strict.schema import MOST_BATCH, MOST_IMAGES, Param
 
 Width = Annotated[int, Param("features d of encoder and decoder", 4, 4096)]
@@ -38,15 +38,15 @@ class Shape:
     max_steps: Annotated[int, Param("characters of the longest line plus one (EOS)", 2, 256)] = 25
 
     @classmethod
-    def like(cls, config: RecogniserConfig, **others: Any) -> Self:
+    def like(cls, config: TransformerConfig, **others: Any) -> Self:
         """The parameters that ask for a configuration's shape, and ``others``."""
         shape = {name: getattr(config, field) for name, field in _config_fields().items()}
         return cls(**shape, **others)
 
-    def config(self) -> RecogniserConfig:
+    def config(self) -> TransformerConfig:
         """The shape these parameters ask for. Raises UsageError where there is no such one."""
         shape = {field: getattr(self, name) for name, field in _config_fields().items()}
-        return RecogniserConfig().asked(**shape)
+        return TransformerConfig().asked(**shape)
 
 
 def _config_fields() -> dict[str, str]:

@@ -10,8 +10,10 @@ import torch
 from hcompress.checkpoints.checkpoint import Checkpoint
 from hcompress.compute.device import check_shares, launch, resolve
 from hcompress.errors import UsageError
-from hcompress.recognisers.transformer.model import Recogniser
-from hcompress.spec.config import BatchNorm, Classifier, Embedding
+from hcompress.heads.contract import Losses
+from hcompress.recognisers.build import build
+from hcompress.recognisers.contract import Recogniser
+from hcompress.spec.config import BatchNorm, TransformerConfig
 from hcompress.training.line_phase import train_lines
 from hcompress.training.line_trainer import Aim, LineTrainer
 
@@ -23,9 +25,12 @@ if TYPE_CHECKING:
 def new_student(options: SwapOptions, before: Checkpoint, seed: int) -> Recogniser:
     """The recogniser with the new backbone; tensors whose shapes agree are the teacher's."""
     config = before.config
-    if config.classifier is not Classifier.SOFTMAX or config.embedding is not Embedding.LEARNED:
+    if not isinstance(config, TransformerConfig):
+        raise before.model.inside("swap-backbone")
+    inputs = before.model.inputs
+    if config.uses_codes:
         raise UsageError("swap-backbone comes before replace-head: give it a softmax recogniser")
-    if config.factorised:
+    if before.model.head.softmax_columns() is None or inputs is None or inputs.table() is None:
         raise UsageError("swap-backbone comes before factorise: give it a whole softmax")
     shape = config.asked(
         backbone=options.family,
@@ -37,7 +42,7 @@ def new_student(options: SwapOptions, before: Checkpoint, seed: int) -> Recognis
         raise UsageError("swap-backbone: the recogniser has this backbone already")
     torch.manual_seed(seed)
     untrained = replace(shape, batch_norm=BatchNorm.LIVE, temperature=1.0)
-    student = Recogniser(untrained, len(before.vocabulary))
+    student = build(untrained, len(before.vocabulary))
     old, new = before.model.state_dict(), student.state_dict()
     kept = {
         name: old[name]
@@ -69,7 +74,7 @@ def swap_backbone(
     aim = Aim(
         before.vocabulary,
         options.unknown,
-        options.smoothing,
+        Losses(options.smoothing),
         distil=options.distil,
         slim_routes=options.slim_routes,
     )

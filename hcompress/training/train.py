@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from hcompress.compute.device import check_shares, launch, resolve
-from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.heads.contract import Losses
+from hcompress.recognisers.contract import Recogniser
+from hcompress.recognisers.transformer.model import Transformer
 from hcompress.training.character_phase import train_glyphs
 from hcompress.training.line_phase import train_lines
 from hcompress.training.line_trainer import Aim, LineTrainer
 
 if TYPE_CHECKING:
-    from hcompress.charset import Vocabulary
     from hcompress.data.sample import DataSource
+    from hcompress.spec.vocabulary import Vocabulary
     from hcompress.training.options import TrainOptions, Workplace
 
 
@@ -33,17 +35,17 @@ def train_teacher(
     check_shares(batch=options.batch)
     fabric = launch(options.precision, workplace.threads)
     torch.manual_seed(workplace.seed)
-    model = Recogniser(options.config(), len(vocabulary))
+    started = Transformer(options.config(), len(vocabulary))
     report: dict[str, Any] = {"precision": resolve(options.precision).value}
     if glyphs is not None:
-        report["glyphs"] = train_glyphs(options, glyphs, fabric, model, vocabulary, workplace)
+        report["glyphs"] = train_glyphs(options, glyphs, fabric, started, vocabulary, workplace)
     aim = Aim(
         vocabulary,
         options.unknown,
-        smoothing=options.smoothing,
+        Losses(options.smoothing),
         slim_routes=options.slim_routes,
     )
-    trainer = LineTrainer(model, None, aim)
+    trainer = LineTrainer(started, None, aim)
     model, report["lines"] = train_lines(
         "lines", options, lines, validation, trainer, fabric, workplace
     )

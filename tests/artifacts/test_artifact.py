@@ -294,7 +294,7 @@ def test_path_digest_sees_names_and_contents(tmp_path: Path) -> None:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from hcompress.lock import hold
+from hcompress.compute.lock import hold
 with hold(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

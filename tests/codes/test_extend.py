@@ -17,7 +17,7 @@ from PIL import Image
 
 from hcompress import sizes
 from hcompress.artifacts.source import open_source
-from hcompress.charset import UnknownCharacter, Vocabulary
+from hcompress.charset import UnknownCharacter
 from hcompress.checkpoints.checkpoint import (
     MODEL_FILE,
     Checkpoint,
@@ -41,6 +41,7 @@ from hcompress.runs.recipe import parse_recipe
 from hcompress.runs.runner import StageOptions, run_stage
 from hcompress.spec.config import RecogniserConfig, Weights
 from hcompress.spec.header import Provenance
+from hcompress.spec.vocabulary import Vocabulary
 from hcompress.stages import STAGES
 from hcompress.stages.base import Env
 from hcompress.stages.extend import Extend

@@ -11,7 +11,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hcompress.charset import BOS, EOS, PAD
 from hcompress.checkpoints.checkpoint import MODEL_FILE, Checkpoint, load_checkpoint, read_stored
 from hcompress.codes.soft_votes import SoftVotes, moved_bits
 from hcompress.errors import NumericalError, UsageError
@@ -20,6 +19,7 @@ from hcompress.runs.forecast import after, forecast_of
 from hcompress.stages.recode import Recode
 from tests.codes.test_extend import KINDS, env, lines, saved
 from tests.compress.test_factorise import texts_of
+from tests.special import BOS, EOS, PAD
 from tests.tiny_recognisers import CONFIGS, pictures, recogniser
 
 

@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from hcompress.artifacts.source import open_source
-from hcompress.charset import BOS
 from hcompress.checkpoints.checkpoint import Checkpoint, load_checkpoint, read_stored
 from hcompress.compress.regrow import (
     Parts,
@@ -29,6 +28,7 @@ from hcompress.runs.runner import StageOptions, run_stage
 from hcompress.spec.config import BatchNorm, Classifier, Embedding, RecogniserConfig, Weights
 from hcompress.spec.header import ModelMetadata, Provenance
 from hcompress.stages.regrow import Regrow
+from tests.special import BOS
 from tests.tiny_recognisers import CONFIGS, LIGHT, ROUNDING, SMALL, int8, pictures, recogniser
 
 RERANKED = CONFIGS["refined"]

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from hcompress import sizes
-from hcompress.charset import BOS, EOS, FIRST_READABLE, PAD
 from hcompress.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from hcompress.errors import NumericalError
 from hcompress.export import forms
@@ -35,6 +34,7 @@ from hcompress.runtime.session import Session
 from hcompress.search import CodeIndex, pack_signs
 from hcompress.spec.config import Weights
 from hcompress.spec.header import ModelMetadata, Provenance
+from tests.special import BOS, EOS, FIRST_READABLE, PAD
 from tests.tiny_recognisers import CONFIGS, LIGHT, ROUNDING, pictures, recogniser
 
 Images = NDArray[np.uint8]

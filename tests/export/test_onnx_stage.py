@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from hcompress import sizes
-from hcompress.charset import BOS, PAD
 from hcompress.checkpoints.checkpoint import MODEL_FILE, Checkpoint, save_checkpoint
 from hcompress.errors import NumericalError
 from hcompress.export import parity as parities
@@ -27,6 +26,7 @@ from hcompress.spec.exported import ENCODER_FILE, STEP_FILE
 from hcompress.spec.header import Provenance
 from hcompress.stages.base import Env
 from hcompress.stages.onnx import OnnxStage
+from tests.special import BOS, PAD
 from tests.tiny_recognisers import CONFIGS, LIGHT, pictures, recogniser
 
 FROM_HERE = Provenance("onnx", "cd" * 32)

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hcompress.charset import EOS
 from hcompress.cli import main
 from hcompress.lab.bench import growth, heads, image, models, run, search, show, timing
 from hcompress.progress import NoProgress
 from hcompress.runtime import OnnxReader
 from hcompress.spec.config import RecogniserConfig
 from hcompress.training.options import Shape
+from tests.special import EOS
 
 BITS = 256
 TINY = timing.Effort(0.0, 2, 2)
@@ -218,8 +218,8 @@ def test_the_command_takes_a_model_and_writes_a_figure(
 ) -> None:
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(run, "QUICK_PLAN", plan(charset))
-    monkeypatch.setattr(search, "has_faiss", lambda: False)
-    monkeypatch.setattr(image, "has_rapidocr", lambda: False)
+    for name in ("faiss", "rapidocr"):
+        monkeypatch.setitem(sys.modules, name, None)
     out = tmp_path / "out"
     code = main(["bench", str(built.hamming), "--quick", "--json", "--out", str(out)])
     said = capsys.readouterr()

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from hcompress.charset import BOS, EOS, PAD
 from hcompress.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from hcompress.compress import replace_head as surgery
 from hcompress.compress.half import halved
@@ -19,11 +18,12 @@ from hcompress.compress.options import SharedFrom
 from hcompress.compress.slim_decoder import with_shared_layers, without_ffn
 from hcompress.errors import InputRefused, NumericalError, UsageError
 from hcompress.heads.hamming.codebook import Codebook
+from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import with_folded_batch_norm
-from hcompress.recognisers.transformer.model import Recogniser
 from hcompress.spec.config import Backbone, RecogniserConfig, Weights
 from hcompress.spec.header import Provenance
 from tests.models import CHARACTERS, FOLDED, HAMMING, SLIM, SOFTMAX, noise, recogniser
+from tests.special import BOS, EOS, PAD
 
 CONFIGS = pytest.mark.parametrize("config", [SOFTMAX, HAMMING, SLIM, FOLDED])
 HERE = Provenance("train", None)
@@ -258,7 +258,7 @@ def test_nan_is_refused_by_name_when_saved_and_when_loaded(tmp_path: Path) -> No
 
 
 def test_a_charset_of_another_length_is_refused(tmp_path: Path) -> None:
-    from hcompress.charset import Vocabulary
+    from hcompress.spec.vocabulary import Vocabulary
 
     path = tmp_path / "model.safetensors"
     save_checkpoint(path, recogniser(SOFTMAX), Vocabulary("abc"), HERE)

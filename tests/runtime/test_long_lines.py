@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hcompress.charset import EOS, PAD, Vocabulary
 from hcompress.runtime.long_lines import MOST_PIECES, SQUEEZE, joined, pieces, read_lines
 from hcompress.runtime.reading import Candidate, Reading
 from hcompress.spec.config import Preprocessing
+from hcompress.spec.vocabulary import Vocabulary
+from tests.special import EOS, PAD
 
 SIZE = Preprocessing(height=48, width=160)
 

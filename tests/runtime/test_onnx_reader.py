@@ -15,7 +15,6 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
-from hcompress.charset import Vocabulary
 from hcompress.checkpoints.checkpoint import MODEL_FILE, save_checkpoint
 from hcompress.errors import HcompressError, InputRefused, NumericalError, UsageError
 from hcompress.evaluation.torch_reader import TorchReader
@@ -24,6 +23,7 @@ from hcompress.runtime import OnnxReader, readings
 from hcompress.runtime.validate import check_tensors
 from hcompress.sizes import Layout, Piece
 from hcompress.spec.header import KEY, ModelMetadata, Provenance
+from hcompress.spec.vocabulary import Vocabulary
 from tests.tiny_recognisers import CONFIGS, LIGHT, pictures, recogniser
 
 HERE = Provenance("onnx", None)

@@ -15,7 +15,6 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from hcompress.charset import EOS, PAD
 from hcompress.checkpoints.checkpoint import Checkpoint
 from hcompress.errors import InputRefused, NumericalError
 from hcompress.export import forms
@@ -27,6 +26,7 @@ from hcompress.spec.config import Classifier, RecogniserConfig, Weights
 from hcompress.spec.exported import BIT_LOGITS
 from hcompress.spec.header import ModelMetadata, Provenance
 from tests import ROOT
+from tests.special import EOS, PAD
 from tests.tiny_recognisers import CONFIGS, LIGHT, ROUNDING, int8, pictures, recogniser
 
 

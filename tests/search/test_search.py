@@ -150,8 +150,8 @@ def test_seventy_thousand_characters(name: str, k: int) -> None:
 
 def test_probabilities_are_the_recognisers() -> None:
     torch = pytest.importorskip("torch")
-    from hcompress.charset import FIRST_READABLE
     from hcompress.heads.hamming.module import hamming_scores, signs_of
+    from tests.special import FIRST_READABLE
 
     rng = np.random.default_rng(3)
     bits = rng.standard_normal((500, 128)).astype(np.float32)

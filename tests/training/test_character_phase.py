@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from hcompress.charset import PAD, UnknownCharacter, Vocabulary, read_charset
+from hcompress.charset import UnknownCharacter, read_charset
 from hcompress.compute.precision import Precision
 from hcompress.data.batches import Batch
 from hcompress.data.source import open_data, open_optional
 from hcompress.errors import InputRefused, UsageError
 from hcompress.progress import NoProgress
-from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.recognisers.contract import Recogniser
+from hcompress.spec.vocabulary import Vocabulary
 from hcompress.stages.train import Train
 from hcompress.training.character_trainer import GlyphTrainer
 from hcompress.training.lda import Moments
@@ -24,6 +25,7 @@ from hcompress.training.options import Workplace
 from hcompress.training.train import train_teacher
 from tests import models
 from tests.runs.test_runner import Listener
+from tests.special import PAD
 
 CHARACTERS = "0123456789AB"
 SPEC = """
@@ -115,7 +117,7 @@ def learnt(
     made: Train, scratch: Path, progress: NoProgress
 ) -> tuple[Recogniser, Vocabulary, dict[str, Any]]:
     """As the stage does it."""
-    vocabulary = read_charset(made.charset)
+    vocabulary = Vocabulary(read_charset(made.charset))
     lines, glyphs = open_data(made.data), open_optional(made.glyphs_first)
     workplace = Workplace(1, 1, progress, scratch)
     model, report = train_teacher(made, vocabulary, lines, None, glyphs, workplace)

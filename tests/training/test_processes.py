@@ -14,7 +14,7 @@ from PIL import Image
 from hcompress.charset import UnknownCharacter
 from hcompress.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from hcompress.data.source import open_data
-from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.recognisers.contract import Recogniser
 from hcompress.spec.header import Provenance
 from hcompress.training.line_trainer import Aim, LineTrainer, step_batches
 from tests.models import CHARACTERS, SOFTMAX, noise, recogniser

@@ -11,11 +11,12 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from hcompress.recognisers.transformer.targets import targets_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from hcompress.charset import BOS, EOS, FIRST_READABLE, PAD, UnknownCharacter
+from hcompress.charset import UnknownCharacter
 from hcompress.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from hcompress.compress.options import SharedFrom
 from hcompress.compress.slim_decoder import with_shared_layers, without_ffn
@@ -29,16 +30,15 @@ from hcompress.heads.hamming.module import HAMMING_TEMPERATURE, hamming_scores
 from hcompress.heads.softmax import softmax_loss
 from hcompress.metrics import similarity
 from hcompress.progress import NoProgress, Progress
+from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import with_folded_batch_norm, with_temperature
 from hcompress.recognisers.transformer.decoder import Route
-from hcompress.recognisers.transformer.model import Recogniser
-from hcompress.recognisers.transformer.targets import targets_of
 from hcompress.spec.config import Backbone, BatchNorm, RecogniserConfig
 from hcompress.spec.header import Provenance
 from hcompress.stages.finetune import Finetune
 from hcompress.stages.swap_backbone import SwapBackbone
 from hcompress.stages.train import Train
-from hcompress.strict.schema import build
+from hcompress.strict.read import read
 from hcompress.training.calibration import fitted_temperature
 from hcompress.training.character_phase import train_glyphs
 from hcompress.training.character_trainer import GlyphTrainer
@@ -62,6 +62,7 @@ from hcompress.training.swap_backbone import swap_backbone
 from hcompress.training.train import train_teacher
 from tests.models import CHARACTERS, HAMMING, SLIM, SOFTMAX, noise, recogniser
 from tests.runs.test_runner import Listener
+from tests.special import BOS, EOS, FIRST_READABLE, PAD
 
 REFUSE = UnknownCharacter.REFUSE
 NOTHING = NoProgress()
@@ -641,7 +642,7 @@ def test_parameters_that_rule_each_other_out_are_refused_before_any_work(
     changes: dict[str, object], complaint: str
 ) -> None:
     with pytest.raises(UsageError, match=f"here: .*{complaint}"):
-        build(Finetune, {"data": "d", **changes}, "here")
+        read(Finetune, {"data": "d", **changes}, "here", UsageError)
 
 
 def test_nan_stops_with_the_tensors_name(tmp_path: Path) -> None:

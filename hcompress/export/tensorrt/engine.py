@@ -81,7 +81,7 @@ def _figures(
         "precision": {"onnx": _onnx_precision(whole), **built.precision},
         "breakdown": breakdown.to_dict(),
         "growth": _growth(whole, breakdown.to_dict()),
-        "techniques": techniques(config.to_dict()),
+        "techniques": techniques(config),
     }
 
 

@@ -14,8 +14,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from hcompress.charset import BOS, EOS, PAD
 from hcompress.errors import InputRefused
+from hcompress.spec.transcription import AUTOREGRESSIVE
 
 BOOL, FLOAT, INT64 = TensorProto.BOOL, TensorProto.FLOAT, TensorProto.INT64
 CROSS = ("cross_keys", "cross_values")
@@ -154,9 +154,9 @@ def _start(shapes: Shapes) -> tuple[list[str], list[TensorProto]]:
         "keys.shape": np.array(shapes["keys"][1], np.int64),
         "values.shape": np.array(shapes["values"][1], np.int64),
         "ids.shape": np.array(kept, np.int64),
-        "bos": np.array(BOS, np.int64),
-        "eos": np.array(EOS, np.int64),
-        "pad": np.array(PAD, np.int64),
+        "bos": np.array(AUTOREGRESSIVE.bos, np.int64),
+        "eos": np.array(AUTOREGRESSIVE.eos, np.int64),
+        "pad": np.array(AUTOREGRESSIVE.pad, np.int64),
         "certain": np.array(1, np.float32),
         "nothing": np.array(0, helper.tensor_dtype_to_np_dtype(shapes["keys"][0])),
         "first": np.array(0, np.int64),

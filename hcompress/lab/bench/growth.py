@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from hcompress.charset import SPECIALS, pack_charset
+from hcompress.charset import pack_charset
 from hcompress.lab.bench.heads import FORMS, NAMES, PAIRS, Shape, fresh_features
 from hcompress.lab.bench.models import row_bytes
 from hcompress.lab.bench.timing import Effort, figures, interleave
+from hcompress.spec.transcription import AUTOREGRESSIVE
 
 FURTHER: Final = 0x20000
 """Code points from here on, rare Chinese characters first, make a charset longer."""
@@ -27,13 +28,13 @@ class Weight:
 
     def bytes(self, characters: Sequence[str]) -> int:
         """The file with this charset."""
-        rows = self.row * (len(characters) + SPECIALS)
+        rows = self.row * (len(characters) + len(AUTOREGRESSIVE.specials))
         return round(self.fixed + rows + len(pack_charset(characters)))
 
 
 def weight_of(model: Path, characters: Sequence[str]) -> Weight:
     """From a real file and its charset."""
-    vocabulary = len(characters) + SPECIALS
+    vocabulary = len(characters) + len(AUTOREGRESSIVE.specials)
     row = row_bytes(model, vocabulary)
     packed = len(pack_charset(characters))
     return Weight(model.stat().st_size - packed - row * vocabulary, row)
@@ -59,7 +60,7 @@ def growth_row(
     code_length: int = 512,
 ) -> dict[str, Any]:
     """Head time for one query, measured, and both files' bytes, worked out."""
-    shape = Shape(count + SPECIALS, width, code_length)
+    shape = Shape(count + len(AUTOREGRESSIVE.specials), width, code_length)
     contenders = {name: FORMS[name](shape) for name in NAMES}
     times = interleave(contenders, fresh_features(1, width), effort)
     characters = charset_of(count, known)

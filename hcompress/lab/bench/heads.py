@@ -12,9 +12,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hcompress.charset import FIRST_READABLE
 from hcompress.lab.bench.timing import Effort, figures, interleave
-from hcompress.spec.config import Classifier, RecogniserConfig
+from hcompress.spec.heads import Hamming, HeadSpec, Softmax
+from hcompress.spec.transcription import AUTOREGRESSIVE
 
 Features = NDArray[np.float32]
 Answers = tuple[NDArray[Any], NDArray[Any]]
@@ -36,14 +36,19 @@ class Shape:
     width: int
     code_length: int = 512
 
+    @property
+    def temperature(self) -> float:
+        """Of an untuned Hamming head."""
+        return self.code_length * TEMPERATURE
+
 
 def softmax_head(shape: Shape, seed: int = 0) -> Answer:
     """The exporter's softmax head in ONNX Runtime: product, softmax, the best five."""
     import torch
 
     weights = {"classifier.weight": _normal((shape.vocabulary, shape.width), seed)}
-    config = RecogniserConfig(width=shape.width)
-    session = _session({n: torch.from_numpy(w) for n, w in weights.items()}, config, shape)
+    tensors = {n: torch.from_numpy(w) for n, w in weights.items()}
+    session = _session(tensors, Softmax(), 1.0, shape)
 
     def answer(features: Features) -> Answers:
         ids, chances = session.run(["ids", "probabilities"], {"h": features})
@@ -61,7 +66,7 @@ def portable_head(shape: Shape, seed: int = 0) -> Answer:
         "classifier.projection.weight": torch.from_numpy(projection),
         "codebook": torch.from_numpy(codebook),
     }
-    session = _session(weights, hamming_config(shape), shape)
+    session = _session(weights, Hamming(shape.code_length), shape.temperature, shape)
     image = np.zeros((1, HEIGHT, 1, 1), np.uint8)
 
     def answer(features: Features) -> Answers:
@@ -82,9 +87,9 @@ def native_head(shape: Shape, seed: int = 0) -> Answer:
 
     projection, codebook = hamming_weights(shape, seed)
     turned = np.ascontiguousarray(projection.T)
-    index = CodeIndex(codebook, readable_from=FIRST_READABLE)
-    temperature = hamming_config(shape).temperature
-    kept = kept_candidates(shape.vocabulary)
+    index = CodeIndex(codebook, readable_from=AUTOREGRESSIVE.first_answer)
+    temperature = shape.temperature
+    kept = kept_candidates(shape.vocabulary, AUTOREGRESSIVE.first_answer)
 
     def answer(features: Features) -> Answers:
         found = index.rank(pack_signs(features @ turned), kept, temperature)
@@ -122,15 +127,6 @@ def fresh_features(count: int, width: int, seed: int = 1) -> Callable[[], Featur
     return lambda: random.standard_normal((count, width), np.float32)
 
 
-def hamming_config(shape: Shape) -> RecogniserConfig:
-    return RecogniserConfig(
-        width=shape.width,
-        classifier=Classifier.HAMMING,
-        code_length=shape.code_length,
-        temperature=shape.code_length * TEMPERATURE,
-    )
-
-
 def hamming_weights(shape: Shape, seed: int) -> tuple[Features, NDArray[np.uint8]]:
     """A projection [K, d] and a codebook [V, K/8], by chance."""
     random = np.random.default_rng(seed)
@@ -143,24 +139,26 @@ def _normal(shape: tuple[int, int], seed: int) -> Features:
     return random.standard_normal(shape, np.float32) / np.float32(shape[1] ** 0.5)
 
 
-def _session(weights: Mapping[str, Any], config: RecogniserConfig, shape: Shape) -> Any:
+def _session(weights: Mapping[str, Any], spec: HeadSpec, temperature: float, shape: Shape) -> Any:
     """The head's nodes, as the exporter writes them, in the runtime's own kind of session."""
+    import torch
     from onnx import TensorProto
 
-    from hcompress.heads import graph as heads
-    from hcompress.heads.hamming.graph import portable_codes
+    from hcompress.heads.build import build_head
+    from hcompress.heads.contract import Form, Setting
     from hcompress.heads.ranked import kept_candidates
     from hcompress.onnx_writer.graph import Graph, value
     from hcompress.runtime.session import Session
 
-    g = Graph(weights, store_half=False)
-    codes = portable_codes(g, config, shape.vocabulary, "images")
-    ranked = heads.rank(g, config, "h", shape.vocabulary, codes)
+    g, first = Graph(weights, store_half=False), AUTOREGRESSIVE.first_answer
+    with torch.device("meta"):  # its nodes are wanted, and the weights are given
+        head = build_head(spec, Setting(shape.vocabulary, shape.width, first, temperature))
+    ranked = head.graph(g, "h", head.prepare(g, Form(serving=False, height=HEIGHT)))
     g.rename(ranked.ids, "ids")
     g.rename(ranked.chances, "probabilities")
-    kept = kept_candidates(shape.vocabulary)
+    kept = kept_candidates(shape.vocabulary, first)
     inputs = [value("h", TensorProto.FLOAT, ("N", shape.width))]
-    if codes is not None:
+    if spec.searched:
         inputs.append(value("images", TensorProto.UINT8, (1, "H", 1, 1)))
     outputs = [
         value("ids", TensorProto.INT64, ("N", kept)),

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hcompress.charset import EOS
-from hcompress.spec.config import SCALE, Classifier
+from hcompress.spec.config import SCALE
 
 if TYPE_CHECKING:
     from hcompress.artifacts.folder import Artifact
     from hcompress.progress import Progress
-    from hcompress.spec.config import RecogniserConfig
+    from hcompress.spec.config import TransformerConfig
     from hcompress.stages.base import Stage
 
 
@@ -38,7 +37,7 @@ class Exports:
 def build(
     root: Path,
     characters: Sequence[str],
-    like: RecogniserConfig,
+    like: TransformerConfig,
     progress: Progress,
     code_length: int = CODE_LENGTH,
 ) -> Exports:
@@ -66,7 +65,7 @@ def build(
 
 
 def softmax_twin(
-    root: Path, characters: Sequence[str], like: RecogniserConfig, progress: Progress
+    root: Path, characters: Sequence[str], like: TransformerConfig, progress: Progress
 ) -> Path:
     """The exported softmax recogniser that a model of ``like``'s shape would come from."""
     from hcompress.stages.half import Half
@@ -76,7 +75,7 @@ def softmax_twin(
 
 
 def _teacher(
-    root: Path, characters: Sequence[str], like: RecogniserConfig, progress: Progress
+    root: Path, characters: Sequence[str], like: TransformerConfig, progress: Progress
 ) -> Artifact:
     from hcompress.stages.initialise import Initialise
 
@@ -96,14 +95,13 @@ def _run(stage: Stage, source: Artifact | None, folder: Path, progress: Progress
 def _exported(artifact: Artifact, file: Path) -> Path:
     """The portable form, as the `onnx` stage writes it; nothing is compared with torch."""
     from hcompress.checkpoints.checkpoint import load_checkpoint
-    from hcompress.export import forms
     from hcompress.onnx_writer.simplify import simplify
     from hcompress.spec.header import ModelMetadata, Provenance
 
     found = load_checkpoint(artifact.file)
     metadata = ModelMetadata(found.config, found.vocabulary, Provenance("onnx", None)).to_json()
     weights = found.stored()
-    graph = forms.portable(found.model, metadata, store_half=True, weights=weights)
+    graph = found.model.graph(metadata, store_half=True, weights=weights)
     file.write_bytes(simplify(graph, frozenset(weights)).data)
     return file
 
@@ -117,24 +115,22 @@ def endless(model: Path, out: Path) -> Path:
 
     from hcompress import sizes
     from hcompress.spec.header import ModelMetadata
+    from hcompress.spec.heads import CODEBOOK
 
     layout = sizes.layout(model)
     config = ModelMetadata.from_json(layout.metadata or "").config
     data = bytearray(model.read_bytes())
-    hamming = config.classifier is Classifier.HAMMING
-    wanted = "codebook" if hamming else "classifier.weight"
+    coded = config.head.code_length
+    wanted = "classifier.weight" if coded is None else CODEBOOK
     piece = next(piece for piece in layout.pieces if piece.name == wanted)
-    table = np.frombuffer(data, np.uint8, piece.bytes, piece.offset)
-    width = (config.code_length or 0) // 8
-    if not hamming:
-        rows = piece.params // config.width
-        width = piece.bytes // rows
-    table = table.reshape(-1, width)
-    if hamming:
-        often = np.unpackbits(table, axis=1, bitorder="little").mean(axis=0) > 0.5
-        table[EOS] = np.packbits(~often, bitorder="little")
+    rows = piece.params // config.width if coded is None else piece.params * 8 // coded
+    table = np.frombuffer(data, np.uint8, piece.bytes, piece.offset).reshape(rows, -1)
+    eos = config.transcription.eos
+    if coded is None:
+        table[eos] = 0
     else:
-        table[EOS] = 0
+        often = np.unpackbits(table, axis=1, bitorder="little").mean(axis=0) > 0.5
+        table[eos] = np.packbits(~often, bitorder="little")
     out.write_bytes(data)
     return out
 

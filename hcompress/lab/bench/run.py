@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hcompress import __version__, doctor
+from hcompress.compute.libraries import version
 from hcompress.errors import InputRefused, UsageError
 from hcompress.lab.bench.timing import CLOCK_NAME, QUICK, THOROUGH, Effort
 
 if TYPE_CHECKING:
     from hcompress.progress import Progress
-    from hcompress.spec.config import RecogniserConfig
+    from hcompress.spec.config import TransformerConfig
 
 
+NEEDS: Final = ("torch", "safetensors", "onnx", "onnxsim")
+"""What the models that it measures are built with."""
 VERSIONS: Final = ("numpy", "onnxruntime", "onnx", "onnxsim", "torch", "faiss-cpu", "rapidocr")
 ONE_THREAD: Final = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
@@ -42,7 +45,7 @@ class Plan:
     code_length: int = 512
     charset: Path | None = None
     """None: the packaged one of 20,948 characters."""
-    shape: RecogniserConfig | None = None
+    shape: TransformerConfig | None = None
     """The softmax recogniser that is built; None: MobileNetV2 and three layers, d = 256."""
 
 
@@ -116,7 +119,7 @@ def machine() -> dict[str, Any]:
 def versions() -> dict[str, str | None]:
     """By distribution; None for what is not installed."""
     ours: dict[str, str | None] = {"hcompress": __version__}
-    return ours | {name: doctor.version(name) for name in VERSIONS}
+    return ours | {name: version(name) for name in VERSIONS}
 
 
 def left_out() -> list[str]:
@@ -138,7 +141,6 @@ def left_out() -> list[str]:
 def check_model(model: Path) -> Path:
     """The exported file. Raises UsageError or InputRefused."""
     from hcompress import sizes
-    from hcompress.spec.config import Classifier
     from hcompress.spec.exported import ONNX_FILE
     from hcompress.spec.header import ModelMetadata
 
@@ -149,7 +151,7 @@ def check_model(model: Path) -> Path:
     if file.suffix != ".onnx" or layout.metadata is None:
         raise InputRefused(f"{file}: not an exported recogniser: give what `onnx` wrote")
     config = ModelMetadata.from_json(layout.metadata).config
-    if config.classifier is not Classifier.HAMMING:
+    if config.head.code_length is None:
         raise UsageError(f"{file}: its classifier is a softmax: give an exported Hamming model")
     return file
 
@@ -160,16 +162,18 @@ def _pair(plan: Plan, root: Path, progress: Progress, model: Path | None) -> Pai
     from hcompress.lab.bench.models import build, softmax_twin
     from hcompress.runs.recipe import packaged_folder
     from hcompress.runtime import OnnxReader
-    from hcompress.spec.config import RecogniserConfig
+    from hcompress.spec.config import TransformerConfig
 
     if model is not None:
         file = check_model(model)
         reader = OnnxReader(file, steps=False)
         characters = reader.vocabulary.characters
+        if not isinstance(reader.config, TransformerConfig):
+            raise UsageError(f"{file}: only a transformer has a softmax twin to be compared with")
         twin = softmax_twin(root, characters, reader.config, progress)
         return Pair(twin, file, characters)
-    characters = read_charset(plan.charset or packaged_folder() / CHARSET).characters
-    built = build(root, characters, plan.shape or RecogniserConfig(), progress, plan.code_length)
+    characters = read_charset(plan.charset or packaged_folder() / CHARSET)
+    built = build(root, characters, plan.shape or TransformerConfig(), progress, plan.code_length)
     return Pair(built.softmax, built.hamming, characters)
 
 
@@ -179,12 +183,12 @@ def _rounds(plan: Plan) -> int:
 
 
 def _heads(plan: Plan, characters: int, progress: Progress) -> list[dict[str, Any]]:
-    from hcompress.charset import SPECIALS
     from hcompress.lab.bench.heads import Shape, head_rows
+    from hcompress.spec.transcription import AUTOREGRESSIVE
 
     rows = []
     for width in plan.widths:
-        shape = Shape(characters + SPECIALS, width, plan.code_length)
+        shape = Shape(characters + len(AUTOREGRESSIVE.specials), width, plan.code_length)
         rows += head_rows(shape, plan.counts, plan.effort)
         progress.advance(note=f"head, d = {width}")
     return rows
@@ -237,12 +241,12 @@ def _check(plan: Plan, pair: Pair, root: Path, progress: Progress) -> dict[str, 
     """Real files with fewer characters, and by how much the bytes worked out are off."""
     from hcompress.lab.bench.growth import charset_of, weight_of
     from hcompress.lab.bench.models import build
-    from hcompress.spec.config import RecogniserConfig
+    from hcompress.spec.config import TransformerConfig
 
     folder = root / "check"
     folder.mkdir()
     few: Sequence[str] = charset_of(min(CHECKED, len(pair.characters) // 2), pair.characters)
-    shape = plan.shape or RecogniserConfig()
+    shape = plan.shape or TransformerConfig()
     real = build(folder, few, shape, progress, plan.code_length)
     entry: dict[str, Any] = {"characters": len(few)}
     for name in ("softmax", "hamming"):

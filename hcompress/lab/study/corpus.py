@@ -6,16 +6,17 @@ One file takes every study that was written for one set of data to another.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from hcompress.errors import UsageError
 from hcompress.lab.study.variant import Settings, apply, settings
 from hcompress.runs.recipe import Recipe, find_file, packaged_folder
 from hcompress.stages.base import Stage
-from hcompress.strict import schema as parameters
-from hcompress.strict.toml import Table, read_toml
+from hcompress.strict.read import change
+from hcompress.strict.schema import Param, describe
+from hcompress.strict.toml import Named, read_file, read_toml
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Corpus:
 
     def _moved_stage(self, stage: Stage) -> Stage:
         places = {name: str(self.place(path)) for name, path in _data(stage)}
-        return parameters.change(stage, places, f"{self.where}: data")
+        return change(stage, places, f"{self.where}: data", UsageError)
 
     def place(self, data: Path) -> Path:
         """What is read instead; ``data`` itself where nothing replaces it."""
@@ -59,6 +60,14 @@ class Corpus:
                 raise UsageError(f"{self.where}: data: nothing in the study reads {path}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class _CorpusFile(Named):
+    """A corpus file's keys."""
+
+    data: Mapping[str, Path]
+    common: Annotated[Mapping[str, Any], Param(key="set")] = field(default_factory=dict)
+
+
 def packaged_corpora() -> dict[str, Path]:
     """The packaged corpora by name, in order."""
     return {path.stem: path for path in sorted((packaged_folder() / "corpora").glob("*.toml"))}
@@ -72,26 +81,15 @@ def load_corpus(spelling: str) -> Corpus:
 
 def parse_corpus(raw: Mapping[str, Any], where: str, base: Path) -> Corpus:
     """A corpus from its parsed TOML; paths are relative to ``base``. Raises UsageError."""
-    table = Table(raw, where, base)
-    table.check_version()
-    name = table.folder_name("name")
-    summary = table.take("summary", str, "")
-    common = table.take("set", dict, {})
-    places = Table(table.take("data", dict), f"{where}: data", base)
-    table.close()
-    data = {(base / old).resolve(): _new(places, old) for old in tuple(places.raw)}
-    return Corpus(name, summary, where, base, settings(common, f"{where}: set"), data)
-
-
-def _new(places: Table, old: str) -> Path:
-    new = places.path(old)
-    assert new is not None  # the key is there
-    return new.resolve()
+    file = read_file(_CorpusFile, raw, where, base)
+    data = {(base / old).resolve(): new.resolve() for old, new in file.data.items()}
+    common = settings(file.common, f"{where}: set")
+    return Corpus(file.name, file.summary, where, base, common, data)
 
 
 def _data(stage: Stage) -> Iterator[tuple[str, Path]]:
     """A stage's data: parameters and what they say."""
-    for entry in parameters.describe(type(stage)):
+    for entry in describe(type(stage)):
         value = getattr(stage, entry.name)
         if entry.param.data and isinstance(value, Path):
             yield entry.name, value

@@ -10,7 +10,10 @@ from typing import Any
 from hcompress.errors import UsageError
 from hcompress.runs.recipe import Recipe
 from hcompress.stages.base import Stage
-from hcompress.strict import schema as parameters
+from hcompress.strict.read import change
+from hcompress.strict.schema import describe
+from hcompress.strict.show import suggest
+from hcompress.strict.write import plain
 
 Settings = Mapping[tuple[str, str], Any]
 """Values, as TOML gives them, by the stage's label and the parameter."""
@@ -70,7 +73,7 @@ def leave_out(recipe: Recipe, labels: Sequence[str], where: str) -> Recipe:
     for label in labels:
         if label not in known:
             raise UsageError(
-                f'{where}: without: no stage "{label}"{parameters.suggest(label, known, "labels")}'
+                f'{where}: without: no stage "{label}"{suggest(label, known, "labels")}'
             )
     steps = tuple(step for step in recipe.steps if step.label not in labels)
     if not steps:
@@ -87,7 +90,7 @@ def apply(recipe: Recipe, changes: Settings, where: str, base: Path) -> Recipe:
     for step in recipe.steps:
         own = {name: value for (label, name), value in changes.items() if label == step.label}
         at = f'{where}: stage "{step.label}"'
-        steps.append(replace(step, stage=parameters.change(step.stage, own, at, base)))
+        steps.append(replace(step, stage=change(step.stage, own, at, UsageError, base=base)))
     return replace(recipe, steps=tuple(steps))
 
 
@@ -96,7 +99,7 @@ def check_labels(changes: Settings, recipes: Sequence[Recipe], where: str) -> No
     known = {step.label for recipe in recipes for step in recipe.steps}
     for label, name in changes:
         if label not in known:
-            hint = parameters.suggest(label, known, "labels")
+            hint = suggest(label, known, "labels")
             raise UsageError(f'{where}: "{label}.{name}": no stage "{label}"{hint}')
 
 
@@ -104,7 +107,7 @@ def differences(reference: Recipe, other: Recipe) -> dict[str, Any]:
     """What ``other`` does not do, does besides, and does otherwise: labels, and values by key."""
     ours, theirs = _by_label(reference), _by_label(other)
     changed = {
-        f"{label}.{name}": parameters.plain(value)
+        f"{label}.{name}": plain(value)
         for label in ours
         if label in theirs and ours[label] != theirs[label]
         for name, value in _changed(ours[label], theirs[label]).items()
@@ -113,6 +116,63 @@ def differences(reference: Recipe, other: Recipe) -> dict[str, Any]:
         "without": [label for label in ours if label not in theirs],
         "with": [label for label in theirs if label not in ours],
         "set": changed,
+    }
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the variants that have a stage agree on."""
+
+    label: str
+    stage: str
+    variants: tuple[str, ...]
+    """Those that have it."""
+    settings: Mapping[str, Any]
+    """Every parameter that can change a byte and has one value in all of them, defaults too."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "variants": list(self.variants), "settings": dict(self.settings)}
+
+
+def common(variants: Sequence[Variant]) -> list[Shared]:
+    """What variants share, by stage, in the order in which they first have it."""
+    holders: dict[tuple[str, type[Stage]], list[tuple[str, Stage]]] = {}
+    for variant in variants:
+        for step in variant.recipe.steps:
+            key = step.label, type(step.stage)
+            holders.setdefault(key, []).append((variant.name, step.stage))
+    return [
+        Shared(
+            label,
+            kind.name,
+            tuple(name for name, _ in found),
+            _agreed([stage for _, stage in found]),
+        )
+        for (label, kind), found in holders.items()
+    ]
+
+
+def varied(reference: Variant, shared: Sequence[Shared]) -> dict[str, Any]:
+    """The reference's own values of what is not the same in all variants, by ``LABEL.KEY``."""
+    agreed = {entry.label: entry.settings for entry in shared if reference.name in entry.variants}
+    return {
+        f"{step.label}.{entry.name}": plain(_shown(getattr(step.stage, entry.name)))
+        for step in reference.recipe.steps
+        for entry in describe(type(step.stage))
+        if entry.param.keyed and entry.name not in agreed[step.label]
+    }
+
+
+def _agreed(stages: Sequence[Stage]) -> dict[str, Any]:
+    first = stages[0]
+    return {
+        entry.name: plain(_shown(getattr(first, entry.name)))
+        for entry in describe(type(first))
+        if entry.param.keyed
+        and all(
+            _same(getattr(first, entry.name)) == _same(getattr(other, entry.name))
+            for other in stages[1:]
+        )
     }
 
 
@@ -125,11 +185,16 @@ def _changed(reference: Stage, other: Stage) -> dict[str, Any]:
     if type(reference) is not type(other):
         return {"stage": other.name}
     found = {}
-    for entry in parameters.describe(type(other)):
+    for entry in describe(type(other)):
         before, after = getattr(reference, entry.name), getattr(other, entry.name)
         if entry.param.keyed and _same(before) != _same(after):
-            found[entry.name] = after.name if isinstance(after, Path) else after
+            found[entry.name] = _shown(after)
     return found
+
+
+def _shown(value: Any) -> Any:
+    """Of a path its name alone: the rest is somebody's machine."""
+    return value.name if isinstance(value, Path) else value
 
 
 def _same(value: Any) -> Any:

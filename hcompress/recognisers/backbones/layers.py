@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+
+class Backbone(nn.Module):
+    """Images to features, block after block."""
+
+    @abstractmethod
+    def path(self) -> list[str]:
+        """Names of the modules an image passes, first to last; pooling, which learns nothing, is
+        none of them."""
 
 
 class Normalise(nn.BatchNorm2d):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from hcompress.recognisers.backbones.layers import ConvNorm
+from hcompress.recognisers.backbones.layers import Backbone, ConvNorm
 
 # expansion, channels, blocks, stride of the first block (rows, columns)
 ROWS: tuple[tuple[int, int, int, tuple[int, int]], ...] = (
@@ -52,7 +52,7 @@ class InvertedResidual(nn.Module):
         return x + y if self.residual else y
 
 
-class MobileNetV2(nn.Module):
+class MobileNetV2(Backbone):
     """[N, 3, H, W] -> [N, d, H/8, W/4]."""
 
     def __init__(self, outputs: int, scale: float, *, folded: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hcompress.recognisers.backbones.layers import ConvNorm
+from hcompress.recognisers.backbones.layers import Backbone, ConvNorm
 
 BLOCKS = (1, 2, 5, 3)
 CHANNELS = (256, 256, 512, 512)
@@ -57,7 +57,7 @@ class ResidualBlock(nn.Module):
         return torch.relu_(y + self.shortcut(x))
 
 
-class ResNet31(nn.Module):
+class ResNet31(Backbone):
     """[N, 3, H, W] -> [N, d, H/8, W/4]."""
 
     def __init__(self, outputs: int, scale: float, *, folded: bool) -> None:

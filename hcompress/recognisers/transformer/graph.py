@@ -19,8 +19,8 @@ import numpy as np
 from onnx import TensorProto
 
 from hcompress.onnx_writer.graph import Graph
-from hcompress.recognisers.transformer.decoder import sinusoid
-from hcompress.spec.config import RecogniserConfig
+from hcompress.recognisers.transformer.attention import sinusoid
+from hcompress.spec.config import TransformerConfig
 
 FLOAT = TensorProto.FLOAT
 EPSILON = 1e-5
@@ -46,7 +46,7 @@ class Here:
     """float32 [T]: minus infinity at the steps to come."""
 
 
-def cross_pair(g: Graph, config: RecogniserConfig, memory: str, layer: int) -> Pair:
+def cross_pair(g: Graph, config: TransformerConfig, memory: str, layer: int) -> Pair:
     """Cross-attention's keys and values, the same at every step. memory [N * L, d]."""
     rows, columns = config.memory_grid
     heads = g.ints(-1, rows * columns, config.heads, config.width // config.heads)
@@ -59,7 +59,7 @@ def cross_pair(g: Graph, config: RecogniserConfig, memory: str, layer: int) -> P
     )
 
 
-def here(g: Graph, config: RecogniserConfig, position: str) -> Here:
+def here(g: Graph, config: TransformerConfig, position: str) -> Here:
     """position [] (int64)."""
     steps = g.constant(np.arange(config.max_steps, dtype=np.int64))
     at = g.op("Equal", steps, position)
@@ -71,7 +71,7 @@ def here(g: Graph, config: RecogniserConfig, position: str) -> Here:
     )
 
 
-def position_vector(g: Graph, config: RecogniserConfig, position: str) -> str:
+def position_vector(g: Graph, config: TransformerConfig, position: str) -> str:
     """position [] (int64) -> float32 [d]."""
     table = g.constant(sinusoid(config.max_steps, config.width).numpy(), "decoder.positions")
     return g.op("Gather", table, position)
@@ -79,7 +79,7 @@ def position_vector(g: Graph, config: RecogniserConfig, position: str) -> str:
 
 def step(
     g: Graph,
-    config: RecogniserConfig,
+    config: TransformerConfig,
     x: str,
     at: Here | None,
     caches: list[Pair],
@@ -99,7 +99,7 @@ def step(
 
 def _layer(
     g: Graph,
-    config: RecogniserConfig,
+    config: TransformerConfig,
     x: str,
     at: Here | None,
     cache: Pair,
@@ -126,7 +126,7 @@ def _layer(
 
 
 def _fixed(
-    g: Graph, config: RecogniserConfig, x: str, at: Here, cache: Pair, name: str
+    g: Graph, config: TransformerConfig, x: str, at: Here, cache: Pair, name: str
 ) -> tuple[str, Pair]:
     """Self-attention over caches of T steps: [N, d] -> [N, d] before the output's product."""
     width = config.width // config.heads
@@ -140,7 +140,7 @@ def _fixed(
 
 
 def _growing(
-    g: Graph, config: RecogniserConfig, x: str, cache: Pair, name: str
+    g: Graph, config: TransformerConfig, x: str, cache: Pair, name: str
 ) -> tuple[str, Pair]:
     """The same over caches of t steps: one product for query, key and value."""
     parts = ("query", "key", "value")
@@ -156,12 +156,12 @@ def _growing(
     return _attend(g, config, query, Pair(turned, values), None), Pair(keys, values)
 
 
-def _heads(g: Graph, config: RecogniserConfig, x: str) -> str:
+def _heads(g: Graph, config: TransformerConfig, x: str) -> str:
     """[N, d] -> [N, H, 1, d/H]."""
     return g.op("Reshape", x, g.ints(0, config.heads, 1, config.width // config.heads))
 
 
-def _attend(g: Graph, config: RecogniserConfig, query: str, pair: Pair, mask: str | None) -> str:
+def _attend(g: Graph, config: TransformerConfig, query: str, pair: Pair, mask: str | None) -> str:
     """query [N, H, 1, d/H] -> [N, d]; the softmax in float32."""
     # Right before the product: onnxruntime makes one of the two.
     query = g.op("Mul", query, g.floats((config.width // config.heads) ** -0.5))

@@ -9,34 +9,41 @@ D = layers, U = layers whose weights exist, H = heads, L = memory positions, d =
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 from onnx import TensorProto
-from torch import Tensor
+from torch import Tensor, nn
 
-from hcompress.charset import BOS, EOS
-from hcompress.heads import graph as heads
-from hcompress.heads.hamming.graph import Codes, portable_codes, serving_codes
+from hcompress.heads.contract import Form, Head, Inputs, Ranked
 from hcompress.heads.ranked import kept_candidates
 from hcompress.onnx_writer.graph import Graph, value
 from hcompress.recognisers.backbones.graph import backbone, grid_positions, normalise
-from hcompress.recognisers.transformer.decoder import sinusoid
+from hcompress.recognisers.transformer.attention import sinusoid
 from hcompress.recognisers.transformer.graph import Pair, cross_pair, here, position_vector, step
-from hcompress.recognisers.transformer.model import Recogniser
-from hcompress.spec.config import RecogniserConfig
-from hcompress.spec.exported import BIT_LOGITS, STEP
+from hcompress.spec.config import TransformerConfig
+from hcompress.spec.exported import BIT_LOGITS, ENCODER_FILE, HEIGHT, STEP, STEP_FILE
+from hcompress.spec.transcription import Transcription
 
 BOOL, FLOAT, INT64, UINT8 = (
     TensorProto.BOOL, TensorProto.FLOAT, TensorProto.INT64, TensorProto.UINT8
 )  # fmt: skip
-HEIGHT = "H"
-"""The images' height is a name in the portable form, and can only be one number; see
-`portable_codes`."""
+
+
+class Parts(NamedTuple):
+    """What the files of a recogniser are written from."""
+
+    config: TransformerConfig
+    vocabulary: int
+    backbone: nn.Module
+    head: Head
+    inputs: Inputs
+    state: Mapping[str, Tensor]
 
 
 def portable(
-    model: Recogniser,
+    model: Parts,
     metadata: str,
     *,
     store_half: bool,
@@ -50,22 +57,25 @@ def portable(
     classifier's bit logits [N, T, K] come out too.
     """
     config, size = model.config, model.config.preprocessing
-    g = Graph(model.state_dict() if weights is None else weights, store_half=store_half)
+    g = Graph(model.state if weights is None else weights, store_half=store_half)
     memory = _memory(g, model, "images")
     cross = [cross_pair(g, config, memory, i) for i in range(config.stored_layers)]
-    codes = portable_codes(g, config, model.vocabulary, "images")
+    prepared = _prepared(g, model, Form(serving=False, height=size.height))
     count = g.op("Shape", "images", start=0, end=1)
     nothing = _filled(g, count, (config.heads, 0, config.width // config.heads), 0, FLOAT)
-    start = [_filled(g, count, (), BOS, INT64), _filled(g, count, (1,), 1, BOOL)]
+    start = [
+        _filled(g, count, (), _bos(config.transcription), INT64),
+        _filled(g, count, (1,), 1, BOOL),
+    ]
     start += [nothing] * (2 * config.depth)
-    body, names = _body(g, model, cross, codes, probe)
+    body, names = _body(g, model, cross, prepared, probe)
     limit, always = g.number(config.max_steps, INT64), g.number(True, BOOL)
     ended = g.ops("Loop", limit, always, *start, outputs=len(start) + len(names), body=body)
     for name, stacked in zip(names, ended[len(start) :], strict=True):
         g.rename(g.op("Transpose", stacked, perm=[1, 0, 2]), name)
     if g.unused:
         raise AssertionError(f"not exported: {', '.join(sorted(g.unused))}")
-    kept = kept_candidates(model.vocabulary)
+    kept = _kept(model)
     shapes = {
         "ids": (INT64, ("N", "T", kept)),
         "probabilities": (FLOAT, ("N", "T", kept)),
@@ -76,22 +86,24 @@ def portable(
 
 
 def _body(
-    g: Graph, model: Recogniser, cross: list[Pair], codes: Codes | None, probe: bool
+    g: Graph, model: Parts, cross: list[Pair], prepared: tuple[Any, Any], probe: bool
 ) -> tuple[onnx.GraphProto, list[str]]:
     """One turn of the loop, and the names of what it stacks."""
     inner, config = g.body(), model.config
     turn, going, last, alive = inner.name(), inner.name(), inner.name(), inner.name()
     caches = [Pair(inner.name(), inner.name()) for _ in range(config.depth)]
     place = position_vector(inner, config, turn)
-    characters = heads.embed(inner, config, last, place, codes)
+    characters = model.inputs.graph(inner, last, place, prepared[1])
     h, written = step(inner, config, characters, None, caches, cross)
-    ranked = heads.rank(inner, config, h, model.vocabulary, codes)
+    ranked = model.head.graph(inner, h, prepared[0])
     if ranked.bit_logits is not None:
         inner.rename(ranked.bit_logits, BIT_LOGITS)
-    ids, chances = heads.unless_ended(inner, alive, ranked)
+    ids, chances = _unless_ended(inner, config.transcription, alive, ranked)
     newest = inner.op("Gather", ids, inner.number(0, INT64), axis=1)
     goes_on = inner.op(
-        "Greater", inner.op("Unsqueeze", newest, inner.ints(1)), inner.number(EOS, INT64)
+        "Greater",
+        inner.op("Unsqueeze", newest, inner.ints(1)),
+        inner.number(config.transcription.eos or 0, INT64),
     )
     any_goes_on = inner.op("ReduceMax", inner.to(goes_on, TensorProto.INT32), keepdims=0)
     scans = {"ids": (ids, INT64), "probabilities": (chances, FLOAT)}
@@ -107,10 +119,10 @@ def _body(
     return onnx.helper.make_graph(inner.nodes, STEP, inputs, outputs), list(scans)
 
 
-def encoder(model: Recogniser, metadata: str, *, store_half: bool, half: bool) -> onnx.ModelProto:
+def encoder(model: Parts, metadata: str, *, store_half: bool, half: bool) -> onnx.ModelProto:
     """images uint8 [N, H, W, 3] -> cross_keys [N, U, H, d/H, L], cross_values [N, U, H, L, d/H]."""
     config, size = model.config, model.config.preprocessing
-    g = Graph(model.state_dict(), store_half=store_half, half=half)
+    g = Graph(model.state, store_half=store_half, half=half)
     memory = _memory(g, model, "images")
     cross = [cross_pair(g, config, memory, i) for i in range(config.stored_layers)]
     _join(g, cross, "cross_keys", "cross_values")
@@ -118,9 +130,7 @@ def encoder(model: Recogniser, metadata: str, *, store_half: bool, half: bool) -
     return g.model([images], _cross(config, g.kind), metadata)
 
 
-def decoder_step(
-    model: Recogniser, metadata: str, *, store_half: bool, half: bool
-) -> onnx.ModelProto:
+def decoder_step(model: Parts, metadata: str, *, store_half: bool, half: bool) -> onnx.ModelProto:
     """ids int64 [N], position int64 [], keys, values, cross_keys, cross_values
     -> candidates int64 [N, k], probabilities float32 [N, k], new_keys, new_values.
 
@@ -128,22 +138,24 @@ def decoder_step(
     first ids are BOS. A line whose id is EOS or PAD has ended and is answered PAD.
     """
     config = model.config
-    g = Graph(model.state_dict(), store_half=store_half, half=half)
+    g = Graph(model.state, store_half=store_half, half=half)
     caches = _split(g, "keys", "values", config.depth)
     cross = _split(g, "cross_keys", "cross_values", config.stored_layers)
-    codes = serving_codes(g, config, model.vocabulary)
-    characters = heads.embed(g, config, "ids", position_vector(g, config, "position"), codes)
+    prepared = _prepared(g, model, Form(serving=True))
+    place = position_vector(g, config, "position")
+    characters = model.inputs.graph(g, "ids", place, prepared[1])
     at = here(g, config, "position")
     h, written = step(g, config, characters, at, caches, cross)
-    ranked = heads.rank(g, config, h, model.vocabulary, codes)
-    ids, chances = heads.unless_ended(g, heads.running(g, "ids"), ranked)
+    ranked = model.head.graph(g, h, prepared[0])
+    special = config.transcription
+    ids, chances = _unless_ended(g, special, _running(g, special, "ids"), ranked)
     _join(g, written, "new_keys", "new_values")
     g.rename(ids, "candidates")
     g.rename(chances, "probabilities")
     head, length = config.width // config.heads, config.max_steps
     keys = ("N", config.depth, config.heads, head, length)
     values = ("N", config.depth, config.heads, length, head)
-    kept = kept_candidates(model.vocabulary)
+    kept = _kept(model)
     inputs = [
         value("ids", INT64, ("N",)),
         value("position", INT64, ()),
@@ -160,7 +172,54 @@ def decoder_step(
     return g.model(inputs, outputs, metadata)
 
 
-def _cross(config: RecogniserConfig, kind: int) -> list[onnx.ValueInfoProto]:
+def serving(
+    model: Parts, metadata: str, *, store_half: bool, half: bool
+) -> dict[str, onnx.ModelProto]:
+    """The serving form, by file name."""
+    return {
+        name: write(model, metadata, store_half=store_half, half=half)
+        for name, write in ((ENCODER_FILE, encoder), (STEP_FILE, decoder_step))
+    }
+
+
+def _prepared(g: Graph, model: Parts, form: Form) -> tuple[Any, Any]:
+    """What head and inputs need once, in this order."""
+    of_head = model.head.prepare(g, form)
+    return of_head, model.inputs.prepare(g, form, of_head)
+
+
+def _kept(model: Parts) -> int:
+    return kept_candidates(model.vocabulary, model.config.transcription.first_answer)
+
+
+def _bos(special: Transcription) -> int:
+    assert special.bos is not None
+    return special.bos
+
+
+def _unless_ended(g: Graph, special: Transcription, alive: str, ranked: Ranked) -> tuple[str, str]:
+    """The best ids and chances; a line that has ended answers PAD with certainty.
+
+    alive bool [N, 1]: whether the line goes on.
+    """
+    assert special.pad is not None
+    ids = g.op("Where", alive, ranked.ids, g.number(special.pad, INT64))
+    return ids, g.op("Where", alive, ranked.chances, g.number(1.0))
+
+
+def _running(g: Graph, special: Transcription, last: str) -> str:
+    """bool [N, 1]: whether a line whose last id is this goes on (BOS or a character)."""
+    assert special.eos is not None
+    assert special.pad is not None
+    over = g.op(
+        "Or",
+        g.op("Equal", last, g.number(special.eos, INT64)),
+        g.op("Equal", last, g.number(special.pad, INT64)),
+    )
+    return g.op("Unsqueeze", g.op("Not", over), g.ints(1))
+
+
+def _cross(config: TransformerConfig, kind: int) -> list[onnx.ValueInfoProto]:
     head, (rows, columns) = config.width // config.heads, config.memory_grid
     places = rows * columns
     return [
@@ -169,7 +228,7 @@ def _cross(config: RecogniserConfig, kind: int) -> list[onnx.ValueInfoProto]:
     ]
 
 
-def _memory(g: Graph, model: Recogniser, images: str) -> str:
+def _memory(g: Graph, model: Parts, images: str) -> str:
     """[N * L, d]: the encoder's features with their positions."""
     config = model.config
     rows, columns = config.memory_grid

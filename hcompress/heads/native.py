@@ -1,0 +1,67 @@
+"""Heads that are searched outside of the graph, by what the machine is best at. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from hcompress.errors import NumericalError
+from hcompress.spec.heads import CODEBOOK, Hamming
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hcompress.search.answers import Ranked
+    from hcompress.spec.config import RecogniserConfig
+
+
+class Ranker(Protocol):
+    """Ranks the logits of a step."""
+
+    width: int
+    """K: what the graph gives for each line."""
+
+    def rank(self, logits: NDArray[np.float32], kept: int, threads: int, where: str) -> Ranked:
+        """logits [N, K] -> the best ids and their probabilities [N, k].
+
+        Raises NumericalError, naming ``where``, if a logit is not finite.
+        """
+        ...
+
+
+class CodeRanker:
+    """The native search for the nearest codes, and the second look of a reranking head."""
+
+    def __init__(self, spec: Hamming, config: RecogniserConfig, packed: NDArray[np.uint8]) -> None:
+        from hcompress.search import CodeIndex
+
+        first = config.transcription.first_answer
+        self.width = spec.length
+        self._spec, self._temperature, self._packed = spec, config.temperature, packed
+        self._index = CodeIndex(packed, readable_from=first)
+
+    def rank(self, logits: NDArray[np.float32], kept: int, threads: int, where: str) -> Ranked:
+        import numpy as np
+
+        from hcompress.search import pack_signs
+
+        # A NaN bit has a sign like any other: no distance would show it.
+        if not bool(np.isfinite(logits).all()):
+            raise NumericalError(f"{where}: answers NaN or infinite bits: export it again")
+        found = self._index.rank(pack_signs(logits), kept, self._temperature, threads)
+        if self._spec.rerank:
+            from hcompress.heads.hamming.rerank import reranked
+
+            return reranked(found, self._packed, logits, self._temperature)
+        return found
+
+
+def native_ranker(
+    config: RecogniserConfig, tables: Mapping[str, NDArray[np.uint8]]
+) -> Ranker | None:
+    """What ranks for this head, given the packed tables of its file; None if the graph does."""
+    if isinstance(config.head, Hamming):
+        packed = tables[CODEBOOK].reshape(-1, config.head.length // 8)
+        return CodeRanker(config.head, config, packed)
+    return None
