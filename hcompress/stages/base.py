@@ -13,8 +13,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from hcompress.artifacts.kinds import Kind
+from hcompress.charset import read_charset
 from hcompress.progress import Progress
+from hcompress.spec.config import RecogniserConfig
+from hcompress.spec.forecast import Forecast
 from hcompress.spec.header import Provenance
+from hcompress.spec.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,24 @@ def needs(stage: Stage | type[Stage]) -> tuple[str, ...]:
     """Distributions the stage can't do without: what decides its bytes, and what opens a model."""
     checkpoint = Kind.CHECKPOINT in (stage.consumes, stage.produces)
     return (*stage.libraries, *(("safetensors",) if checkpoint else ()))
+
+
+@runtime_checkable
+class Foreseen(Protocol):
+    """A stage that knows what it will make before it is made, for dry runs."""
+
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        """What it makes of the model before it; None if that can't be told.
+
+        Raises UsageError if its parameters ask for what no recogniser can be.
+        """
+        ...
+
+
+def new_recogniser(config: RecogniserConfig, charset: Path) -> Forecast:
+    """What a stage makes that begins with nothing but characters."""
+    size = len(Vocabulary(read_charset(charset)))
+    return Forecast(config, size, rest=charset.stat().st_size)
 
 
 @runtime_checkable

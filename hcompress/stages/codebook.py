@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -11,6 +11,7 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.charset import UnknownCharacter
 from hcompress.codes.options import CodebookOptions, Looking, Method, MinDistance
 from hcompress.data.options import LookBatch, Unknown, Workers
+from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
 
@@ -38,6 +39,9 @@ class MakeCodebook:
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy")
+
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        return known and replace(known, code_length=self.code_length).as_floats()
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
+from hcompress.charset import read_charset
 from hcompress.codes.options import ExtendOptions
+from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 
 
@@ -22,6 +24,12 @@ class Extend(ExtendOptions):
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy")
+
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        """Without a list of them only the images' labels say how many characters there will be."""
+        if known is None or self.characters is None:
+            return None
+        return replace(known, size=known.size + len(read_charset(self.characters)))
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.charset import read_charset

@@ -11,6 +11,8 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.charset import UnknownCharacter
 from hcompress.data.options import Workers
 from hcompress.errors import InputRefused, UsageError
+from hcompress.spec.forecast import Forecast
+from hcompress.spec.heads import HeadSpec, Learned, Softmax
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
 
@@ -52,6 +54,14 @@ class Factorise:
             raise UsageError("factorise: classifier and embedding are both off: nothing to do")
         if self.data is not None and not self.classifier:
             raise UsageError("factorise: data is for the softmax, and classifier is off")
+
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        changes: dict[str, HeadSpec] = {}
+        if self.classifier:
+            changes["head"] = Softmax(self.bottleneck)
+        if self.embedding:
+            changes["inputs"] = Learned(self.bottleneck)
+        return known and known.as_floats(**changes)
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.errors import UsageError
+from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 from hcompress.training.options import FinetuneOptions, Workplace
 
@@ -40,6 +41,9 @@ class Finetune(FinetuneOptions):
             raise UsageError(
                 "weight_averaging is judged by validation: set validation, or leave it out"
             )
+
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        return known and known.as_floats()
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint

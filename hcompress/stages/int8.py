@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.compress.options import Scale
+from hcompress.spec.config import BatchNorm, Weights
+from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
 
@@ -36,6 +38,9 @@ class Int8:
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
+
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        return known and known.asked(weights=Weights.INT8, batch_norm=BatchNorm.FOLDED)
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         import torch

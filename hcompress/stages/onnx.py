@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 from hcompress.artifacts.kinds import Kind
 from hcompress.errors import InputRefused
 from hcompress.export.options import ServingPrecision
+from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 from hcompress.strict.schema import Param
 
@@ -44,6 +45,9 @@ class OnnxStage:
     libraries: ClassVar[tuple[str, ...]] = (
         "torch", "onnx", "onnxsim", "onnxruntime", "numpy",
     )  # fmt: skip
+
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        return known
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import load_checkpoint

@@ -11,6 +11,7 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.charset import UnknownCharacter
 from hcompress.codes.options import Looking, MinDistance
 from hcompress.data.options import LookBatch, Unknown, Workers
+from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
 
@@ -35,6 +36,9 @@ class Recode:
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy")
+
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        return known
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         import torch

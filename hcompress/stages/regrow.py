@@ -11,6 +11,9 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.compress.options import Parts
 from hcompress.data.options import LookBatch, Workers
 from hcompress.errors import UsageError
+from hcompress.spec.config import BatchNorm
+from hcompress.spec.forecast import Forecast
+from hcompress.spec.heads import Learned, Softmax
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
 
@@ -47,6 +50,18 @@ class Regrow:
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
+
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        changes: dict[str, Any] = {}
+        if self.matrices:
+            changes |= {"head": Softmax(), "inputs": Learned()}
+        if self.layers:
+            changes["shared_layers"] = False
+        if self.ffn:
+            changes["ffn"] = True
+        if self.batch_norm:
+            changes["batch_norm"] = BatchNorm.LIVE
+        return known and known.as_floats(**changes)
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         import torch

@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.errors import UsageError
+from hcompress.spec.forecast import Forecast
+from hcompress.spec.heads import Hamming, HammingInputs, HeadSpec
 from hcompress.stages.base import Env
 from hcompress.strict.schema import Param
 
@@ -31,6 +33,16 @@ class ReplaceHead:
         """Raises UsageError if the parameters leave nothing to do."""
         if not (self.classifier or self.embedding):
             raise UsageError("replace-head: classifier and embedding are both off: nothing to do")
+
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        if known is None or known.code_length is None:
+            return None
+        changes: dict[str, HeadSpec] = {}
+        if self.classifier:
+            changes["head"] = Hamming(known.code_length)
+        if self.embedding:
+            changes["inputs"] = HammingInputs(known.code_length)
+        return known.as_floats(**changes)
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 from hcompress.artifacts.kinds import Kind
 from hcompress.compress.options import SharedFrom
 from hcompress.errors import UsageError
+from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 from hcompress.strict.schema import Param
 
@@ -37,6 +38,14 @@ class SlimDecoder:
             raise UsageError(
                 "slim-decoder: remove_ffn and share_layers are both off: nothing to do"
             )
+
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        changes: dict[str, bool] = {}
+        if self.remove_ffn:
+            changes["ffn"] = False
+        if self.share_layers:
+            changes["shared_layers"] = True
+        return known and known.as_floats(**changes)
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.errors import UsageError
+from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 from hcompress.training.options import SwapOptions, Workplace
 
@@ -33,6 +34,14 @@ class SwapBackbone(SwapOptions):
         """Raises UsageError if there is nothing to learn from."""
         if self.steps and self.data is None:
             raise UsageError("swap-backbone: steps > 0 needs data; or set steps = 0")
+
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        return known and known.as_floats(
+            backbone=self.family,
+            backbone_width=self.backbone_width,
+            width=self.width,
+            ffn_width=self.ffn_width,
+        )
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
-from hcompress.stages.base import Env
+from hcompress.spec.forecast import Forecast
+from hcompress.stages.base import Env, new_recogniser
 from hcompress.training.options import TrainOptions, Workplace
 
 
@@ -22,6 +23,9 @@ class Train(TrainOptions):
     consumes: ClassVar[Kind] = Kind.NOTHING
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ("torch", "lightning-fabric")
+
+    def foreseen(self, known: Forecast | None) -> Forecast | None:  # noqa: ARG002
+        return new_recogniser(self.config(), self.charset)
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:  # noqa: ARG002
         from hcompress.charset import read_charset

@@ -43,12 +43,13 @@ from hcompress.heads.hamming.codebook import Codebook
 from hcompress.progress import NoProgress
 from hcompress.recognisers.observe import observe
 from hcompress.recognisers.transformer.model import Recogniser
-from hcompress.runs.forecast import Forecast, after, forecast_of
+from hcompress.runs.forecast import after, bytes_of, forecast_of
 from hcompress.runs.recipe import load_recipe
 from hcompress.runtime.onnx_reader import OnnxReader
 from hcompress.runtime.serving import ServingPair
 from hcompress.spec.config import Classifier, Embedding, RecogniserConfig
 from hcompress.spec.exported import ENCODER_FILE, STEP_FILE
+from hcompress.spec.forecast import Forecast
 from hcompress.spec.header import Provenance
 from hcompress.stages import STAGES
 from hcompress.stages.base import Env, Stage
@@ -330,7 +331,7 @@ def test_forecasts_follow_the_files(tmp_path: Path) -> None:
         assert isinstance(known, Forecast)
         assert known.config == found.config
         actual = (source / MODEL_FILE).stat().st_size
-        assert known.bytes == pytest.approx(actual, rel=0.02, abs=20_000), stage.name
+        assert bytes_of(known) == pytest.approx(actual, rel=0.02, abs=20_000), stage.name
     assert after(Factorise(), None) is None
 
 
