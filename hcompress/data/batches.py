@@ -31,11 +31,11 @@ class Batch(NamedTuple):
     indices: list[int]
 
 
-def cut(indices: Sequence[int], batch_size: int) -> list[Sequence[int]]:
-    """The indices in batches of ``batch_size``; the last one may be short."""
+def cut(items: Sequence[Chunk], batch_size: int) -> list[Sequence[Chunk]]:
+    """The items in batches of ``batch_size``; the last one may be short."""
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-    return [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
+    return [items[start : start + batch_size] for start in range(0, len(items), batch_size)]
 
 
 def shard(indices: Sequence[int], rank: int, world: int, batch_size: int) -> list[int]:

@@ -7,7 +7,7 @@ kept in memory as FP16, and gone through in a new order each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -103,7 +103,7 @@ class EncodedLines:
         total: Tensor = model(None, targets, encoded)
         return Loss(total, int(targets.counted.sum()))
 
-    def together(self, batch: list[EncodedLine]) -> tuple[Targets, Encoded]:
+    def together(self, batch: Sequence[EncodedLine]) -> tuple[Targets, Encoded]:
         """What the lines ask for, and their encodings, on the recogniser's device."""
         device = self.trainer.device
         rows = torch.stack([line.memory for line in batch]).to(device).float()
