@@ -30,6 +30,7 @@ _NOUNS: Final[Mapping[type, str]] = {
     float: "a number",
     Decimal: "a number",
     str: "a string",
+    object: "anything",
     Path: "a path",
     list: "a list",
     tuple: "a list",
@@ -177,8 +178,10 @@ class _Reader:
     def _sequence(self, shape: Shape, raw: object, at: _At) -> Any:
         inner, fixed = shape.inner, shape.fixed
         if not isinstance(raw, list | tuple) or (fixed and len(raw) != len(inner)):
-            each = f" of {len(inner)}" if fixed else f", each {_NOUNS.get(inner[0].base, _TABLE)}"
-            raise self._unlike(raw, at, f"a list{each}")
+            each = _NOUNS.get(inner[0].base, "a string" if inner[0].choices else _TABLE)
+            raise self._unlike(
+                raw, at, f"a list of {len(inner)}" if fixed else f"a list, each {each}"
+            )
         shapes = inner if fixed else inner * len(raw)
         return shape.base(
             self.value(one, entry, (*at, _called(one, entry, index)))

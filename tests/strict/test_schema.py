@@ -207,6 +207,29 @@ def test_what_is_missing_is_named_with_what_it_is_for() -> None:
         assert refused(left, Needs) == said
 
 
+Digest = Annotated[str, Param("4 hexadecimal digits", pattern="[0-9a-f]{4}")]
+
+
+@dataclass(frozen=True)
+class Files:
+    digest: Digest
+    files: Mapping[Digest, Digest] = field(default_factory=dict)
+
+
+def test_texts_and_keys_have_patterns() -> None:
+    found = read(Files, {"digest": "00ff", "files": {"1234": "abcd"}}, "here")
+    assert found == Files("00ff", {"1234": "abcd"})
+    for raw, line in (
+        ({"digest": "00FF"}, 'digest = "00FF": must be 4 hexadecimal digits'),
+        ({"digest": "00ff\n"}, 'digest = "00ff\\n": must be 4 hexadecimal digits'),
+        ({"digest": 1234}, "digest = 1234: must be a string"),
+        ({}, "digest is missing: 4 hexadecimal digits"),
+        ({"digest": "00ff", "files": {"x": "1234"}}, 'files.x = "x": must be 4 hexadecimal digits'),
+        ({"digest": "00ff", "files": {"1234": ""}}, 'files.1234 = "": must be 4 hexadecimal digit'),
+    ):
+        assert refused(raw, Files).startswith(line)
+
+
 def test_not_a_number_is_read_where_it_was_asked_for() -> None:
     assert math.isnan(read(Everything, {"anything": math.nan}, "here").anything)
     assert read(Everything, {"anything": -math.inf}, "here").anything == -math.inf
