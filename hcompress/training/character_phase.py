@@ -15,7 +15,8 @@ from hcompress.spec.vocabulary import Vocabulary
 from hcompress.training.character_trainer import GlyphTrainer
 from hcompress.training.lda import JUDGED, feature_length, start_columns
 from hcompress.training.line_trainer import glyph_preprocessing, snapshot_file, step_batches
-from hcompress.training.loop import Schedule, Task, train
+from hcompress.training.loop import Task, train
+from hcompress.training.schedule import Schedule
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

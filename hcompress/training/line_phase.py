@@ -16,7 +16,8 @@ from hcompress.training.calibration import fitted_temperature
 from hcompress.training.closed_form import fit_head
 from hcompress.training.feature_cache import encode_lines
 from hcompress.training.line_trainer import LineTrainer, snapshot_file, step_batches, validate_lines
-from hcompress.training.loop import Loss, Schedule, Task, Validated, train
+from hcompress.training.loop import Loss, Task, Validated, train
+from hcompress.training.schedule import Schedule
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
