@@ -17,7 +17,6 @@ from torch import nn
 from hcompress.checkpoints.checkpoint import Checkpoint
 from hcompress.compress.int8 import prepared, with_int8_weights
 from hcompress.recognisers.build import build
-from hcompress.recognisers.contract import Targets
 from hcompress.recognisers.rebuild import with_folded_batch_norm
 from hcompress.recognisers.transformer.model import Transformer
 from hcompress.spec.config import (
@@ -144,11 +143,6 @@ def transformer(model: nn.Module) -> Transformer:
     """A recogniser as what it is, for tests that look inside of it."""
     assert isinstance(model, Transformer)
     return model
-
-
-def given(inputs: torch.Tensor) -> Targets:
-    """What gives a decoder these ids [N, T], whatever is asked for."""
-    return Targets(inputs, inputs, torch.ones_like(inputs, dtype=torch.bool))
 
 
 def pictures(count: int, config: TransformerConfig, seed: int = 3) -> NDArray[np.uint8]:

@@ -15,12 +15,10 @@ from hcompress.evaluation.torch_reader import TorchReader
 from hcompress.progress import NoProgress
 from hcompress.recognisers.contract import Recogniser
 from hcompress.spec.header import Provenance
-from hcompress.stages.base import Env
 from hcompress.training.line_trainer import Aim, LineTrainer
 from hcompress.training.loop import Schedule, train
-from hcompress.training.train import train_teacher
 from tests.models import CHARACTERS, SOFTMAX, noise, recogniser
-from tests.training.test_character_phase import stage
+from tests.training.test_character_phase import learnt, stage
 from tests.training.test_processes import distance
 from tests.training.test_training import REFUSE, Killed, killed_after, line_task
 
@@ -49,11 +47,10 @@ def test_a_resumed_run_ends_where_a_whole_one_does(tmp_path: Path) -> None:
 
 
 def test_single_characters_are_handed_over_and_lines_follow(tmp_path: Path) -> None:
-    env = Env(1, 1, Provenance("train", None), NoProgress(), tmp_path / "scratch")
-    model, vocabulary, report = train_teacher(stage(tmp_path), env)
+    model, vocabulary, report = learnt(stage(tmp_path), tmp_path / "scratch", NoProgress())
     assert report["lines"]["device"].startswith("cuda")
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
-    save_checkpoint(tmp_path / "model.safetensors", model, vocabulary, env.provenance)
+    save_checkpoint(tmp_path / "model.safetensors", model, vocabulary, Provenance("train", None))
     assert load_checkpoint(tmp_path / "model.safetensors").vocabulary == vocabulary
 
 

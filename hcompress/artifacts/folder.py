@@ -18,6 +18,7 @@ from hcompress.artifacts.manifest import FileRecord, Manifest
 from hcompress.errors import InputRefused, UsageError
 from hcompress.strict.atomic import sync, write_json
 from hcompress.strict.digest import file_digest
+from hcompress.strict.json import read_json
 
 MANIFEST: Final = "manifest.json"
 MANIFEST_LIMIT: Final = 16 << 20
@@ -78,11 +79,9 @@ def record_files(folder: Path) -> dict[str, FileRecord]:
 
 def read_manifest(folder: Path) -> Manifest:
     """Raises InputRefused, naming file and field, on anything we would not have written."""
-    from hcompress.strict.json import read_json as read_strictly
-
     path = folder / MANIFEST
     try:
-        raw = read_strictly(path, MANIFEST_LIMIT)
+        raw = read_json(path, MANIFEST_LIMIT)
     except UsageError:
         raise InputRefused(
             f"{folder}: no {MANIFEST}: not a finished artifact; name one, or a model file"

@@ -16,14 +16,14 @@ from hcompress.errors import InputRefused, UsageError
 from hcompress.strict.digest import file_digest
 from hcompress.strict.files import read_small, shown
 from hcompress.strict.json import read_json
+from hcompress.strict.read import read
 
 SUFFIXES = frozenset((".plan", ".engine", ".trt"))
-MAX_SIDECAR = 16 << 20
 PLAN_FILE: Final = "model.plan"
 SIDECAR_FILE: Final = "model.plan.json"
 FORMAT: Final = 1
 SEAL: Final = "seal"
-LIMIT: Final = 16 << 20
+MAX_SIDECAR: Final = 16 << 20
 """Bytes a sidecar may have."""
 
 
@@ -69,9 +69,7 @@ def check_engine(source: Path) -> dict[str, Any]:
         raise UsageError(f"{plan}: no such engine")
     if not sidecar.is_file():
         raise InputRefused(f"{sidecar}: missing: the engine can't be checked: build it again")
-    if sidecar.stat().st_size > LIMIT:
-        raise InputRefused(f"{sidecar}: larger than {LIMIT >> 20} MiB")
-    contents = unseal(sidecar.read_bytes(), str(sidecar))
+    contents = unseal(read_small(sidecar, MAX_SIDECAR), str(sidecar))
     recorded = contents.get("plan")
     if not isinstance(recorded, dict):
         raise InputRefused(f"{sidecar}: says nothing about the plan: build the engine again")
@@ -102,12 +100,8 @@ def read_sidecar(plan: Path) -> dict[str, Any] | None:
     path = sidecar_of(plan)
     if not path.exists():
         return None
-    sidecar = read_json(path, MAX_SIDECAR)
-    if not isinstance(sidecar, dict):
-        raise InputRefused(f"{shown(path)}: is not a JSON object: build the engine again")
+    sidecar = read(dict[str, Any], read_json(path, MAX_SIDECAR), shown(path))
     if "seal" in sidecar or "format" in sidecar:  # ours: no single byte can take both away
-        from hcompress.formats.engine import unseal
-
         unseal(read_small(path, MAX_SIDECAR), shown(path))
     if _recorded(sidecar) != file_digest(plan):
         raise InputRefused(f"{shown(path)}: not the plan's SHA-256: build the engine again")

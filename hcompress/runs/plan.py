@@ -13,7 +13,7 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.errors import EnvironmentFailed
 from hcompress.reports.size_table import mib_text
 from hcompress.runs import runner as pipeline
-from hcompress.runs.forecast import Forecast, after, forecast_of
+from hcompress.runs.forecast import after, bytes_of, forecast_of
 from hcompress.runs.keys import Digester, data_digest, remembering
 from hcompress.runs.recipe import Recipe
 from hcompress.runs.shrink import (
@@ -24,6 +24,7 @@ from hcompress.runs.shrink import (
     open_teacher,
     stage_options,
 )
+from hcompress.spec.forecast import Forecast
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class _Planner:
             self.forecast = _found(forecast_of(found.file), self.forecast)
         if self.teacher is None and step.stage.produces is Kind.CHECKPOINT:
             self._teacher_made(found)
-        expected = self.forecast.bytes if self.forecast else None
+        expected = bytes_of(self.forecast) if self.forecast else None
         return PlannedStage(
             folder=name,
             stage=step.stage.name,

@@ -21,14 +21,16 @@ from hcompress.runs.accuracy import Accuracy
 from hcompress.runs.keys import Digester, data_digest, library_versions, remembering
 from hcompress.runs.recipe import Recipe
 from hcompress.runs.runner import Existing, StageOptions
-from hcompress.strict.atomic import read_json, write_json
+from hcompress.sizes import characters_of
+from hcompress.strict.atomic import is_temporary, sweep, write_json
+from hcompress.strict.json import recall
 
 TEACHER: Final = "00-teacher"
 FORMAT: Final = 1
 READABLE: Final = (Kind.CHECKPOINT, Kind.ONNX)
 """What accuracy can be measured of here."""
-_BEFORE_INDEX: Final = frozenset({".lock", ".run.json.tmp"})
-"""What a run killed at once may leave in its folder."""
+LOCK: Final = ".lock"
+EVALUATIONS: Final = "evaluations"
 Show = Callable[[Sequence[Column]], None]
 
 
@@ -126,7 +128,9 @@ def _own(folder: Path) -> Iterator[None]:
     """The locked run folder. Raises UsageError where it is a user's."""
     check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with hold(folder / ".lock"):
+    with hold(folder / LOCK):
+        for place in (folder, folder / EVALUATIONS):
+            sweep(place)
         yield
 
 
@@ -134,10 +138,14 @@ def check_folder(folder: Path) -> None:
     """Raises UsageError where the name is taken by something that is no run of ours."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: a file is there already: choose another --out")
-    if folder.is_dir() and not (folder / "run.json").exists():
-        strangers = {entry.name for entry in folder.iterdir()} - _BEFORE_INDEX
-        if strangers:
-            raise UsageError(f"{folder}: not empty and no run of ours: choose another --out")
+    if folder.is_dir() and not (folder / "run.json").exists() and not is_new(folder):
+        raise UsageError(f"{folder}: not empty and no run of ours: choose another --out")
+
+
+def is_new(folder: Path) -> bool:
+    """Whether nothing is in it but what a run killed at once may leave."""
+    names = (entry.name for entry in folder.iterdir())
+    return all(name == LOCK or is_temporary(name) for name in names)
 
 
 def check_same_run(
@@ -147,8 +155,7 @@ def check_same_run(
     and may not be made anew: hours may lie there."""
     if options.rebuild:
         return
-    raw = read_json(folder / "run.json")
-    run = raw if isinstance(raw, dict) else {}
+    run = recall(dict[str, Any], folder / "run.json") or {}
     name, before = run.get("recipe"), run.get("teacher")
     if isinstance(name, str) and name != recipe.name:
         raise UsageError(
@@ -171,8 +178,9 @@ class _Run:
         self.teacher = teacher
         self.folder = folder
         self.options = options
-        self.accuracy = Accuracy(recipe.evaluate, folder / "evaluations", options.progress)
+        self.accuracy = Accuracy(recipe.evaluate, folder / EVALUATIONS, options.progress)
         self.columns: list[Column] = []
+        self.characters: int | None = None
         self.stages: list[dict[str, Any]] = []
         self.last_readable: tuple[str, Artifact] | None = None
         self.model: Path | None = None
@@ -231,7 +239,7 @@ class _Run:
             value = self.accuracy.after_stage(name, made)
         if made.manifest is not None:
             techniques, breakdown = made.manifest.techniques, made.manifest.breakdown
-            self.columns.append(column(name, techniques, breakdown, value))
+            self.columns.append(column(name, techniques, breakdown, value, self.characters))
 
     def _record_teacher(self, teacher: Artifact) -> None:
         """`00-teacher.json`, and the table's first column."""
@@ -242,6 +250,7 @@ class _Run:
             techniques: Sequence[str] = teacher.manifest.techniques
         else:
             breakdown, techniques = pipeline.measure(teacher.file)
+        self.characters = characters_of(teacher.file)
         write_json(
             self.folder / f"{TEACHER}.json",
             {
@@ -250,12 +259,13 @@ class _Run:
                 "digest": teacher.digest,
                 "key": teacher.key,
                 "kind": teacher.kind,
+                "characters": self.characters,
                 "techniques": list(techniques),
                 "breakdown": breakdown,
             },
         )
         value = self.accuracy.after_stage(TEACHER, teacher)
-        self.columns.insert(0, column(TEACHER, techniques, breakdown, value))
+        self.columns.insert(0, column(TEACHER, techniques, breakdown, value, self.characters))
 
     def _final_accuracy(self) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
         if not self.options.ranks.first or self.last_readable is None or self.teacher is None:

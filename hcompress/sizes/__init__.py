@@ -11,6 +11,7 @@ from hcompress.sizes.compare import Difference, compare
 from hcompress.sizes.groups import GROUPS, group_of
 from hcompress.sizes.techniques import (
     TECHNIQUES,
+    characters_of,
     read_metadata,
     techniques,
     techniques_of,
@@ -28,6 +29,7 @@ __all__ = [
     "Layout",
     "Piece",
     "breakdown",
+    "characters_of",
     "compare",
     "format_of",
     "group_of",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hcompress.artifacts.source import model_file
+from hcompress.charset import unpack_charset
 from hcompress.errors import InputRefused
 from hcompress.formats import engine, safetensors
 from hcompress.formats import onnx as onnxfile
@@ -58,6 +59,15 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise InputRefused(f"{where}: is not a JSON object")
     return value
+
+
+def characters_of(path: Path) -> int | None:
+    """How many characters a safetensors or ONNX file of ours knows; None if it does not say.
+
+    Raises as `read_metadata`, and InputRefused if the charset is damaged.
+    """
+    packed = (read_metadata(path) or {}).get("charset")
+    return len(unpack_charset(packed)) if isinstance(packed, str) else None
 
 
 def techniques_of(path: Path) -> list[str]:

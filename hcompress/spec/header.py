@@ -15,10 +15,9 @@ from hcompress.errors import InputRefused
 from hcompress.spec.config import (
     RecogniserConfig,
     config_from_dict,
-    config_from_flat,
     config_to_dict,
-    config_to_flat,
 )
+from hcompress.spec.flat import config_from_flat, config_to_flat
 from hcompress.spec.vocabulary import Vocabulary
 
 

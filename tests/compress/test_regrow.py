@@ -28,7 +28,8 @@ from hcompress.spec.config import BatchNorm, TransformerConfig, Weights
 from hcompress.spec.header import ModelMetadata, Provenance
 from hcompress.spec.heads import Hamming, Learned, Softmax
 from hcompress.stages.regrow import Regrow
-from tests.builders import CONFIGS, LIGHT, ROUNDING, SMALL, given, int8, pictures, recogniser
+from tests.builders import CONFIGS, LIGHT, ROUNDING, SMALL, int8, pictures, recogniser
+from tests.forcing import forced
 from tests.special import BOS
 
 RERANKED = CONFIGS["reranked"]
@@ -39,7 +40,7 @@ def features(made: Checkpoint) -> torch.Tensor:
     ids = torch.tensor([[BOS, 4, 5, 6]] * 3)
     with torch.inference_mode():
         memory = model.encode(torch.from_numpy(pictures(3, made.config)))
-        return model.features(memory, given(ids))
+        return model.features(memory, forced(ids))
 
 
 def lines(folder: Path) -> Path:

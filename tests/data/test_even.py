@@ -80,7 +80,7 @@ def test_keys_that_say_nothing_leave_the_digest_as_it_was() -> None:
 def test_a_glyph_too_narrow_is_refused(tmp_path: Path) -> None:
     spec = tmp_path / "s.toml"
     spec.write_text("schema_version = 1\nseed = 1\ncount = 1\nglyph_width = 4\n", encoding="utf-8")
-    with pytest.raises(InputRefused, match="glyph_width = 4; 16 to 160"):
+    with pytest.raises(InputRefused, match="glyph_width = 4: must be 16 to 160"):
         read_spec(spec)
 
 

@@ -35,7 +35,8 @@ from hcompress.spec.config import Weights
 from hcompress.spec.exported import HEIGHT
 from hcompress.spec.header import ModelMetadata, Provenance
 from hcompress.spec.heads import Hamming, HammingInputs
-from tests.builders import CONFIGS, LIGHT, ROUNDING, given, pictures, recogniser
+from tests.builders import CONFIGS, LIGHT, ROUNDING, pictures, recogniser
+from tests.forcing import forced
 from tests.special import BOS, EOS, FIRST_READABLE, PAD
 
 Images = NDArray[np.uint8]
@@ -135,7 +136,7 @@ def test_ties_go_to_the_lowest_id_and_the_unreadable_are_never_read() -> None:
     with torch.no_grad():
         logits = made.model.classifier(
             made.model.features(
-                made.model.encode(torch.from_numpy(images[:1])), given(torch.tensor([[BOS]]))
+                made.model.encode(torch.from_numpy(images[:1])), forced(torch.tensor([[BOS]]))
             )
         )[0, 0]
     bits = np.packbits((logits >= 0).numpy().astype(np.uint8), bitorder="little")
@@ -185,7 +186,7 @@ def test_a_step_with_its_cache_equals_the_whole_prefix() -> None:
         before = np.concatenate([np.full((4, 1), BOS), found.ids[:, : steps - 1, 0]], 1)
         for length in range(1, steps + 1):
             prefix = torch.from_numpy(before[:, :length])
-            logits = model.classifier(model.features(memory, given(prefix)))[:, -1]
+            logits = model.classifier(model.features(memory, forced(prefix)))[:, -1]
             alive = ~np.isin(before[:, length - 1], (EOS, PAD))
             np.testing.assert_allclose(bits[alive, length - 1], logits[alive], atol=ROUNDING)
 

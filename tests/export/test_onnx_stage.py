@@ -27,7 +27,8 @@ from hcompress.spec.header import Provenance
 from hcompress.spec.heads import Hamming
 from hcompress.stages.base import Env
 from hcompress.stages.onnx import OnnxStage
-from tests.builders import CONFIGS, LIGHT, given, pictures, recogniser
+from tests.builders import CONFIGS, LIGHT, pictures, recogniser
+from tests.forcing import forced
 from tests.special import BOS, PAD
 
 FROM_HERE = Provenance("onnx", "cd" * 32)
@@ -107,7 +108,7 @@ def test_a_line_that_hangs_on_a_bit_at_zero_is_undecided() -> None:
     images, model = pictures(1, made.config), made.model
     with torch.no_grad():
         memory = model.encode(torch.from_numpy(images))
-        h = model.features(memory, given(torch.tensor([[BOS]])))[0, 0]
+        h = model.features(memory, forced(torch.tensor([[BOS]])))[0, 0]
         weight = model.classifier.projection.weight
         weight[7] -= (weight[7] @ h) * h / (h @ h)
         bits = (model.classifier(h) >= 0).numpy().astype(np.uint8)
@@ -134,7 +135,7 @@ def test_a_refined_line_hangs_on_equal_agreement_or_on_who_is_looked_at() -> Non
     nothing = np.zeros(0, np.int64)
     with torch.no_grad():
         memory = model.encode(torch.from_numpy(images))
-        h = model.features(memory, given(torch.tensor([[BOS]])))[0, 0]
+        h = model.features(memory, forced(torch.tensor([[BOS]])))[0, 0]
         logits = model.classifier(h)
         weight = model.classifier.projection.weight
         assert logits.abs().min() > 1e-2

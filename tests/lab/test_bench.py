@@ -218,8 +218,8 @@ def test_the_command_takes_a_model_and_writes_a_figure(
 ) -> None:
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(run, "QUICK_PLAN", plan(charset))
-    monkeypatch.setattr(search, "has_faiss", lambda: False)
-    monkeypatch.setattr(image, "has_rapidocr", lambda: False)
+    for name in ("faiss", "rapidocr"):
+        monkeypatch.setitem(sys.modules, name, None)
     out = tmp_path / "out"
     code = main(["bench", str(built.hamming), "--quick", "--json", "--out", str(out)])
     said = capsys.readouterr()

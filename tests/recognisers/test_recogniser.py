@@ -37,10 +37,10 @@ from tests.builders import (
     HAMMING,
     SLIM,
     SOFTMAX,
-    given,
     pictures,
     untrained,
 )
+from tests.forcing import forced
 from tests.special import BOS, EOS, PAD
 
 CONFIGS = pytest.mark.parametrize("config", [SOFTMAX, HAMMING, SLIM, FOLDED])
@@ -58,7 +58,7 @@ def by_full_prefix(model: Transformer, images: torch.Tensor) -> tuple[torch.Tens
         memory = model.encode(images)
         ids = torch.full((len(images), 1), BOS)
         for _ in range(model.config.max_steps):
-            features = model.features(memory, given(ids))
+            features = model.features(memory, forced(ids))
             best = model.head.scores(model.head.logits(features[:, -1])).argmax(-1)
             ids = torch.cat([ids, best[:, None]], 1)
         return ids[:, 1:], features
@@ -80,7 +80,7 @@ def test_one_step_of_the_cache_equals_one_column_of_the_whole(config: Transforme
     ids = torch.tensor([[BOS, 4, 7, 9]] * 3)
     with torch.inference_mode():
         memory = model.encode(images)
-        whole = model.features(memory, given(ids))
+        whole = model.features(memory, forced(ids))
         cross = model.decoder.cross_keys_values(memory)
         keys, values = model.empty_cache(3), model.empty_cache(3)
         for place in range(ids.shape[1]):

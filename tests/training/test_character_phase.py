@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from hcompress.charset import UnknownCharacter
+from hcompress.charset import UnknownCharacter, read_charset
 from hcompress.compute.precision import Precision
 from hcompress.data.batches import Batch
+from hcompress.data.source import open_data, open_optional
 from hcompress.errors import InputRefused, UsageError
 from hcompress.progress import NoProgress
-from hcompress.spec.header import Provenance
-from hcompress.stages.base import Env
+from hcompress.recognisers.contract import Recogniser
+from hcompress.spec.vocabulary import Vocabulary
 from hcompress.stages.train import Train
 from hcompress.training.character_trainer import GlyphTrainer
 from hcompress.training.lda import Moments
+from hcompress.training.options import Workplace
 from hcompress.training.train import train_teacher
 from tests import models
 from tests.runs.test_runner import Listener
@@ -110,9 +113,19 @@ def stage(folder: Path, **more: int) -> Train:
     )
 
 
+def learnt(
+    made: Train, scratch: Path, progress: NoProgress
+) -> tuple[Recogniser, Vocabulary, dict[str, Any]]:
+    """As the stage does it."""
+    vocabulary = Vocabulary(read_charset(made.charset))
+    lines, glyphs = open_data(made.data), open_optional(made.glyphs_first)
+    workplace = Workplace(1, 1, progress, scratch)
+    model, report = train_teacher(made, vocabulary, lines, None, glyphs, workplace)
+    return model, vocabulary, report
+
+
 def trained(made: Train, scratch: Path, progress: NoProgress) -> dict[str, torch.Tensor]:
-    env = Env(1, 1, Provenance("train", None), progress, scratch)
-    model, _, report = train_teacher(made, env)
+    model, _, report = learnt(made, scratch, progress)
     assert report["glyphs"]["first"] == {"steps": 5, "images": 40}
     return model.state_dict()
 
@@ -181,7 +194,7 @@ def test_characters_to_be_left_out_reach_the_single_ones(tmp_path: Path) -> None
     (tmp_path / "all.txt").write_text(CHARACTERS, encoding="utf-8")
     glyphs.write_text(glyphs.read_text().replace("charset.txt", "all.txt"), encoding="utf-8")
     listener = Listener()
-    train_teacher(made, Env(1, 1, Provenance("train", None), listener, tmp_path / "scratch"))
+    learnt(made, tmp_path / "scratch", listener)
     # 40 of a deck of 12, three whole turns and 4 more: two of each turn are not there.
     assert any("of 40 images left out" in line for line in listener.said)
 

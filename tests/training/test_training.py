@@ -23,19 +23,18 @@ from hcompress.compress.slim_decoder import with_shared_layers, without_ffn
 from hcompress.compute.device import launch
 from hcompress.compute.precision import Precision
 from hcompress.data.batches import Batch
-from hcompress.data.sample import Sample
+from hcompress.data.sample import DataSource, Sample
 from hcompress.errors import InputRefused, NumericalError, UsageError
 from hcompress.heads.hamming.loss import code_cross_entropy, hinge_loss
 from hcompress.heads.hamming.module import HAMMING_TEMPERATURE, hamming_scores
 from hcompress.heads.softmax import softmax_loss
 from hcompress.metrics import similarity
-from hcompress.progress import NoProgress
+from hcompress.progress import NoProgress, Progress
 from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import with_folded_batch_norm, with_temperature
 from hcompress.recognisers.transformer.decoder import Route
 from hcompress.spec.config import Backbone, BatchNorm, RecogniserConfig
 from hcompress.spec.header import Provenance
-from hcompress.stages.base import Env
 from hcompress.stages.finetune import Finetune
 from hcompress.stages.swap_backbone import SwapBackbone
 from hcompress.stages.train import Train
@@ -45,7 +44,7 @@ from hcompress.training.character_phase import train_glyphs
 from hcompress.training.character_trainer import GlyphTrainer
 from hcompress.training.closed_form import fit_head
 from hcompress.training.feature_cache import encode_lines
-from hcompress.training.finetune import finetune, kept_prefixes
+from hcompress.training.finetune import finetune, kept_prefixes, load_teacher
 from hcompress.training.lda import feature_length
 from hcompress.training.line_phase import train_lines
 from hcompress.training.line_trainer import (
@@ -58,6 +57,7 @@ from hcompress.training.line_trainer import (
 from hcompress.training.loop import Loss, Schedule, Task, Validated, train
 from hcompress.training.losses import feature_loss, state_loss
 from hcompress.training.muon import Muon, orthogonal
+from hcompress.training.options import Workplace
 from hcompress.training.swap_backbone import swap_backbone
 from hcompress.training.train import train_teacher
 from tests.models import CHARACTERS, HAMMING, SLIM, SOFTMAX, noise, recogniser
@@ -65,6 +65,7 @@ from tests.runs.test_runner import Listener
 from tests.special import BOS, EOS, FIRST_READABLE, PAD
 
 REFUSE = UnknownCharacter.REFUSE
+NOTHING = NoProgress()
 WIDE = replace(SOFTMAX, width=64)
 """Wider than what the backbone's last convolution takes."""
 
@@ -97,6 +98,21 @@ class MemorySource:
 
     def __getitem__(self, index: int) -> Sample:
         return Sample(self.images[index], self.texts[index])
+
+
+def finetuned(
+    stage: Finetune,
+    before: Checkpoint,
+    folder: Path,
+    *,
+    teacher: Path | None = None,
+    lines: DataSource | None = None,
+    progress: Progress = NOTHING,
+) -> tuple[Recogniser, dict[str, Any]]:
+    """As the stage does it, on lines of its own."""
+    told = load_teacher(stage, before, teacher)
+    workplace = Workplace(7, 1, progress, folder)
+    return finetune(stage, before, told, lines or MemorySource(), None, workplace)
 
 
 def line_task(trainer: LineTrainer, steps: int, **more: object) -> Task:
@@ -194,21 +210,17 @@ def some_too_long(many: int) -> MemorySource:
     return source
 
 
-def test_lines_that_do_not_count_are_counted_and_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lines_that_do_not_count_are_counted_and_said(tmp_path: Path) -> None:
     """Drawn or encoded once, killed on the way or not; where none is left the run is refused."""
     told = Provenance("train", "ab" * 32)
 
     def tuned(many: int, folder: str, lines: int, progress: NoProgress) -> dict[str, Any]:
-        monkeypatch.setattr(
-            "hcompress.training.line_phase.open_data", lambda _: some_too_long(many)
-        )
         stage = Finetune(
             data=Path("d"), steps=12, batch=4, workers=0, distil=0, lines=lines, snapshot_every=1
         )
-        env = Env(7, 1, told, progress, tmp_path / folder)
-        return finetune(stage, Checkpoint(recogniser(SLIM), CHARACTERS, told), env)[1]
+        before = Checkpoint(recogniser(SLIM), CHARACTERS, told)
+        lines = some_too_long(many)
+        return finetuned(stage, before, tmp_path / folder, lines=lines, progress=progress)[1]
 
     class Killer(NoProgress):
         def advance(self, count: int = 1, note: str = "") -> None:  # noqa: ARG002
@@ -238,18 +250,20 @@ def test_a_batch_that_processes_can_not_share_is_refused_at_once(
     for module in ("finetune", "swap_backbone", "train"):  # it would wait for the others
         monkeypatch.setattr(f"hcompress.training.{module}.launch", None)
     told, path = Provenance("train", "ab" * 32), tmp_path / "charset.txt"
-    env, none = Env(7, 1, told, NoProgress(), tmp_path), cast(Any, None)
+    workplace, none = Workplace(7, 1, NoProgress(), tmp_path), cast(Any, None)
     before = Checkpoint(recogniser(SOFTMAX), CHARACTERS, told)
     learn = Train(data=path, charset=path, batch=4, glyph_batch=8)
     for call in (
-        lambda: finetune(Finetune(data=path, batch=4, distil=0), before, env),
-        lambda: swap_backbone(SwapBackbone(data=path, batch=4), before, env),
-        lambda: train_teacher(learn, env),
+        lambda: finetuned(Finetune(data=path, batch=4, distil=0), before, tmp_path),
+        lambda: swap_backbone(
+            SwapBackbone(data=path, batch=4), before, MemorySource(), None, workplace
+        ),
+        lambda: train_teacher(learn, CHARACTERS, MemorySource(), None, None, workplace),
     ):
         with pytest.raises(UsageError, match=r"^batch = 4 can't be shared by 3"):
             call()
     with pytest.raises(UsageError, match=r"^glyph_batch = 8 can't be shared by 3"):
-        train_glyphs(learn, path, env, none, none, none)
+        train_glyphs(learn, MemorySource(), none, none, none, workplace)
 
 
 def test_training_learns(tmp_path: Path) -> None:
@@ -280,9 +294,9 @@ def test_slim_routes_of_a_slim_decoder_are_refused() -> None:
     trainer = LineTrainer(recogniser(SLIM), None, Aim(CHARACTERS, REFUSE))
     stage = Finetune(data=Path("lines.toml"), slim_routes=1.0)
     fabric = launch(Precision.FP32, 1, accelerator="cpu")
-    env = cast(Env, None)  # refused before anything is asked of it
+    none = cast(Any, None)  # refused before anything is asked of it
     with pytest.raises(UsageError, match="slim already"):
-        train_lines("finetune", stage, stage.data, trainer, fabric, env)
+        train_lines("finetune", stage, none, none, trainer, fabric, none)
 
 
 def test_slim_routes_vary_and_repeat() -> None:
@@ -340,10 +354,7 @@ def test_kept_blocks_stay_bit_for_bit_and_those_after_them_learn(
     assert all(any(name.startswith(f"{part}.") for name in moved) for part in rest)
 
 
-def test_finetune_keeps_blocks_and_makes_a_refined_recogniser(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hcompress.training.line_phase.open_data", lambda _: MemorySource())
+def test_finetune_keeps_blocks_and_makes_a_refined_recogniser(tmp_path: Path) -> None:
     model = recogniser(SLIM)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     stage = Finetune(
@@ -351,8 +362,7 @@ def test_finetune_keeps_blocks_and_makes_a_refined_recogniser(
         code_cross_entropy=1.0, rerank=True,
     )  # fmt: skip
     made = Checkpoint(model, CHARACTERS, Provenance("train", "ab" * 32))
-    env = Env(7, 1, Provenance("finetune", "ab" * 32), NoProgress(), tmp_path)
-    tuned, _ = finetune(stage, made, env)
+    tuned, _ = finetuned(stage, made, tmp_path)
     assert tuned.config == replace(SLIM, rerank=True)
     moved = {k for k, v in tuned.state_dict().items() if not torch.equal(v, before[k])}
     assert not any(
@@ -362,7 +372,8 @@ def test_finetune_keeps_blocks_and_makes_a_refined_recogniser(
     )
     assert any(name.startswith("backbone.blocks.2.") for name in moved)
     # Without the word it stays refined.
-    again, _ = finetune(replace(stage, rerank=False, steps=0), replace(made, model=tuned), env)
+    once_more = replace(stage, rerank=False, steps=0)
+    again, _ = finetuned(once_more, replace(made, model=tuned), tmp_path)
     assert again.config.rerank
 
 
@@ -421,23 +432,21 @@ def test_what_answers_asks_for_is_said(
     stage = replace(
         Finetune(data=Path("d"), distil=0, code_cross_entropy=1, soft_labels=0.5), **changes
     )
-    env = Env(7, 1, told, NoProgress(), tmp_path, teacher=path)
+    before = Checkpoint(recogniser(HAMMING), CHARACTERS, told)
     with pytest.raises(UsageError, match=line):
-        finetune(stage, Checkpoint(recogniser(HAMMING), CHARACTERS, told), env)
+        finetuned(stage, before, tmp_path, teacher=path)
 
 
-def test_answers_alone_bind_no_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_alone_bind_no_states(tmp_path: Path) -> None:
     """A teacher of other layers and another width answers all the same, whatever distil_layers."""
-    monkeypatch.setattr("hcompress.training.line_phase.open_data", lambda _: MemorySource())
     told, path = Provenance("train", "ab" * 32), tmp_path / "teacher.safetensors"
     save_checkpoint(path, recogniser(replace(WIDE, depth=2)), CHARACTERS, told)
-    env = Env(7, 1, told, NoProgress(), tmp_path, teacher=path)
-    model = recogniser(HAMMING)
+    before = Checkpoint(recogniser(HAMMING), CHARACTERS, told)
     stage = Finetune(
         data=Path("d"), steps=1, batch=4, workers=0, distil=0, code_cross_entropy=1, soft_labels=0.5
     )
     assert stage.distil_layers > 0
-    _, figures = finetune(stage, Checkpoint(model, CHARACTERS, told), env)
+    _, figures = finetuned(stage, before, tmp_path, teacher=path)
     assert figures["steps"] == 1
 
 
@@ -447,7 +456,7 @@ def swap(path: Path, config: RecogniserConfig, **changes: Any) -> Recogniser:
     )
     told = Provenance("train", "ab" * 32)
     before = Checkpoint(recogniser(config), CHARACTERS, told)
-    return swap_backbone(stage, before, Env(7, 1, told, NoProgress(), path))[0]
+    return swap_backbone(stage, before, MemorySource(), None, Workplace(7, 1, NOTHING, path))[0]
 
 
 @pytest.mark.parametrize("changes", [{"temperature": 1.7}, {"batch_norm": BatchNorm.FOLDED}])
@@ -458,10 +467,7 @@ def test_a_trained_backbone_is_not_swapped_for_an_untrained_one_like_it(
         swap(tmp_path, replace(SOFTMAX, **changes), width=32, ffn_width=64, steps=0)
 
 
-def test_a_backbone_of_another_width_learns_the_teachers_answers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hcompress.training.line_phase.open_data", lambda _: MemorySource())
+def test_a_backbone_of_another_width_learns_the_teachers_answers(tmp_path: Path) -> None:
     images, inputs = torch.from_numpy(noise(2)), torch.tensor([[BOS, 4, 5], [BOS, 6, PAD]])
     targets = torch.tensor([[4, 5, EOS], [6, EOS, PAD]])
 
@@ -492,10 +498,10 @@ def test_answers_are_refused_where_nothing_is_chosen_among_codes(tmp_path: Path)
     told = Provenance("train", "ab" * 32)
     path = tmp_path / "teacher.safetensors"
     save_checkpoint(path, recogniser(SOFTMAX), CHARACTERS, told)
-    env = Env(7, 1, told, NoProgress(), tmp_path, teacher=path)
+    before = Checkpoint(recogniser(SOFTMAX), CHARACTERS, told)
     stage = Finetune(data=Path("d"), distil=0, code_cross_entropy=1, soft_labels=0.5)
-    with pytest.raises(UsageError, match="cross-entropy over codes"):
-        finetune(stage, Checkpoint(recogniser(SOFTMAX), CHARACTERS, told), env)
+    with pytest.raises(UsageError, match="code_cross_entropy among codes"):
+        finetuned(stage, before, tmp_path, teacher=path)
 
 
 def encoded_task(model: Recogniser, teacher: Recogniser, steps: int) -> tuple[LineTrainer, Task]:
@@ -617,9 +623,8 @@ def test_what_finetune_can_not_do(
     config: RecogniserConfig, stage: Finetune, complaint: str
 ) -> None:
     made = Checkpoint(recogniser(config), CHARACTERS, Provenance("train", "ab" * 32))
-    env = Env(7, 1, Provenance("finetune", "ab" * 32), NoProgress(), Path())
     with pytest.raises(UsageError, match=complaint):
-        finetune(stage, made, env)
+        finetuned(stage, made, Path())
 
 
 @pytest.mark.parametrize(
