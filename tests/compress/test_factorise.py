@@ -47,8 +47,9 @@ from hcompress.runs.forecast import after, bytes_of, forecast_of
 from hcompress.runs.recipe import load_recipe
 from hcompress.runtime.onnx_reader import OnnxReader
 from hcompress.runtime.serving import ServingPair
-from hcompress.spec.config import TransformerConfig, config_from_flat, config_to_flat
+from hcompress.spec.config import TransformerConfig
 from hcompress.spec.exported import ENCODER_FILE, STEP_FILE
+from hcompress.spec.flat import config_from_flat, config_to_flat
 from hcompress.spec.forecast import Forecast
 from hcompress.spec.header import Provenance
 from hcompress.spec.heads import Hamming, Learned, Softmax

@@ -22,13 +22,8 @@ from hcompress.heads.hamming.module import HammingHead
 from hcompress.recognisers.build import build
 from hcompress.recognisers.rebuild import with_folded_batch_norm
 from hcompress.recognisers.transformer.model import Transformer
-from hcompress.spec.config import (
-    Backbone,
-    TransformerConfig,
-    Weights,
-    config_from_flat,
-    config_to_flat,
-)
+from hcompress.spec.config import Backbone, TransformerConfig, Weights
+from hcompress.spec.flat import config_from_flat, config_to_flat
 from hcompress.spec.header import Provenance
 from hcompress.spec.heads import Hamming
 from tests.builders import (
