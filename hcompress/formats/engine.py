@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from hcompress.errors import InputRefused, UsageError
+from hcompress.errors import InputRefused
 from hcompress.strict.digest import file_digest
-from hcompress.strict.files import read_small, shown
+from hcompress.strict.files import in_folder, read_small, require_regular, shown, stat_of
 from hcompress.strict.json import read_json
 
 SUFFIXES = frozenset((".plan", ".engine", ".trt"))
-MAX_SIDECAR = 16 << 20
 PLAN_FILE: Final = "model.plan"
 SIDECAR_FILE: Final = "model.plan.json"
 FORMAT: Final = 1
 SEAL: Final = "seal"
-LIMIT: Final = 16 << 20
+MAX_SIDECAR: Final = 16 << 20
 """Bytes a sidecar may have."""
 
 
@@ -60,18 +59,15 @@ def unseal(data: bytes, where: str) -> dict[str, Any]:
 def check_engine(source: Path) -> dict[str, Any]:
     """The sidecar of an engine, given its folder or its plan, once both are found intact.
 
-    Raises UsageError where there is no engine, InputRefused where a byte of the sidecar or the
-    plan has changed. Loads nothing.
+    Raises UsageError if there is no engine, InputRefused if a byte of the sidecar or the plan
+    has changed. Loads nothing.
     """
-    folder = source if source.is_dir() else source.parent
-    plan, sidecar = folder / PLAN_FILE, folder / SIDECAR_FILE
-    if not plan.is_file():
-        raise UsageError(f"{plan}: no such engine")
+    plan = in_folder(source, PLAN_FILE, "engine")
+    require_regular(plan, stat_of(plan).st_mode)
+    sidecar = sidecar_of(plan)
     if not sidecar.is_file():
         raise InputRefused(f"{sidecar}: missing: the engine can't be checked: build it again")
-    if sidecar.stat().st_size > LIMIT:
-        raise InputRefused(f"{sidecar}: larger than {LIMIT >> 20} MiB")
-    contents = unseal(sidecar.read_bytes(), str(sidecar))
+    contents = unseal(read_small(sidecar, MAX_SIDECAR), shown(sidecar))
     recorded = contents.get("plan")
     if not isinstance(recorded, dict):
         raise InputRefused(f"{sidecar}: says nothing about the plan: build the engine again")
@@ -94,10 +90,10 @@ def names_a_plan(file: Path) -> bool:
     return path.exists() and _recorded(read_json(path, MAX_SIDECAR)) is not None
 
 
-def read_sidecar(plan: Path) -> dict[str, Any] | None:
-    """The sidecar, or None where there is none.
+def read_sidecar(plan: Path, digest: Callable[[Path], str] = file_digest) -> dict[str, Any] | None:
+    """The sidecar, or None if there is none. ``digest`` gives the plan's, if it is asked for.
 
-    Raises InputRefused where it is broken, or does not record the plan's digest.
+    Raises InputRefused if it is broken, or does not record the plan's digest.
     """
     path = sidecar_of(plan)
     if not path.exists():
@@ -106,10 +102,8 @@ def read_sidecar(plan: Path) -> dict[str, Any] | None:
     if not isinstance(sidecar, dict):
         raise InputRefused(f"{shown(path)}: is not a JSON object: build the engine again")
     if "seal" in sidecar or "format" in sidecar:  # ours: no single byte can take both away
-        from hcompress.formats.engine import unseal
-
         unseal(read_small(path, MAX_SIDECAR), shown(path))
-    if _recorded(sidecar) != file_digest(plan):
+    if _recorded(sidecar) != digest(plan):
         raise InputRefused(f"{shown(path)}: not the plan's SHA-256: build the engine again")
     return sidecar
 

@@ -96,7 +96,7 @@ def _piece(name: str, entry: Any, start: int, path: Path) -> Piece:
             f"{where}: shape and dtype ask for {-(-elements * BITS[dtype] // 8)} bytes, "
             f"data_offsets give {held}"
         )
-    return Piece(name, elements, held, path, start + offsets[0])
+    return Piece(name, elements, held, path, start + offsets[0], dtype, tuple(shape))
 
 
 def _counts(value: Any, where: str) -> list[int]:

@@ -6,7 +6,6 @@ codes come from the softmax columns, which need no data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +16,7 @@ from hcompress.reports.size_table import Column, column
 from hcompress.runs.recipe import packaged_folder
 from hcompress.runs.runner import StageOptions, run_stage
 from hcompress.spec.config import Backbone
+from hcompress.spec.header import read_header
 from hcompress.stages.base import Stage
 from hcompress.stages.codebook import MakeCodebook
 from hcompress.stages.half import Half
@@ -201,10 +201,4 @@ def _build(
 
 
 def _characters(artifact: Artifact) -> int:
-    from hcompress import sizes
-
-    metadata: Mapping[str, Any] | None = sizes.read_metadata(artifact.file)
-    assert metadata is not None
-    from hcompress.charset import unpack_charset
-
-    return len(unpack_charset(str(metadata["charset"])))
+    return len(read_header(artifact.opened).vocabulary.characters)

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from hcompress.formats.open import ModelFile
 from hcompress.spec.config import BatchNorm, RecogniserConfig, TransformerConfig, Weights
-from hcompress.spec.header import ModelMetadata
+from hcompress.spec.header import read_header
 from hcompress.spec.heads import Hamming, HammingInputs, Learned, Softmax
 from hcompress.spec.vocabulary import Vocabulary
 from hcompress.stages.codebook import MakeCodebook
@@ -68,19 +69,15 @@ class Forecast:
         return dataclasses.replace(self, config=config)
 
 
-def forecast_of(model: Path) -> Forecast | None:
+def forecast_of(model: ModelFile) -> Forecast | None:
     """What is there, as a forecast; None where the file has no metadata of ours."""
-    import json
-
-    from hcompress import sizes
-
-    raw = sizes.read_metadata(model)
-    if raw is None:
+    if model.header is None:
         return None
-    metadata = ModelMetadata.from_json(json.dumps(raw))
+    metadata = read_header(model)
     config, size = metadata.config, len(metadata.vocabulary)
     bare = Forecast(config, size, 0).bytes
-    return Forecast(config, size, max(0, model.stat().st_size - bare), config.code_length)
+    rest = max(0, model.path.stat().st_size - bare)
+    return Forecast(config, size, rest, config.code_length)
 
 
 @functools.singledispatch
@@ -212,11 +209,8 @@ def _(_stage: object, known: Forecast | None) -> Forecast | None:
 def body_elements(config: RecogniserConfig) -> int:
     """Elements of all but the head, statistics included. The one figure that needs torch: it
     builds the module without its memory."""
-    import torch
+    from hcompress.recognisers.build import outline
 
-    from hcompress.recognisers.build import build
-
-    with torch.device("meta"):
-        tensors = build(config, FEW).state_dict()
+    tensors = outline(config, FEW).state_dict()
     of_head = config.head_tensors(FEW)
     return sum(tensor.numel() for name, tensor in tensors.items() if name not in of_head)

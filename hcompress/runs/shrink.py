@@ -241,7 +241,7 @@ class _Run:
             breakdown: Mapping[str, Any] = teacher.manifest.breakdown
             techniques: Sequence[str] = teacher.manifest.techniques
         else:
-            breakdown, techniques = pipeline.measure(teacher.file)
+            breakdown, techniques = pipeline.measure(teacher.opened)
         write_json(
             self.folder / f"{TEACHER}.json",
             {
