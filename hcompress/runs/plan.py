@@ -138,7 +138,7 @@ class _Planner:
         self.options = options
         self.key = teacher.key if teacher else None
         self.certain = True
-        self.forecast: Forecast | None = forecast_of(teacher.file) if teacher else None
+        self.forecast: Forecast | None = forecast_of(teacher.opened) if teacher else None
 
     def plan(self, index: int) -> PlannedStage:
         step, name = self.recipe.steps[index], self.recipe.folder_name(index)
@@ -152,7 +152,7 @@ class _Planner:
         self.key = ticket.key
         self.forecast = after(step.stage, self.forecast)
         if found is not None:
-            self.forecast = _found(forecast_of(found.file), self.forecast)
+            self.forecast = _found(forecast_of(found.opened), self.forecast)
         if self.teacher is None and step.stage.produces is Kind.CHECKPOINT:
             self._teacher_made(found)
         expected = bytes_of(self.forecast) if self.forecast else None

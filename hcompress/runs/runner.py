@@ -21,6 +21,7 @@ from hcompress.artifacts.kinds import MODEL_FILES, Kind
 from hcompress.artifacts.manifest import Manifest, Parent, StageRecord
 from hcompress.compute.ranks import Ranks
 from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, UsageError
+from hcompress.formats.open import ModelFile
 from hcompress.progress import NoProgress, Progress
 from hcompress.runs.keys import Digester, Ticket, data_digest, make_ticket, parent_key
 from hcompress.spec.header import Provenance
@@ -252,8 +253,7 @@ class _Work:
         return source.file if stands_in else source.path
 
     def _manifest(self, out: Path, figures: Mapping[str, Any], seconds: float) -> Manifest:
-        model = out / MODEL_FILES[self.stage.produces]
-        breakdown, techniques = measure(model)
+        breakdown, techniques = measure(ModelFile(out / MODEL_FILES[self.stage.produces]))
         return Manifest(
             stage=StageRecord(self.stage.name, self.stage.version, plain(self.stage)),
             key=self.ticket.key,
@@ -272,7 +272,7 @@ class _Work:
         )
 
 
-def measure(model: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+def measure(model: ModelFile) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The breakdown of a model file, as JSON holds it, and the techniques in force."""
     from hcompress import sizes
 

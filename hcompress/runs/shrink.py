@@ -249,8 +249,8 @@ class _Run:
             breakdown: Mapping[str, Any] = teacher.manifest.breakdown
             techniques: Sequence[str] = teacher.manifest.techniques
         else:
-            breakdown, techniques = pipeline.measure(teacher.file)
-        self.characters = characters_of(teacher.file)
+            breakdown, techniques = pipeline.measure(teacher.opened)
+        self.characters = characters_of(teacher.opened)
         write_json(
             self.folder / f"{TEACHER}.json",
             {

@@ -12,6 +12,7 @@ from typing import Any
 
 from hcompress.charset import pack_charset, unpack_charset
 from hcompress.errors import InputRefused
+from hcompress.formats.open import ModelFile
 from hcompress.spec.config import (
     RecogniserConfig,
     config_from_dict,
@@ -76,6 +77,16 @@ class ModelMetadata:
             raise InputRefused("metadata: charset missing")
         vocabulary = Vocabulary(unpack_charset(charset), config.transcription)
         return cls(config, vocabulary, _read_provenance(raw.get("provenance")))
+
+
+def read_header(file: ModelFile) -> ModelMetadata:
+    """What a file of ours says. Raises InputRefused naming the file if it is not one."""
+    if file.header is None:
+        raise InputRefused(f"{file.path}: no hcompress metadata: not a recogniser this tool wrote")
+    try:
+        return ModelMetadata.from_raw(file.header)
+    except InputRefused as error:
+        raise InputRefused(f"{file.path}: {error}") from None
 
 
 def config_of(raw: Any) -> RecogniserConfig:

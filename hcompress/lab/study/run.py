@@ -147,6 +147,6 @@ def _read(plan: StudyPlan, name: str, model: Artifact, options: RunOptions) -> d
 
 
 def _weigh(model: Artifact) -> Weighed:
-    breakdown = model.manifest.breakdown if model.manifest else pipeline.measure(model.file)[0]
+    breakdown = model.manifest.breakdown if model.manifest else pipeline.measure(model.opened)[0]
     params = sum(part["params"] for part in breakdown["components"])
     return Weighed(model.digest, breakdown["bytes"], params)
