@@ -16,11 +16,10 @@ from hcompress.runs import runner as pipeline
 from hcompress.runs.forecast import after, bytes_of, forecast_of
 from hcompress.runs.keys import Digester, data_digest, remembering
 from hcompress.runs.recipe import Recipe
+from hcompress.runs.run_folder import check_folder, check_same_run
 from hcompress.runs.shrink import (
     RunOptions,
     check,
-    check_folder,
-    check_same_run,
     open_teacher,
     stage_options,
 )
@@ -99,7 +98,8 @@ def make_plan(
     options = RunOptions(rebuild=rebuild, digest_data=remembering(digest_data))
     check(recipe, given, options)
     check_folder(folder)
-    check_same_run(folder, recipe, given, options)
+    if not rebuild:
+        check_same_run(folder, recipe, given)
     free = shutil.disk_usage(_existing(folder)).free
     planner = _Planner(recipe, folder, given, options)
     stages = tuple(planner.plan(index) for index in range(len(recipe.steps)))
