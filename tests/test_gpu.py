@@ -18,9 +18,9 @@ from hcompress.spec.header import Provenance
 from hcompress.training.line_trainer import Aim, LineTrainer
 from hcompress.training.loop import Schedule, train
 from tests.models import CHARACTERS, SOFTMAX, noise, recogniser
+from tests.training.tasks import REFUSE, Killed, killed_after, line_task
 from tests.training.test_character_phase import learnt, stage
 from tests.training.test_processes import distance
-from tests.training.test_training import REFUSE, Killed, killed_after, line_task
 
 pytestmark = [
     pytest.mark.gpu,
