@@ -23,7 +23,7 @@ from hcompress.codes.whitened import Scatter, orthogonal_projection, whitened_pr
 from hcompress.errors import InputRefused, NumericalError, UsageError
 from hcompress.heads.hamming.codebook import Codebook, pack, unpack
 from hcompress.spec.vocabulary import Vocabulary
-from tests.tiny_recognisers import SMALL, recogniser
+from tests.builders import SMALL, recogniser
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -47,8 +47,8 @@ from hcompress.stages.base import Env
 from hcompress.stages.extend import Extend
 from hcompress.stages.half import Half
 from hcompress.stages.int8 import Int8
+from tests.builders import CONFIGS, LIGHT, int8, pictures, recogniser
 from tests.forcing import forced
-from tests.tiny_recognisers import CONFIGS, LIGHT, int8, pictures, recogniser
 
 HERE = Provenance("extend", "cd" * 32)
 FP32 = replace(LIGHT, weights=Weights.FP32)

@@ -17,11 +17,11 @@ from hcompress.errors import NumericalError, UsageError
 from hcompress.heads.hamming.codebook import unpack
 from hcompress.runs.forecast import after, forecast_of
 from hcompress.stages.recode import Recode
+from tests.builders import CONFIGS, pictures, recogniser
 from tests.codes.test_extend import KINDS, env, lines, saved
 from tests.compress.test_factorise import texts_of
 from tests.forcing import forced
 from tests.special import BOS, EOS, PAD
-from tests.tiny_recognisers import CONFIGS, pictures, recogniser
 
 
 def none(vocabulary: int, length: int) -> SoftVotes:

@@ -7,7 +7,7 @@ import pytest
 from hcompress.charset import UnknownCharacter
 from hcompress.errors import InputRefused
 from hcompress.recognisers.transformer.forcing import forced
-from tests.models import CHARACTERS
+from tests.builders import CHARACTERS
 from tests.special import BOS, EOS, PAD
 
 

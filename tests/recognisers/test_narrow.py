@@ -9,8 +9,8 @@ import torch
 
 from hcompress.recognisers.rebuild import with_folded_batch_norm
 from hcompress.spec.config import RecogniserConfig
+from tests.builders import SLIM, SOFTMAX, noise, untrained
 from tests.forcing import forced
-from tests.models import SLIM, SOFTMAX, noise, recogniser
 from tests.special import BOS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -21,7 +21,7 @@ WIDE = replace(SOFTMAX, width=64)
 
 @pytest.mark.parametrize("config", [WIDE, replace(SLIM, width=64)])
 def test_a_narrow_memory_gives_the_states_of_the_memory(config: RecogniserConfig) -> None:
-    model = with_folded_batch_norm(recogniser(config).eval())
+    model = with_folded_batch_norm(untrained(config).eval())
     images, asked = torch.from_numpy(noise(3)), forced(torch.tensor([[BOS, 4, 5, 9]] * 3))
     narrow = model.encode_narrow(images)
     assert narrow is not None
@@ -40,6 +40,6 @@ def test_a_narrow_memory_gives_the_states_of_the_memory(config: RecogniserConfig
 
 def test_no_narrow_memory_where_nothing_is_saved() -> None:
     images = torch.from_numpy(noise(1))
-    assert recogniser(WIDE).encode_narrow(images) is None  # normalisation is still live
-    narrow = with_folded_batch_norm(recogniser(replace(WIDE, width=16)).eval())
+    assert untrained(WIDE).encode_narrow(images) is None  # normalisation is still live
+    narrow = with_folded_batch_norm(untrained(replace(WIDE, width=16)).eval())
     assert narrow.encode_narrow(images) is None

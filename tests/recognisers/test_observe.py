@@ -13,9 +13,9 @@ from hcompress.errors import InputRefused
 from hcompress.progress import NoProgress
 from hcompress.recognisers.observe import observe
 from hcompress.spec.config import RecogniserConfig
+from tests.builders import CONFIGS, pictures, recogniser
 from tests.forcing import forced
 from tests.special import BOS, EOS
-from tests.tiny_recognisers import CONFIGS, pictures, recogniser
 
 TEXTS = ["\u4e00", "\u4e01\u4e02\u4e03", "\u4e04\u4e05", "\u4e06" * 9, "\u4e07", "", "\u4e08\u4e09"]
 """The fourth is longer than any of the models reads."""

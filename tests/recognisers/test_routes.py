@@ -9,15 +9,15 @@ from hcompress.compress.options import SharedFrom
 from hcompress.compress.slim_decoder import with_shared_layers, without_ffn
 from hcompress.recognisers.transformer.decoder import Route
 from hcompress.recognisers.transformer.routes import slim_route
+from tests.builders import SOFTMAX, untrained
 from tests.forcing import forced
-from tests.models import SOFTMAX, recogniser
 from tests.special import BOS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_a_route_is_the_decoder_that_slim_decoder_cuts() -> None:
-    model = recogniser(SOFTMAX).eval()
+    model = untrained(SOFTMAX).eval()
     memory = torch.randn(2, 6, SOFTMAX.width)
     asked = forced(torch.tensor([[BOS, 4, 5], [BOS, 6, 3]]))
     characters, cross = model.embed(asked.inputs), model.decoder.cross(memory)

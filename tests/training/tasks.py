@@ -23,7 +23,7 @@ from hcompress.training.finetune import finetune, load_teacher
 from hcompress.training.line_trainer import Aim, LineTrainer, step_batches
 from hcompress.training.loop import Schedule, Task, train
 from hcompress.training.options import Workplace
-from tests.models import CHARACTERS, SLIM, SOFTMAX, noise, recogniser
+from tests.builders import CHARACTERS, SLIM, SOFTMAX, noise, untrained
 
 REFUSE = UnknownCharacter.REFUSE
 NOTHING = NoProgress()
@@ -88,7 +88,7 @@ def encoded_task(model: Recogniser, teacher: Recogniser, steps: int) -> tuple[Li
 
 
 def teacher_and_student() -> tuple[Recogniser, Recogniser]:
-    teacher, student = recogniser(SOFTMAX), recogniser(SLIM)
+    teacher, student = untrained(SOFTMAX), untrained(SLIM)
     student.backbone.load_state_dict(teacher.backbone.state_dict())
     return teacher, student
 

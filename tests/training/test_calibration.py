@@ -18,7 +18,7 @@ from hcompress.spec.heads import Hamming, Learned, Softmax
 from hcompress.training.calibration import fitted_temperature
 from hcompress.training.line_trainer import Aim, LineTrainer, step_batches
 from hcompress.training.loop import Schedule
-from tests.models import CHARACTERS, HAMMING, SLIM, SOFTMAX, recogniser
+from tests.builders import CHARACTERS, HAMMING, SLIM, SOFTMAX, untrained
 from tests.special import PAD
 from tests.training.tasks import REFUSE, MemorySource, line_task, run, some_too_long
 
@@ -33,7 +33,7 @@ def whole(model: Recogniser, source: MemorySource) -> tuple[torch.Tensor, Target
 
 
 def test_the_fitted_temperature_is_the_likeliest(tmp_path: Path) -> None:
-    model, source = recogniser(SOFTMAX), MemorySource()
+    model, source = untrained(SOFTMAX), MemorySource()
     trainer = LineTrainer(model, None, Aim(CHARACTERS, REFUSE))
     run(line_task(trainer, 30), Schedule(30, 4, 3e-3, warmup=5), tmp_path)
     model.eval()
@@ -63,7 +63,7 @@ def test_the_temperature_is_fitted_on_few_scores_at_a_time(
     config: RecogniserConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As all at once would have it, and tried one by one."""
-    model, source = recogniser(config), MemorySource()
+    model, source = untrained(config), MemorySource()
     memory, asked, wanted = whole(model, source)
     with torch.inference_mode():
         logits = model.head.logits(model.features(memory, asked)[asked.counted])
@@ -94,12 +94,12 @@ def test_the_temperature_is_fitted_on_few_scores_at_a_time(
 
 
 def test_a_temperature_that_no_line_says_anything_of_stays() -> None:
-    model = recogniser(replace(SOFTMAX, temperature=1.7))
+    model = untrained(replace(SOFTMAX, temperature=1.7))
     assert fitted_temperature(model, CHARACTERS, some_too_long(24), 24, 8) == 1.7
 
 
 def test_the_fitted_temperature_of_a_refined_recogniser_is_the_likeliest(tmp_path: Path) -> None:
-    model, source = recogniser(replace(HAMMING, head=Hamming(64, rerank=True))), MemorySource()
+    model, source = untrained(replace(HAMMING, head=Hamming(64, rerank=True))), MemorySource()
     trainer = LineTrainer(model, None, Aim(CHARACTERS, REFUSE, Losses(code_cross_entropy=1.0)))
     run(line_task(trainer, 30), Schedule(30, 4, 3e-3, warmup=5), tmp_path)
     model.eval()

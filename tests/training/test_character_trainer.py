@@ -16,14 +16,14 @@ from hcompress.heads.softmax import NOT_COUNTED
 from hcompress.training.character_trainer import GlyphTrainer
 from hcompress.training.lda import feature_length
 from hcompress.training.loop import Loss, Schedule, Task
+from tests.builders import CHARACTERS, SOFTMAX, noise, untrained
 from tests.forcing import forced
-from tests.models import CHARACTERS, SOFTMAX, noise, recogniser
 from tests.special import BOS
 from tests.training.tasks import run
 
 
 def test_a_label_is_one_character_of_the_charset_or_left_out() -> None:
-    model = recogniser(SOFTMAX)
+    model = untrained(SOFTMAX)
     trainer = GlyphTrainer(model, CHARACTERS)
     for text in ("ab", ""):
         with pytest.raises(InputRefused, match=f"label '{text}' has {len(text)}: give images of"):
@@ -39,7 +39,7 @@ def test_a_label_is_one_character_of_the_charset_or_left_out() -> None:
 
 
 def test_single_characters_hand_their_columns_over(tmp_path: Path) -> None:
-    model = recogniser(SOFTMAX)
+    model = untrained(SOFTMAX)
     trainer = GlyphTrainer(model, CHARACTERS)
     images = noise(len(CHARACTERS.characters))
     batch = Batch(images, list(CHARACTERS.characters), list(range(len(images))))

@@ -12,7 +12,7 @@ from hcompress.progress import NoProgress
 from hcompress.training.feature_cache import encode_lines
 from hcompress.training.line_trainer import step_batches
 from hcompress.training.loop import Schedule
-from tests.models import SLIM, SOFTMAX, recogniser
+from tests.builders import SLIM, SOFTMAX, untrained
 from tests.training.tasks import (
     WIDE,
     Killed,
@@ -27,8 +27,8 @@ from tests.training.tasks import (
 @pytest.mark.parametrize("wide", [False, True])
 def test_encoded_lines_have_the_loss_of_their_images(wide: bool) -> None:
     config = WIDE if wide else SOFTMAX
-    teacher = recogniser(config)
-    student = recogniser(replace(SLIM, width=config.width, backbone_width=config.backbone_width))
+    teacher = untrained(config)
+    student = untrained(replace(SLIM, width=config.width, backbone_width=config.backbone_width))
     student.backbone.load_state_dict(teacher.backbone.state_dict())
     trainer, _ = encoded_task(student, teacher, 1)
     lines = encode_lines(trainer, MemorySource(), 4, 0, 0, NoProgress())

@@ -17,7 +17,7 @@ from hcompress.strict.read import read
 from hcompress.training.finetune import kept_prefixes
 from hcompress.training.line_trainer import Aim, LineTrainer
 from hcompress.training.loop import Schedule
-from tests.models import CHARACTERS, HAMMING, SLIM, SOFTMAX, recogniser
+from tests.builders import CHARACTERS, HAMMING, SLIM, SOFTMAX, untrained
 from tests.training.tasks import REFUSE, TOLD, WIDE, finetuned, line_task, run
 
 
@@ -26,7 +26,7 @@ def test_kept_blocks_stay_bit_for_bit_and_those_after_them_learn(
     family: Backbone, tmp_path: Path
 ) -> None:
     width = 0.25 if family is Backbone.MOBILENET_V2 else 0.0625
-    model = recogniser(replace(SLIM, backbone=family, backbone_width=width))
+    model = untrained(replace(SLIM, backbone=family, backbone_width=width))
     path = model.backbone.path()
     named = {name for name, _ in model.backbone.named_parameters()}
     assert named == {n for part in path for n in named if n.startswith(part + ".")}
@@ -41,7 +41,7 @@ def test_kept_blocks_stay_bit_for_bit_and_those_after_them_learn(
 
 
 def test_finetune_keeps_blocks_and_makes_a_refined_recogniser(tmp_path: Path) -> None:
-    model = recogniser(SLIM)
+    model = untrained(SLIM)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     stage = Finetune(
         data=Path("d"), steps=2, batch=4, workers=0, distil=0, backbone_rate=1.0, kept_blocks=3,
@@ -75,12 +75,12 @@ def test_what_answers_asks_for_is_said(
     teacher: RecogniserConfig | None, changes: dict[str, float], line: str, tmp_path: Path
 ) -> None:
     if teacher is not None:
-        save_checkpoint(tmp_path / "teacher.safetensors", recogniser(teacher), CHARACTERS, TOLD)
+        save_checkpoint(tmp_path / "teacher.safetensors", untrained(teacher), CHARACTERS, TOLD)
     path = tmp_path / "teacher.safetensors" if teacher is not None else None
     stage = replace(
         Finetune(data=Path("d"), distil=0, code_cross_entropy=1, soft_labels=0.5), **changes
     )
-    before = Checkpoint(recogniser(HAMMING), CHARACTERS, TOLD)
+    before = Checkpoint(untrained(HAMMING), CHARACTERS, TOLD)
     with pytest.raises(UsageError, match=line):
         finetuned(stage, before, tmp_path, teacher=path)
 
@@ -88,8 +88,8 @@ def test_what_answers_asks_for_is_said(
 def test_answers_alone_bind_no_states(tmp_path: Path) -> None:
     """A teacher of other layers and another width answers all the same, whatever distil_layers."""
     path = tmp_path / "teacher.safetensors"
-    save_checkpoint(path, recogniser(replace(WIDE, depth=2)), CHARACTERS, TOLD)
-    before = Checkpoint(recogniser(HAMMING), CHARACTERS, TOLD)
+    save_checkpoint(path, untrained(replace(WIDE, depth=2)), CHARACTERS, TOLD)
+    before = Checkpoint(untrained(HAMMING), CHARACTERS, TOLD)
     stage = Finetune(
         data=Path("d"), steps=1, batch=4, workers=0, distil=0, code_cross_entropy=1, soft_labels=0.5
     )
@@ -100,8 +100,8 @@ def test_answers_alone_bind_no_states(tmp_path: Path) -> None:
 
 def test_answers_are_refused_where_nothing_is_chosen_among_codes(tmp_path: Path) -> None:
     path = tmp_path / "teacher.safetensors"
-    save_checkpoint(path, recogniser(SOFTMAX), CHARACTERS, TOLD)
-    before = Checkpoint(recogniser(SOFTMAX), CHARACTERS, TOLD)
+    save_checkpoint(path, untrained(SOFTMAX), CHARACTERS, TOLD)
+    before = Checkpoint(untrained(SOFTMAX), CHARACTERS, TOLD)
     stage = Finetune(data=Path("d"), distil=0, code_cross_entropy=1, soft_labels=0.5)
     with pytest.raises(UsageError, match="code_cross_entropy among codes"):
         finetuned(stage, before, tmp_path, teacher=path)
@@ -122,7 +122,7 @@ def test_answers_are_refused_where_nothing_is_chosen_among_codes(tmp_path: Path)
 def test_what_finetune_can_not_do(
     config: RecogniserConfig, stage: Finetune, complaint: str
 ) -> None:
-    made = Checkpoint(recogniser(config), CHARACTERS, TOLD)
+    made = Checkpoint(untrained(config), CHARACTERS, TOLD)
     with pytest.raises(UsageError, match=complaint):
         finetuned(stage, made, Path())
 

@@ -15,7 +15,7 @@ from hcompress.progress import NoProgress
 from hcompress.stages.finetune import Finetune
 from hcompress.training.line_phase import train_lines
 from hcompress.training.line_trainer import Aim, LineTrainer
-from tests.models import CHARACTERS, SLIM, recogniser
+from tests.builders import CHARACTERS, SLIM, untrained
 from tests.runs.test_runner import Listener
 from tests.training.tasks import REFUSE, TOLD, Killed, Killer, finetuned, some_too_long
 
@@ -27,7 +27,7 @@ def test_lines_that_do_not_count_are_counted_and_said(tmp_path: Path) -> None:
         stage = Finetune(
             data=Path("d"), steps=12, batch=4, workers=0, distil=0, lines=lines, snapshot_every=1
         )
-        before = Checkpoint(recogniser(SLIM), CHARACTERS, TOLD)
+        before = Checkpoint(untrained(SLIM), CHARACTERS, TOLD)
         lines = some_too_long(many)
         return finetuned(stage, before, tmp_path / folder, lines=lines, progress=progress)[1]
 
@@ -47,7 +47,7 @@ def test_lines_that_do_not_count_are_counted_and_said(tmp_path: Path) -> None:
 
 
 def test_slim_routes_of_a_slim_decoder_are_refused() -> None:
-    trainer = LineTrainer(recogniser(SLIM), None, Aim(CHARACTERS, REFUSE))
+    trainer = LineTrainer(untrained(SLIM), None, Aim(CHARACTERS, REFUSE))
     stage = Finetune(data=Path("lines.toml"), slim_routes=1.0)
     fabric = launch(Precision.FP32, 1, accelerator="cpu")
     none = cast(Any, None)  # refused before anything is asked of it

@@ -17,8 +17,8 @@ from hcompress.heads.hamming.loss import HAMMING_TEMPERATURE, code_cross_entropy
 from hcompress.metrics import similarity
 from hcompress.training.line_trainer import Aim, LineTrainer, step_batches, validate_lines
 from hcompress.training.loop import Schedule
+from tests.builders import CHARACTERS, HAMMING, SOFTMAX, noise, untrained
 from tests.forcing import forced
-from tests.models import CHARACTERS, HAMMING, SOFTMAX, noise, recogniser
 from tests.special import BOS, EOS, FIRST_READABLE, PAD
 from tests.training.tasks import REFUSE, MemorySource, line_task, run
 
@@ -52,7 +52,7 @@ def test_drawn_images_come_in_no_order() -> None:
 
 def test_a_choice_asks_for_the_teachers_answer_by_its_share() -> None:
     """(1 - a) of the label's cross-entropy and a of the answer's, over readable characters."""
-    model, teacher = recogniser(HAMMING), recogniser(SOFTMAX).requires_grad_(False)
+    model, teacher = untrained(HAMMING), untrained(SOFTMAX).requires_grad_(False)
     signs = model.signs()
     targets = torch.tensor([[4, 5, EOS], [6, EOS, PAD]])
     counted = targets != PAD
@@ -93,7 +93,7 @@ def test_slim_routes_teach_the_cut_decoder(tmp_path: Path) -> None:
     losses = []
     for weight in (0.0, 1.0):
         aim = Aim(CHARACTERS, REFUSE, slim_routes=weight)
-        trainer = LineTrainer(recogniser(SOFTMAX), None, aim)
+        trainer = LineTrainer(untrained(SOFTMAX), None, aim)
         run(line_task(trainer, 80), Schedule(80, 4, 3e-3, warmup=5), tmp_path / str(weight))
         total = 0.0
         for which in (SharedFrom.FIRST, SharedFrom.MIDDLE, SharedFrom.LAST):
@@ -106,7 +106,7 @@ def test_slim_routes_teach_the_cut_decoder(tmp_path: Path) -> None:
 
 
 def test_validation_is_the_share_read_and_1_ned() -> None:
-    model, source = recogniser(SOFTMAX), MemorySource()
+    model, source = untrained(SOFTMAX), MemorySource()
     found = validate_lines(model, CHARACTERS, source, 8, 3)
     pixels = torch.from_numpy(np.stack(source.images[:8]))
     ids = model.read(pixels, candidates=1).ids[:, :, 0].tolist()

@@ -16,12 +16,12 @@ from hcompress.errors import NumericalError
 from hcompress.progress import NoProgress
 from hcompress.training.line_trainer import Aim, LineTrainer
 from hcompress.training.loop import Schedule, Validated, train
-from tests.models import CHARACTERS, HAMMING, SLIM, SOFTMAX, recogniser
+from tests.builders import CHARACTERS, HAMMING, SLIM, SOFTMAX, untrained
 from tests.training.tasks import REFUSE, line_task, run
 
 
 def test_training_learns(tmp_path: Path) -> None:
-    trainer = LineTrainer(recogniser(HAMMING), None, Aim(CHARACTERS, REFUSE))
+    trainer = LineTrainer(untrained(HAMMING), None, Aim(CHARACTERS, REFUSE))
     batch = next(line_task(trainer, 1).batches(0))
     before = trainer.loss(trainer, batch).total.item()
     run(line_task(trainer, 60), Schedule(60, 4, 3e-3, warmup=5), tmp_path)
@@ -29,7 +29,7 @@ def test_training_learns(tmp_path: Path) -> None:
 
 
 def test_a_frozen_backbone_stays_bit_for_bit(tmp_path: Path) -> None:
-    model = recogniser(SLIM)
+    model = untrained(SLIM)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     trainer = LineTrainer(model, None, Aim(CHARACTERS, REFUSE), frozen_backbone=True)
     run(line_task(trainer, 3, freeze=("student.backbone.",)), Schedule(3, 4, 1e-2), tmp_path)
@@ -39,7 +39,7 @@ def test_a_frozen_backbone_stays_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_nan_stops_with_the_tensors_name(tmp_path: Path) -> None:
-    model = recogniser(SOFTMAX)
+    model = untrained(SOFTMAX)
     with torch.no_grad():
         model.decoder.norm.weight[3] = math.nan
     trainer = LineTrainer(model, None, Aim(CHARACTERS, REFUSE))
@@ -49,7 +49,7 @@ def test_nan_stops_with_the_tensors_name(tmp_path: Path) -> None:
 
 def test_it_stops_on_a_plateau_and_keeps_the_best(tmp_path: Path) -> None:
     accuracies = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.1])
-    trainer = LineTrainer(recogniser(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
+    trainer = LineTrainer(untrained(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
     kept: list[dict[str, torch.Tensor]] = []
 
     def validate(_: nn.Module) -> Validated:
@@ -67,7 +67,7 @@ def test_it_stops_on_a_plateau_and_keeps_the_best(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("steps", "stopped"), [(6, True), (3, False)])
 def test_a_tie_is_kept_and_is_no_gain(steps: int, stopped: bool, tmp_path: Path) -> None:
     """Nor does a run stop early that has come to its end."""
-    trainer = LineTrainer(recogniser(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
+    trainer = LineTrainer(untrained(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
     task = line_task(trainer, steps, validate=lambda _: Validated(0.0, 0.0))
     schedule = Schedule(steps, 4, 1e-2, validate_every=1, patience=2)
     fabric = launch(Precision.FP32, 1, accelerator="cpu")
@@ -80,7 +80,7 @@ def test_a_lead_of_half_way_weights_must_be_more_than_chance(
     validated: int, which: int, tmp_path: Path
 ) -> None:
     accuracies = iter([0.7, 0.8, 0.76])  # a standard error is 8 points of 50 lines
-    trainer = LineTrainer(recogniser(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
+    trainer = LineTrainer(untrained(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
     kept: list[dict[str, torch.Tensor]] = []
 
     def validate(_: nn.Module) -> Validated:
@@ -107,7 +107,7 @@ def test_the_mean_with_the_start_is_taken_where_it_reads_as_well(
     before: float, read: float, taken: bool, tmp_path: Path
 ) -> None:
     accuracies = iter([before, 0.7, 0.8, read])  # a standard error is 8 points of 50 lines
-    trainer = LineTrainer(recogniser(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
+    trainer = LineTrainer(untrained(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
     seen: list[dict[str, torch.Tensor]] = []
 
     def validate(_: nn.Module) -> Validated:

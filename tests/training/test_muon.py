@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hcompress.training.line_trainer import Aim, LineTrainer
 from hcompress.training.loop import Schedule
 from hcompress.training.muon import Muon, orthogonal
-from tests.models import CHARACTERS, HAMMING, recogniser
+from tests.builders import CHARACTERS, HAMMING, untrained
 from tests.training.tasks import REFUSE, line_task, run
 
 
@@ -55,7 +55,7 @@ def test_muon_takes_every_gradient_and_moves_every_other_step() -> None:
 
 
 def test_muon_takes_the_matrices_and_adamw_the_rest(tmp_path: Path) -> None:
-    model = recogniser(HAMMING)
+    model = untrained(HAMMING)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     task = line_task(
         LineTrainer(model, None, Aim(CHARACTERS, REFUSE)), 1, matrices=("student.decoder.",)

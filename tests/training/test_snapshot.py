@@ -13,7 +13,7 @@ from hcompress.heads.contract import Losses
 from hcompress.progress import NoProgress
 from hcompress.training.line_trainer import Aim, LineTrainer, validate_lines
 from hcompress.training.loop import Schedule, Task, Validated, train
-from tests.models import CHARACTERS, SOFTMAX, recogniser
+from tests.builders import CHARACTERS, SOFTMAX, untrained
 from tests.training.tasks import REFUSE, Killed, MemorySource, killed_after, line_task, run
 
 
@@ -29,7 +29,7 @@ def test_a_resumed_run_ends_in_the_same_bits(
     aim = Aim(CHARACTERS, REFUSE, Losses(smoothing=0.1), slim_routes=slim_routes)
 
     def fresh() -> tuple[LineTrainer, Task]:
-        trainer = LineTrainer(recogniser(SOFTMAX), None, aim)
+        trainer = LineTrainer(untrained(SOFTMAX), None, aim)
 
         def validate(_: nn.Module) -> Validated:
             return validate_lines(trainer.student, CHARACTERS, MemorySource(), 8, 4)
@@ -69,7 +69,7 @@ def test_a_snapshots_optimisers_are_where_the_model_goes(tmp_path: Path) -> None
             raise Reached
 
     def task() -> Task:
-        trainer = LineTrainer(recogniser(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
+        trainer = LineTrainer(untrained(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
         return line_task(trainer, 2, matrices=("student.decoder.",))
 
     schedule = Schedule(2, 4, 1e-2, 1e-2)

@@ -19,8 +19,8 @@ from hcompress.stages.swap_backbone import SwapBackbone
 from hcompress.training.line_trainer import Aim, LineTrainer
 from hcompress.training.options import Workplace
 from hcompress.training.swap_backbone import swap_backbone
+from tests.builders import CHARACTERS, SOFTMAX, noise, untrained
 from tests.forcing import forced
-from tests.models import CHARACTERS, SOFTMAX, noise, recogniser
 from tests.special import BOS, EOS, PAD
 from tests.training.tasks import NOTHING, REFUSE, TOLD, MemorySource
 
@@ -29,7 +29,7 @@ def swap(path: Path, config: RecogniserConfig, **changes: Any) -> Recogniser:
     stage = SwapBackbone(
         data=path, backbone_width=0.25, batch=4, workers=0, precision=Precision.FP32, **changes
     )
-    before = Checkpoint(recogniser(config), CHARACTERS, TOLD)
+    before = Checkpoint(untrained(config), CHARACTERS, TOLD)
     return swap_backbone(stage, before, MemorySource(), None, Workplace(7, 1, NOTHING, path))[0]
 
 
@@ -50,7 +50,7 @@ def test_a_backbone_of_another_width_learns_the_teachers_answers(tmp_path: Path)
         features = model.features(model.encode(images), asked)
         return torch.log_softmax(model.head.logits(features), -1)[targets != PAD]
 
-    teacher = recogniser(SOFTMAX).requires_grad_(False)
+    teacher = untrained(SOFTMAX).requires_grad_(False)
     far = []
     for steps in (0, 12):
         made = swap(

@@ -17,7 +17,7 @@ from hcompress.training.character_phase import train_glyphs
 from hcompress.training.options import Workplace
 from hcompress.training.swap_backbone import swap_backbone
 from hcompress.training.train import train_teacher
-from tests.models import CHARACTERS, SOFTMAX, recogniser
+from tests.builders import CHARACTERS, SOFTMAX, untrained
 from tests.training.tasks import TOLD, MemorySource, finetuned
 
 
@@ -29,7 +29,7 @@ def test_a_batch_that_processes_can_not_share_is_refused_at_once(
         monkeypatch.setattr(f"hcompress.training.{module}.launch", None)
     path, none = tmp_path / "charset.txt", cast(Any, None)
     workplace = Workplace(7, 1, NoProgress(), tmp_path)
-    before = Checkpoint(recogniser(SOFTMAX), CHARACTERS, TOLD)
+    before = Checkpoint(untrained(SOFTMAX), CHARACTERS, TOLD)
     learn = Train(data=path, charset=path, batch=4, glyph_batch=8)
     for call in (
         lambda: finetuned(Finetune(data=path, batch=4, distil=0), before, tmp_path),
