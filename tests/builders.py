@@ -153,6 +153,11 @@ def pictures(count: int, config: TransformerConfig, seed: int = 3) -> NDArray[np
     return cells.repeat(8, 1).repeat(4, 2)
 
 
+def noise(count: int, seed: int = 0) -> NDArray[np.uint8]:
+    """`pictures` of 48x160 pixels."""
+    return pictures(count, SOFTMAX, seed)
+
+
 def _draw_codes(model: nn.Module) -> None:
     for name, buffer in model.named_buffers():
         if name == "codebook":

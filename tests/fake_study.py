@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Annotated, Any, ClassVar
 
 from hcompress.errors import EnvironmentFailed
+from hcompress.formats.open import ModelFile
 from hcompress.lab.study.spec import Study, load_study
 from hcompress.spec.config import Preprocessing
 from hcompress.stages.base import Env, Stage
@@ -98,9 +99,8 @@ class Reader:
 
     preprocessing = Preprocessing(height=8, width=16)
 
-    def __init__(self, model: Path) -> None:
-        file = model / "model.onnx" if model.is_dir() else model
-        self.chance = random.Random(file.read_bytes()[-32:])
+    def __init__(self, model: ModelFile) -> None:
+        self.chance = random.Random(model.path.read_bytes()[-32:])
 
     def read(self, images: Sequence[Any]) -> list[Any]:
         CALLS.append("read")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from typing import Final
 from hcompress.artifacts.kinds import MODEL_FILES, Kind
 from hcompress.artifacts.manifest import FileRecord, Manifest
 from hcompress.errors import InputRefused, UsageError
+from hcompress.formats.open import ModelFile
 from hcompress.strict.atomic import sync, write_json
 from hcompress.strict.digest import file_digest
 from hcompress.strict.json import read_json
@@ -31,19 +32,32 @@ class Artifact:
     """A finished folder, or a bare model file that stands for one."""
 
     path: Path
-    """The folder, or the file itself where it is bare: what a stage takes as its source."""
-    file: Path
-    """The model file."""
+    """The folder, or the file itself if it is bare: what a stage takes as its source."""
+    opened: ModelFile
+    """The model file, to be handed on to what reads it."""
     kind: Kind
-    key: str
-    """64 hex: the manifest's key, or the digest of a bare file."""
-    digest: str
-    """SHA-256 of the model file."""
     manifest: Manifest | None
 
     @property
+    def file(self) -> Path:
+        """The model file's path."""
+        return self.opened.path
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the model file."""
+        if self.manifest is None:
+            return self.opened.digest
+        return self.manifest.files[self.file.name].sha256
+
+    @property
+    def key(self) -> str:
+        """64 hex: the manifest's key, or the digest of a bare file."""
+        return self.manifest.key if self.manifest else self.digest
+
+    @property
     def stage(self) -> str:
-        """The stage that wrote it; the file's name where nobody knows."""
+        """The stage that wrote it; the file's name if nobody knows."""
         return self.manifest.stage.name if self.manifest else self.file.name
 
 
@@ -99,21 +113,27 @@ def open_artifact(folder: Path, verify: bool = True) -> Artifact:
     name = MODEL_FILES.get(manifest.kind)
     if name is None or name not in manifest.files:
         raise InputRefused(f"{folder / MANIFEST}: files: no {name or 'model'} for its kind")
+    opened = ModelFile(folder / name)
     if verify:
-        for relative, record in manifest.files.items():
-            _verify(folder / relative, record)
-    return Artifact(
-        folder, folder / name, manifest.kind, manifest.key, manifest.files[name].sha256, manifest
-    )
+        check_record(opened, manifest.files[name])
+        for other, record in manifest.files.items():
+            if other != name:
+                _check_record(folder / other, record, file_digest)
+    return Artifact(folder, opened, manifest.kind, manifest)
 
 
-def _verify(path: Path, record: FileRecord) -> None:
+def check_record(file: ModelFile, record: FileRecord) -> None:
+    """Raises InputRefused, naming the file, if it is not as a manifest lists it."""
+    _check_record(file.path, record, lambda _: file.digest)
+
+
+def _check_record(path: Path, record: FileRecord, digest: Callable[[Path], str]) -> None:
     if not path.is_file():
         raise InputRefused(f"{path}: missing, though the manifest lists it")
     size = path.stat().st_size
     if size != record.bytes:
         raise InputRefused(f"{path}: {size} bytes where the manifest says {record.bytes}")
-    if file_digest(path) != record.sha256:
+    if digest(path) != record.sha256:
         raise InputRefused(f"{path}: damaged: its SHA-256 is not the manifest's")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from hcompress.errors import InputRefused
+from hcompress.formats.open import Format
 
 
 class Kind(StrEnum):
@@ -24,12 +25,14 @@ MODEL_FILES: Final[Mapping[Kind, str]] = {
     Kind.ONNX: "model.onnx",
     Kind.ENGINE: "model.plan",
 }
-SUFFIXES: Final[Mapping[str, Kind]] = {
-    ".safetensors": Kind.CHECKPOINT,
-    ".onnx": Kind.ONNX,
-    ".plan": Kind.ENGINE,
-    ".engine": Kind.ENGINE,
+KINDS: Final[Mapping[Format, Kind]] = {
+    Format.SAFETENSORS: Kind.CHECKPOINT,
+    Format.ONNX: Kind.ONNX,
+    Format.ENGINE: Kind.ENGINE,
 }
+"""What a bare file passes for."""
+SUFFIXES: Final = (".safetensors", ".onnx", ".plan", ".engine")
+"""What models that are loaded are called."""
 MEASURED_ONLY: Final = (".pt", ".pth")
 """Suffixes of models that are not loaded: their sizes are read, their pickle is never run."""
 

@@ -1,4 +1,7 @@
-"""From a path to the model that it names."""
+"""From a path to the model that it names: a file, or the folder of an artifact, opened once.
+
+What is handed on is the opened file: its header is read once, and it is hashed once at most.
+"""
 
 from __future__ import annotations
 
@@ -6,40 +9,61 @@ import contextlib
 import stat
 from pathlib import Path
 
-from hcompress.artifacts.folder import MANIFEST, Artifact, _verify, open_artifact, read_manifest
-from hcompress.artifacts.kinds import MEASURED_ONLY, MODEL_FILES, SUFFIXES, not_loaded
+from hcompress import sizes
+from hcompress.artifacts.folder import (
+    MANIFEST,
+    Artifact,
+    check_record,
+    open_artifact,
+    read_manifest,
+)
+from hcompress.artifacts.kinds import KINDS, MEASURED_ONLY, MODEL_FILES, SUFFIXES, not_loaded
 from hcompress.artifacts.manifest import Manifest
 from hcompress.errors import InputRefused, UsageError
-from hcompress.strict.digest import file_digest
+from hcompress.formats.open import Format, ModelFile
 from hcompress.strict.files import stat_of
 
 
-def open_source(path: Path, verify: bool = True) -> Artifact:
-    """An artifact folder, the model file of one, or a bare model file.
+def open_model(path: Path) -> ModelFile:
+    """The model file that ``path`` names, to be looked at: itself, or an artifact folder's.
 
-    Raises UsageError where there is nothing, InputRefused where it is not a model that is loaded:
-    a bare file's structure is checked before anything heavy is imported to load it.
+    Of a folder every file is checked against its manifest, of a file that lies in an artifact
+    the file itself. Raises UsageError if there is nothing, InputRefused if it was changed.
+    """
+    if stat.S_ISDIR(stat_of(path).st_mode):
+        return open_artifact(path).opened
+    file = ModelFile(path)
+    covering = _covering(path) if path.is_file() else None
+    if covering is not None:
+        _, manifest, name = covering
+        check_record(file, manifest.files[name])
+    return file
+
+
+def open_source(path: Path) -> Artifact:
+    """The artifact that ``path`` names, by its folder or its model, or a bare file as one.
+
+    All its files are checked against its manifest; of a bare file the structure is, before
+    anything heavy is imported to load it. Raises UsageError if there is nothing, InputRefused if
+    it is damaged, or no model that is loaded.
     """
     if path.is_dir():
-        return open_artifact(path, verify)
+        return open_artifact(path)
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
     suffix = path.suffix.lower()
     if suffix in MEASURED_ONLY:
         raise not_loaded(path)
-    kind = SUFFIXES.get(suffix)
-    if not path.is_file() or kind is None:
+    if not path.is_file() or suffix not in SUFFIXES:
         raise InputRefused(f"{path}: not a model file: {', '.join(SUFFIXES)} are known")
     covering = _covering(path)
     if covering is not None and MODEL_FILES.get(covering[1].kind) == covering[2]:
-        return open_artifact(covering[0], verify)
-    from hcompress import sizes
-
-    if sizes.format_of(path) is sizes.Format.TORCH:
+        return open_artifact(covering[0])
+    file = open_model(path)
+    if file.format is Format.TORCH:
         raise not_loaded(path)
-    sizes.breakdown(path)
-    digest = file_digest(path)
-    return Artifact(path, path, kind, digest, digest, None)
+    sizes.breakdown(file)
+    return Artifact(path, file, KINDS[file.format], None)
 
 
 def names_a_model(path: Path) -> bool:
@@ -53,14 +77,6 @@ def names_a_model(path: Path) -> bool:
     return path.suffix.lower() in (*SUFFIXES, *MEASURED_ONLY)
 
 
-def check_covered(path: Path) -> None:
-    """Raises InputRefused where an artifact's manifest covers this file and it is not as listed."""
-    covering = _covering(path) if path.is_file() else None
-    if covering is not None:
-        _, manifest, name = covering
-        _verify(path, manifest.files[name])
-
-
 def _covering(path: Path) -> tuple[Path, Manifest, str] | None:
     """The artifact a file lies in, its manifest, and the file's name there."""
     whole = path.absolute()
@@ -70,12 +86,3 @@ def _covering(path: Path) -> tuple[Path, Manifest, str] | None:
             if name in manifest.files:
                 return folder, manifest, name
     return None
-
-
-def model_file(path: Path) -> Path:
-    """The file itself, or the model of the artifact folder, all its digests checked."""
-    if not stat.S_ISDIR(stat_of(path).st_mode):
-        return path
-    from hcompress.artifacts.folder import open_artifact
-
-    return open_artifact(path).file

@@ -7,23 +7,25 @@ CPU computes in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from hcompress.artifacts.kinds import MODEL_FILES, Kind, not_loaded
-from hcompress.checkpoints.onnx_weights import read_onnx_weights
+from hcompress.checkpoints.weights import TYPES, read_tensors, stored_pieces
 from hcompress.compute.quantised import Quantised
-from hcompress.errors import InputRefused, NumericalError, UsageError
-from hcompress.recognisers.build import build
+from hcompress.errors import InputRefused, NumericalError
+from hcompress.formats.layout import Piece
+from hcompress.formats.open import Format, ModelFile, open_file
+from hcompress.recognisers.build import complete, outline
 from hcompress.recognisers.contract import Recogniser
 from hcompress.spec.config import SCALE, RecogniserConfig, Weights
-from hcompress.spec.header import KEY, ModelMetadata, Provenance
+from hcompress.spec.header import KEY, ModelMetadata, Provenance, read_header
 from hcompress.spec.vocabulary import Vocabulary
 from hcompress.strict.atomic import write_bytes
 
@@ -61,85 +63,75 @@ class Checkpoint:
         return stored(self.model.state_dict(), self.packed)
 
 
-def model_file(source: Path) -> Path:
-    """The checkpoint file itself, given it or the folder it lies in."""
-    path = source / MODEL_FILE if source.is_dir() else source
-    if not path.exists():
-        raise UsageError(f"{path}: no such checkpoint")
-    return path
+def load_checkpoint(source: Path | ModelFile) -> Checkpoint:
+    """Read a recogniser from its file, opened or not, or the folder it lies in; in eval mode.
 
-
-def load_checkpoint(source: Path) -> Checkpoint:
-    """Read a recogniser, in eval mode. Nothing in the file is executed.
-
-    Raises InputRefused where the file is damaged, is not ours, or its tensors do not match its
-    configuration and charset; NumericalError naming the first tensor with NaN or infinity.
+    Nothing in the file is executed, and nothing is read or built that it does not carry. Raises
+    InputRefused if the file is damaged, is not ours, or its tensors do not match its configuration
+    and charset; NumericalError naming the first tensor with NaN or infinity.
     """
-    metadata, tensors = read_stored(source)
-    try:
-        return _assemble(metadata, tensors)
-    except (InputRefused, NumericalError) as error:
-        raise type(error)(f"{model_file(source)}: {error}") from None
-
-
-def read_stored(source: Path) -> tuple[ModelMetadata, dict[str, Tensor]]:
-    """A checkpoint's metadata, and its tensors as the file has them.
-
-    Raises InputRefused where the file is damaged or not ours; whether the tensors fit the
-    configuration is not looked at.
-    """
-    path = model_file(source)
-    from hcompress.sizes import Format, breakdown, format_of
-
-    kind = format_of(path)
-    if kind is Format.ONNX:
-        return read_onnx_weights(path)
-    if kind is Format.TORCH:
-        raise not_loaded(path)
-    breakdown(path)  # refuses broken structure before safetensors allocates anything
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(KEY)
-            if text is None:
-                raise InputRefused(
-                    f"{path}: no hcompress metadata: not a recogniser this tool wrote"
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise InputRefused(f"{path}: {error}") from None
-    try:
-        return ModelMetadata.from_json(text), tensors
-    except InputRefused as error:
-        raise InputRefused(f"{path}: {error}") from None
-
-
-def _assemble(metadata: ModelMetadata, tensors: dict[str, Tensor]) -> Checkpoint:
-    config, size = metadata.config, len(metadata.vocabulary)
-    with torch.device("meta"):
-        shapes = build(config, size).state_dict()
-    scales = _scales(shapes, tensors) if config.weights is Weights.INT8 else {}
-    _check_tensors({**shapes, **scales}, tensors, STORED[config.weights])
-    packed = {name.removesuffix(SCALE): _packed(name, tensors) for name in scales}
-    model = build(config, size)
-    model.load_state_dict(
+    file = _opened(source)
+    metadata = read_header(file)
+    model = outline(metadata.config, len(metadata.vocabulary))
+    shapes = model.state_dict()
+    pieces = stored_pieces(file, shapes.keys())
+    with _naming(file):
+        scales = _scales(shapes, pieces) if metadata.config.weights is Weights.INT8 else {}
+        _check_pieces({**shapes, **scales}, pieces, STORED[metadata.config.weights])
+    tensors = read_tensors(file, pieces)
+    with _naming(file):
+        _check_finite(tensors)
+        packed = {name.removesuffix(SCALE): _packed(name, tensors) for name in scales}
+    complete(
+        model,
         {
             name: packed[name].floats() if name in packed else tensors[name].to(expected.dtype)
             for name, expected in shapes.items()
-        }
+        },
     )
     return Checkpoint(model.eval(), metadata.vocabulary, metadata.provenance, packed)
 
 
-def _scales(shapes: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def read_stored(source: Path | ModelFile) -> tuple[ModelMetadata, dict[str, Tensor]]:
+    """A checkpoint's metadata, and its tensors as the file has them.
+
+    Raises InputRefused if the file is damaged or not ours; whether the tensors fit the
+    configuration is not looked at.
+    """
+    file = _opened(source)
+    metadata = read_header(file)
+    names: Collection[str] = ()
+    if file.format is Format.ONNX:
+        names = outline(metadata.config, len(metadata.vocabulary)).state_dict().keys()
+    return metadata, read_tensors(file, stored_pieces(file, names))
+
+
+def _opened(source: Path | ModelFile) -> ModelFile:
+    file = open_file(source, MODEL_FILE, "checkpoint")
+    if file.format is Format.TORCH:
+        raise not_loaded(file.path)
+    return file
+
+
+@contextmanager
+def _naming(file: ModelFile) -> Iterator[None]:
+    """Errors name the file."""
+    try:
+        yield
+    except (InputRefused, NumericalError) as error:
+        raise type(error)(f"{file.path}: {error}") from None
+
+
+def _scales(shapes: Mapping[str, Tensor], pieces: Mapping[str, Piece]) -> dict[str, Tensor]:
     """The scales there must be: [out] for each matrix that is int8."""
     return {
         name + SCALE: shapes[name].new_empty(len(shapes[name]))
-        for name, tensor in tensors.items()
-        if tensor.dtype == torch.int8 and name in shapes and shapes[name].dim() > 1
+        for name, piece in pieces.items()
+        if TYPES[piece.type] is torch.int8 and name in shapes and shapes[name].dim() > 1
     }
 
 
-def _packed(scale: str, tensors: dict[str, Tensor]) -> Quantised:
+def _packed(scale: str, tensors: Mapping[str, Tensor]) -> Quantised:
     if not bool((tensors[scale] > 0).all()):
         raise InputRefused(f"tensor {scale} holds a scale that is not above zero")
     packed = Quantised(tensors[scale.removesuffix(SCALE)], tensors[scale].float())
@@ -148,24 +140,30 @@ def _packed(scale: str, tensors: dict[str, Tensor]) -> Quantised:
     return packed
 
 
-def _check_tensors(
-    shapes: dict[str, Tensor], tensors: dict[str, Tensor], floats: tuple[torch.dtype, ...]
+def _check_pieces(
+    shapes: Mapping[str, Tensor], pieces: Mapping[str, Piece], floats: tuple[torch.dtype, ...]
 ) -> None:
-    for name in sorted(shapes.keys() ^ tensors.keys()):
+    """Raises InputRefused unless the file has what the configuration asks for, before any of it
+    is read."""
+    for name in sorted(shapes.keys() ^ pieces.keys()):
         what = "missing" if name in shapes else "unexpected"
         raise InputRefused(f"tensor {name} is {what}")
-    for name, tensor in tensors.items():
+    for name, piece in pieces.items():
         expected = shapes[name]
-        if tensor.shape != expected.shape:
+        if piece.shape != expected.shape:
             raise InputRefused(
-                f"tensor {name} is {list(tensor.shape)}, and configuration and charset"
+                f"tensor {name} is {list(piece.shape)}, and configuration and charset"
                 f" ask for {list(expected.shape)}"
             )
         allowed = floats if expected.is_floating_point() else (expected.dtype,)
         if name + SCALE in shapes:
             allowed = (torch.int8,)
-        if tensor.dtype not in allowed:
-            raise InputRefused(f"tensor {name} is {tensor.dtype}, not {allowed[0]}")
+        if TYPES[piece.type] not in allowed:
+            raise InputRefused(f"tensor {name} is {TYPES[piece.type]}, not {allowed[0]}")
+
+
+def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise NumericalError(f"tensor {name} holds NaN or infinity")
 

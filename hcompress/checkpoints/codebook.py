@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from hcompress.checkpoints.weights import read_tensors
 from hcompress.errors import InputRefused, UsageError
+from hcompress.formats.open import ModelFile
 from hcompress.heads.hamming.codebook import Codebook
 from hcompress.spec.vocabulary import Vocabulary
 
@@ -35,24 +36,22 @@ def read_codebook(path: Path, vocabulary: Vocabulary, width: int) -> Codebook:
     """Raises UsageError where there is none, InputRefused where it is another model's."""
     if not path.exists():
         raise UsageError(f"{path}: no codebook; run the codebook stage first")
-    from hcompress.sizes import breakdown
-
-    breakdown(path)
-    try:
-        with safe_open(path, framework="np") as file:
-            about = (file.metadata() or {}).get(KEY, "")
-            codes, projection = file.get_tensor("codes"), file.get_tensor("projection")
-    except SafetensorError as error:
-        raise InputRefused(f"{path}: {error}") from None
-    if _digest(vocabulary) not in about:
+    file = ModelFile(path)
+    pieces = {piece.name: piece for piece in file.layout.pieces}
+    if pieces.keys() != {"codes", "projection"}:
+        raise InputRefused(f"{path}: not a codebook this tool wrote")
+    if _digest(vocabulary) not in (file.layout.metadata or ""):
         raise InputRefused(f"{path}: made for another charset")
-    fits = codes.ndim == 2 and codes.dtype == np.uint8 and len(codes) == len(vocabulary)
-    if not fits or projection.shape != (width, codes.shape[1] * 8):
+    codes, projection = pieces["codes"], pieces["projection"]
+    size = len(vocabulary)
+    fits = codes.type == "U8" and len(codes.shape) == 2 and codes.shape[0] == size
+    if not fits or projection.type != "F32" or projection.shape != (width, codes.shape[1] * 8):
         raise InputRefused(
             f"{path}: codes {codes.shape} and projection {projection.shape} do not fit"
-            f" {len(vocabulary)} characters of {width} features"
+            f" {size} characters of {width} features"
         )
-    return Codebook(codes, projection)
+    tensors = read_tensors(file, pieces)
+    return Codebook(tensors["codes"].numpy(), tensors["projection"].numpy())
 
 
 def _digest(vocabulary: Vocabulary) -> str:

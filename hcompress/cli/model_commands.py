@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hcompress.artifacts.source import check_covered
 from hcompress.cli.state import Data, Images, Json, Model, State, state_of
+from hcompress.formats.open import ModelFile
 from hcompress.strict.schema import MOST_WORKERS
 
 if TYPE_CHECKING:
@@ -27,12 +27,13 @@ def inspect(context: typer.Context, model: Model, json_output: Json = False) -> 
     add up to the file exactly.
     """
     from hcompress import sizes
+    from hcompress.artifacts.source import open_model
     from hcompress.reports.size_table import breakdown_rows
 
     console = state_of(context).console
-    check_covered(model)
-    found = sizes.breakdown(model)
-    techniques = sizes.techniques_of(model)
+    file = open_model(model)
+    found = sizes.breakdown(file)
+    techniques = sizes.techniques_of(file)
     if json_output:
         console.json({"file": str(found.path), **found.to_dict(), "techniques": list(techniques)})
         return
@@ -72,12 +73,13 @@ def eval_(
         require("eval", ("torch",))
     chosen = None if of is None else frozenset(read_charset(of))
     source = open_data(data)
+    found = open_source(model)
     result = evaluate(
-        open_reader(model),
+        open_reader(found.opened),
         source,
         images,
         model=str(model),
-        model_digest=open_source(model, verify=False).digest,  # verified when it was opened
+        model_digest=found.digest,
         data=str(data),
         progress=state.console.progress(),
         workers=workers,
@@ -137,6 +139,7 @@ def compare(
     count whose every character both know, and texts are compared after NFKC, without white space.
     """
     from hcompress import sizes
+    from hcompress.artifacts.source import open_model
     from hcompress.lab.bench import rapidocr
 
     state = state_of(context)
@@ -144,9 +147,7 @@ def compare(
     peers = {path: rapidocr.RapidOcrReader() for path in {*sides} if rapidocr.is_meant(path)}
     for peer in peers.values():
         state.console.say(peer.title)
-    files = [peers[path].file if path in peers else path for path in sides]
-    for path in files:
-        check_covered(path)
+    files = [open_model(peers[path].file if path in peers else path) for path in sides]
     old, new = map(sizes.breakdown, files)
     names = [peers[path].title if path in peers else str(path) for path in sides]
     differences = [row.to_dict() for row in sizes.compare(old, new)]
@@ -156,7 +157,8 @@ def compare(
         "differences": differences,
     }
     if data is not None:
-        result["reading"] = _compare_reading(state, sides, peers, data, images)
+        known = [peers.get(path, file) for path, file in zip(sides, files, strict=True)]
+        result["reading"] = _compare_reading(state, known, bool(peers), data, images)
     if json_output:
         state.console.json(result)
         return
@@ -167,8 +169,8 @@ def compare(
 
 def _compare_reading(
     state: State,
-    models: Sequence[Path],
-    peers: Mapping[Path, Reader],
+    models: Sequence[ModelFile | Reader],
+    with_peer: bool,
     data: Path,
     images: int | None,
 ) -> dict[str, Any]:
@@ -178,12 +180,12 @@ def _compare_reading(
     from hcompress.evaluation.readers import open_reader
 
     source = open_data(data)
-    readers = [peers[model] if model in peers else open_reader(model) for model in models]
+    readers = [open_reader(m) if isinstance(m, ModelFile) else m for m in models]
     before, after = (
         read_lines(reader, source, images, state.console.progress()) for reader in readers
     )
     common = None
-    if peers:
+    if with_peer:
         total = len(before)
         before, after = common_lines(before, after, [reader.characters for reader in readers])
         common = {"read": total, "counted": len(before), "equal_after": FOLDING}

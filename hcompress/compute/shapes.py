@@ -10,7 +10,7 @@ def shapes_only() -> bool:
     """Whether the default device is torch's meta device, where tensors have no values.
 
     Arithmetic there makes torch import its compiler, which takes seconds: tables and first
-    weights are left out where this is so.
+    weights are left out if this is so.
     """
     return torch.get_default_device().type == "meta"
 

@@ -1,4 +1,4 @@
-"""Anything that reads images, whatever it runs on, opened from a path."""
+"""Anything that reads images, whatever it runs on."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hcompress.artifacts.kinds import Kind
+from hcompress.artifacts.kinds import not_loaded
 from hcompress.artifacts.source import open_source
 from hcompress.errors import InputRefused
+from hcompress.formats.open import Format, ModelFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,19 +55,22 @@ class Reader(Protocol):
         ...
 
 
-def open_reader(model: Path) -> Reader:
+def open_reader(model: Path | ModelFile) -> Reader:
     """A reader for a checkpoint or an ONNX file, or an artifact folder holding one.
 
     Raises UsageError where there is nothing and InputRefused where it is not a model that
     reads, or is damaged.
     """
-    found = open_source(model)
-    if found.kind is Kind.ONNX:
+    file = model if isinstance(model, ModelFile) else open_source(model).opened
+    if file.format is Format.ONNX:
         from hcompress.runtime import OnnxReader
 
-        return OnnxReader(found.file)
-    if found.kind is Kind.CHECKPOINT:
-        from hcompress.evaluation.torch_reader import TorchReader
+        return OnnxReader(file)
+    if file.format is Format.ENGINE:
+        raise InputRefused(f"{file.path}: an engine is read on its GPU server: give its ONNX file")
+    if file.format is Format.TORCH:
+        raise not_loaded(file.path)
+    _ = file.layout  # refuses broken structure before torch is imported
+    from hcompress.evaluation.torch_reader import TorchReader
 
-        return TorchReader(found.file)
-    raise InputRefused(f"{found.file}: an engine is read on its GPU server: give its ONNX file")
+    return TorchReader(file)

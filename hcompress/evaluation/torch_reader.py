@@ -10,6 +10,7 @@ import torch
 
 from hcompress.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from hcompress.errors import NumericalError
+from hcompress.formats.open import ModelFile
 from hcompress.runtime.long_lines import read_lines
 from hcompress.runtime.reading import Reading
 from hcompress.spec.config import Preprocessing
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class TorchReader:
     """A checkpoint that reads. Raises what `load_checkpoint` raises."""
 
-    def __init__(self, source: Path | Checkpoint) -> None:
+    def __init__(self, source: Path | ModelFile | Checkpoint) -> None:
         self.checkpoint = source if isinstance(source, Checkpoint) else load_checkpoint(source)
 
     @property

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from hcompress.errors import InputRefused, UsageError
+from hcompress.errors import InputRefused
 from hcompress.strict.digest import file_digest
-from hcompress.strict.files import read_small, shown
+from hcompress.strict.files import in_folder, read_small, require_regular, shown, stat_of
 from hcompress.strict.json import read_json
 from hcompress.strict.read import read
 
@@ -60,16 +60,15 @@ def unseal(data: bytes, where: str) -> dict[str, Any]:
 def check_engine(source: Path) -> dict[str, Any]:
     """The sidecar of an engine, given its folder or its plan, once both are found intact.
 
-    Raises UsageError where there is no engine, InputRefused where a byte of the sidecar or the
-    plan has changed. Loads nothing.
+    Raises UsageError if there is no engine, InputRefused if a byte of the sidecar or the plan
+    has changed. Loads nothing.
     """
-    folder = source if source.is_dir() else source.parent
-    plan, sidecar = folder / PLAN_FILE, folder / SIDECAR_FILE
-    if not plan.is_file():
-        raise UsageError(f"{plan}: no such engine")
+    plan = in_folder(source, PLAN_FILE, "engine")
+    require_regular(plan, stat_of(plan).st_mode)
+    sidecar = sidecar_of(plan)
     if not sidecar.is_file():
         raise InputRefused(f"{sidecar}: missing: the engine can't be checked: build it again")
-    contents = unseal(read_small(sidecar, MAX_SIDECAR), str(sidecar))
+    contents = unseal(read_small(sidecar, MAX_SIDECAR), shown(sidecar))
     recorded = contents.get("plan")
     if not isinstance(recorded, dict):
         raise InputRefused(f"{sidecar}: says nothing about the plan: build the engine again")
@@ -92,10 +91,10 @@ def names_a_plan(file: Path) -> bool:
     return path.exists() and _recorded(read_json(path, MAX_SIDECAR)) is not None
 
 
-def read_sidecar(plan: Path) -> dict[str, Any] | None:
-    """The sidecar, or None where there is none.
+def read_sidecar(plan: Path, digest: Callable[[Path], str] = file_digest) -> dict[str, Any] | None:
+    """The sidecar, or None if there is none. ``digest`` gives the plan's, if it is asked for.
 
-    Raises InputRefused where it is broken, or does not record the plan's digest.
+    Raises InputRefused if it is broken, or does not record the plan's digest.
     """
     path = sidecar_of(plan)
     if not path.exists():
@@ -103,7 +102,7 @@ def read_sidecar(plan: Path) -> dict[str, Any] | None:
     sidecar = read(dict[str, Any], read_json(path, MAX_SIDECAR), shown(path))
     if "seal" in sidecar or "format" in sidecar:  # ours: no single byte can take both away
         unseal(read_small(path, MAX_SIDECAR), shown(path))
-    if _recorded(sidecar) != file_digest(plan):
+    if _recorded(sidecar) != digest(plan):
         raise InputRefused(f"{shown(path)}: not the plan's SHA-256: build the engine again")
     return sidecar
 

@@ -15,6 +15,10 @@ class Piece:
     bytes: int
     file: Path
     offset: int
+    type: str | None = None
+    """safetensors' name for the elements' type, if they lie there one after the other as they are
+    in memory, in the order of ``shape``; None if they do not, or nobody asks."""
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

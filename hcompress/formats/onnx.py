@@ -40,6 +40,11 @@ _BITS: dict[int, int] = {
     14: 64, 15: 128, 16: 16, 17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8,
     25: 2, 26: 2, 27: 6, 28: 6,
 }  # fmt: skip
+# Types of whole bytes under safetensors' names.
+_NAMES: dict[int, str] = {
+    1: "F32", 2: "U8", 3: "I8", 4: "U16", 5: "I16", 6: "I32", 7: "I64", 9: "BOOL", 10: "F16",
+    11: "F64", 12: "U32", 13: "U64", 16: "BF16",
+}  # fmt: skip
 _DIMS, _TYPE, _NAME, _RAW, _EXTERNAL, _LOCATION = 1, 2, 8, 9, 13, 14
 _STRINGS = 6
 _TYPED = frozenset((4, 5, 7, 10, 11))
@@ -64,6 +69,12 @@ class _Tensor:
     @property
     def bytes(self) -> int:
         return -(-self.elements * _BITS[self.type] // 8)
+
+    @property
+    def plain(self) -> str | None:
+        """safetensors' name for its type, if its data are raw."""
+        raw = self.data is not None and self.data.number == _RAW
+        return _NAMES.get(self.type) if raw else None
 
 
 def layout(path: Path) -> Layout:
@@ -147,7 +158,9 @@ class _Walk:
             return tensor.name
         held = self._check_held(tensor, where)
         start = tensor.data.start if tensor.data else outer.end
-        self.pieces.append(Piece(tensor.name, tensor.elements, held, self._path, start))
+        self.pieces.append(Piece(
+            tensor.name, tensor.elements, held, self._path, start, tensor.plain, tuple(tensor.dims)
+        ))  # fmt: skip
         return tensor.name
 
     def _tensor_field(self, tensor: _Tensor, item: Field) -> None:

@@ -1,17 +1,28 @@
-"""Which kind of model file a file is: its content decides, not its name."""
+"""A model file, opened: which kind it is (its content decides, not its name), and what it says.
+
+Files alone: what a folder's manifest says of them is known in `artifacts`.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
+from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
-from hcompress.artifacts.source import model_file
 from hcompress.errors import InputRefused
 from hcompress.formats import engine, safetensors
 from hcompress.formats import onnx as onnxfile
 from hcompress.formats import torchsave as torchfile
 from hcompress.formats.layout import Layout
-from hcompress.strict.files import open_regular, shown
+from hcompress.strict.digest import stream_digest
+from hcompress.strict.files import in_folder, open_regular, shown, stat_of
+from hcompress.strict.json import strict_json
 
 _TORCH_SUFFIXES = frozenset((".pt", ".pth", ".ckpt", ".bin"))
 
@@ -30,15 +41,96 @@ _LAYOUTS = {
     Format.TORCH: torchfile.layout,
     Format.ONNX: onnxfile.layout,
 }
+_SAYING = (Format.SAFETENSORS, Format.ONNX)
+"""Formats with a place for what we say of a model."""
 
 
-def layout(path: Path) -> Layout:
-    """Where each weight of a model file lies. Raises as `breakdown`, and on engines."""
-    file = model_file(path)
-    kind = format_of(file)
-    if kind is Format.ENGINE:
-        raise InputRefused(f"{shown(file)}: an engine's weights cannot be told apart")
-    return _LAYOUTS[kind](file)
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file. What is asked for is read once, then remembered: hand it on.
+
+    Whatever is asked raises UsageError if there is no such file, and InputRefused if it is
+    damaged, hostile or no model.
+    """
+
+    path: Path
+
+    @cached_property
+    def format(self) -> Format:
+        """What it is, by its first bytes."""
+        return format_of(self.path)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where each weight lies: to have asked is to have checked the file's structure.
+
+        Raises InputRefused for an engine too.
+        """
+        if self.format is Format.ENGINE:
+            raise InputRefused(f"{shown(self.path)}: an engine's weights cannot be told apart")
+        _ = self._mark  # from before it is read
+        return _LAYOUTS[self.format](self.path)
+
+    @cached_property
+    def sidecar(self) -> dict[str, Any] | None:
+        """What lies beside an engine and is of these bytes; None if nothing does."""
+        return engine.read_sidecar(self.path, lambda _: self.digest)
+
+    @cached_property
+    def header(self) -> dict[str, Any] | None:
+        """The JSON under "hcompress"; None if the file has none."""
+        text = self.layout.metadata if self.format in _SAYING else None
+        if text is None:
+            return None
+        where = f"{shown(self.path)}: hcompress metadata"
+        value = strict_json(text, where)
+        if not isinstance(value, dict):
+            raise InputRefused(f"{where}: is not a JSON object")
+        return value
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256, 64 hex."""
+        with self.stream() as stream:
+            return stream_digest(stream)
+
+    @contextmanager
+    def stream(self) -> Iterator[BufferedReader]:
+        """The open file, at its start, to read what `layout` has found in it.
+
+        Raises InputRefused if it is no longer the file that was looked at first.
+        """
+        mark = self._mark
+        with open_regular(self.path) as (stream, _):
+            if _mark_of(os.fstat(stream.fileno())) != mark:
+                raise InputRefused(f"{shown(self.path)}: changed while it was read: try again")
+            yield stream
+
+    @cached_property
+    def _mark(self) -> tuple[int, ...]:
+        return _mark_of(stat_of(self.path))
+
+
+def _mark_of(status: os.stat_result) -> tuple[int, ...]:
+    """What another file of that name, or a change to this one, does not leave as it is."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def open_file(
+    source: Path | ModelFile, name: str | None = None, what: str = "model file"
+) -> ModelFile:
+    """``source``, opened if it is not yet; of a folder, the file called ``name``, a ``what``.
+
+    Raises UsageError if there is no such file in the folder.
+    """
+    if isinstance(source, ModelFile):
+        return source
+    return ModelFile(source if name is None else in_folder(source, name, what))
+
+
+def layout(source: Path | ModelFile) -> Layout:
+    """Where each weight of a model file lies. Raises as `ModelFile.layout`."""
+    return open_file(source).layout
 
 
 def format_of(file: Path) -> Format:

@@ -101,7 +101,7 @@ def _piece(name: str, raw: Any, start: int, path: Path) -> Piece:
             f"{where}: shape and dtype ask for {-(-elements * bits // 8)} bytes, "
             f"data_offsets give {end - begin}"
         )
-    return Piece(name, elements, end - begin, path, start + begin)
+    return Piece(name, elements, end - begin, path, start + begin, entry.dtype, tuple(entry.shape))
 
 
 def _check_contiguous(pieces: list[Piece], start: int, size: int, path: Path) -> None:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hcompress.artifacts.source import open_model
 from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, UsageError
 from hcompress.gate.baseline import SCHEMA_VERSION, Baseline, Images, Share, parse_baseline
 from hcompress.gate.judge import Evaluation, Measured, Verdict, judge
 from hcompress.gate.limits import AccuracyLimits, Limits, read_limits
-from hcompress.sizes import breakdown, model_file
+from hcompress.sizes import breakdown
 from hcompress.strict.atomic import write_text
-from hcompress.strict.digest import file_digest
 from hcompress.strict.files import read_small, shown
 from hcompress.strict.json import read_json
 from hcompress.strict.read import read
@@ -122,9 +122,10 @@ def _root(limits_path: Path, root: Path | None) -> Path:
 def _measure(root: Path, path: str, accuracy: AccuracyLimits | None) -> Measured:
     size, components, digest, problem = 0, {}, None, None
     try:
-        found = breakdown(root / path)
+        file = open_model(root / path)
+        found = breakdown(file)
         size, components = found.bytes, {row.name: row.bytes for row in found.components}
-        digest = file_digest(model_file(root / path)) if accuracy is not None else None
+        digest = file.digest if accuracy is not None else None
     except HcompressError as error:
         problem = str(error)
     evaluation, evaluation_problem = None, None

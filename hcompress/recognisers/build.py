@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import torch
+from torch import Tensor
+
+from hcompress.compute.shapes import shapes_only
 from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.transformer.model import Transformer
 from hcompress.spec.config import FAMILIES, RecogniserConfig, TransformerConfig
@@ -22,4 +26,19 @@ def register(config: type[RecogniserConfig], family: Callable[[Any, int], Recogn
 
 def build(config: RecogniserConfig, vocabulary: int) -> Recogniser:
     """A recogniser of V = ``vocabulary`` ids, untrained."""
-    return _FAMILIES[type(config)](config, vocabulary)
+    model = _FAMILIES[type(config)](config, vocabulary)
+    if not shapes_only():
+        model.fill_tables()
+    return model
+
+
+def outline(config: RecogniserConfig, vocabulary: int) -> Recogniser:
+    """The same without memory, to hold a file against before any is taken; `complete` follows."""
+    with torch.device("meta"):
+        return build(config, vocabulary)
+
+
+def complete(model: Recogniser, state: Mapping[str, Tensor]) -> None:
+    """Make a recogniser of an `outline`, with these tensors, which become its own."""
+    model.load_state_dict(dict(state), assign=True)
+    model.fill_tables()

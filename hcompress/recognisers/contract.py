@@ -84,6 +84,12 @@ class Recogniser(nn.Module):
             packed = torch.zeros(self.vocabulary, config.code_length // 8, dtype=torch.uint8)
             self.register_buffer(CODEBOOK, packed)
 
+    def fill_tables(self) -> None:
+        """Work out the tensors that no file holds, once there is memory for them.
+
+        `build` and `complete` do it: an outline of a recogniser has none.
+        """
+
     @property
     def head(self) -> Head:
         assert isinstance(self.classifier, Head)

@@ -17,7 +17,7 @@ from hcompress.reports.card import MARK, Card, Data, Font, Measured, Teacher
 from hcompress.reports.figures import short_name
 from hcompress.reports.load import Evaluation, load_report, read_accuracy, read_view
 from hcompress.reports.model import RunReport
-from hcompress.spec.header import ModelMetadata
+from hcompress.spec.header import ModelMetadata, read_header
 from hcompress.strict.atomic import write_text
 
 
@@ -40,8 +40,8 @@ def make_card(
     return Card(
         name=found.file.name,
         digest=found.digest,
-        breakdown=sizes.breakdown(found.file),
-        techniques=tuple(sizes.techniques_of(found.file)),
+        breakdown=sizes.breakdown(found.opened),
+        techniques=tuple(sizes.techniques_of(found.opened)),
         metadata=_metadata(found),
         measured=tuple(_measured(path, found) for path in evaluations),
         trained_on=tuple(_data(path) for path in trained_on),
@@ -54,13 +54,7 @@ def make_card(
 def _metadata(found: Artifact) -> ModelMetadata:
     if found.kind is Kind.ENGINE:
         raise InputRefused(f"{found.file}: an engine has no card of its own: give its ONNX file")
-    text = sizes.layout(found.file).metadata
-    if text is None:
-        raise InputRefused(f"{found.file}: no hcompress metadata: not a recogniser of this tool")
-    try:
-        return ModelMetadata.from_json(text)
-    except InputRefused as error:
-        raise InputRefused(f"{found.file}: {error}") from None
+    return read_header(found.opened)
 
 
 def _measured(path: Path, found: Artifact) -> Measured:

@@ -67,7 +67,7 @@ class Accuracy:
         wanted = (model.digest, source.digest, min(images, len(source)))
         found = self._known(wanted)
         if found is None:
-            reader = open_reader(model.path)
+            reader = open_reader(model.opened)
             self.progress.say(f"reading {wanted[2]} images of {data.name} with {model.stage}")
             found = evaluate(
                 reader,

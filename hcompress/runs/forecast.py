@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
+from hcompress.formats.open import ModelFile
 from hcompress.spec.config import RecogniserConfig, Weights
 from hcompress.spec.forecast import Forecast
-from hcompress.spec.header import ModelMetadata
+from hcompress.spec.header import read_header
 from hcompress.stages.base import Foreseen, Stage
 
 _ELEMENT_BYTES: Final[Mapping[Weights, int]] = {
@@ -33,16 +33,13 @@ def after(stage: Stage, known: Forecast | None) -> Forecast | None:
     return stage.foreseen(known) if isinstance(stage, Foreseen) else None
 
 
-def forecast_of(model: Path) -> Forecast | None:
+def forecast_of(model: ModelFile) -> Forecast | None:
     """What is there, as a forecast; None if the file has no metadata of ours."""
-    from hcompress import sizes
-
-    raw = sizes.read_metadata(model)
-    if raw is None:
+    if model.header is None:
         return None
-    metadata = ModelMetadata.from_raw(raw)
+    metadata = read_header(model)
     config, size = metadata.config, len(metadata.vocabulary)
-    rest = model.stat().st_size - bytes_of(Forecast(config, size, 0))
+    rest = model.path.stat().st_size - bytes_of(Forecast(config, size, 0))
     return Forecast(config, size, max(0, rest), config.code_length)
 
 
@@ -58,11 +55,8 @@ def bytes_of(known: Forecast) -> int:
 def body_elements(config: RecogniserConfig) -> int:
     """Elements of all but the head, statistics included. The one figure that needs torch: it
     builds the module without its memory."""
-    import torch
+    from hcompress.recognisers.build import outline
 
-    from hcompress.recognisers.build import build
-
-    with torch.device("meta"):
-        tensors = build(config, FEW).state_dict()
+    tensors = outline(config, FEW).state_dict()
     of_head = config.head_tensors(FEW)
     return sum(tensor.numel() for name, tensor in tensors.items() if name not in of_head)

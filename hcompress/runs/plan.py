@@ -16,11 +16,10 @@ from hcompress.runs import runner as pipeline
 from hcompress.runs.forecast import after, bytes_of, forecast_of
 from hcompress.runs.keys import Digester, data_digest, remembering
 from hcompress.runs.recipe import Recipe
+from hcompress.runs.run_folder import check_folder, check_same_run
 from hcompress.runs.shrink import (
     RunOptions,
     check,
-    check_folder,
-    check_same_run,
     open_teacher,
     stage_options,
 )
@@ -99,7 +98,8 @@ def make_plan(
     options = RunOptions(rebuild=rebuild, digest_data=remembering(digest_data))
     check(recipe, given, options)
     check_folder(folder)
-    check_same_run(folder, recipe, given, options)
+    if not rebuild:
+        check_same_run(folder, recipe, given)
     free = shutil.disk_usage(_existing(folder)).free
     planner = _Planner(recipe, folder, given, options)
     stages = tuple(planner.plan(index) for index in range(len(recipe.steps)))
@@ -138,7 +138,7 @@ class _Planner:
         self.options = options
         self.key = teacher.key if teacher else None
         self.certain = True
-        self.forecast: Forecast | None = forecast_of(teacher.file) if teacher else None
+        self.forecast: Forecast | None = forecast_of(teacher.opened) if teacher else None
 
     def plan(self, index: int) -> PlannedStage:
         step, name = self.recipe.steps[index], self.recipe.folder_name(index)
@@ -152,7 +152,7 @@ class _Planner:
         self.key = ticket.key
         self.forecast = after(step.stage, self.forecast)
         if found is not None:
-            self.forecast = _found(forecast_of(found.file), self.forecast)
+            self.forecast = _found(forecast_of(found.opened), self.forecast)
         if self.teacher is None and step.stage.produces is Kind.CHECKPOINT:
             self._teacher_made(found)
         expected = bytes_of(self.forecast) if self.forecast else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -11,26 +11,24 @@ from typing import Any, Final
 from hcompress.artifacts.folder import Artifact
 from hcompress.artifacts.kinds import Kind
 from hcompress.artifacts.source import open_source
-from hcompress.compute.lock import hold
 from hcompress.compute.ranks import Ranks
-from hcompress.errors import InputRefused, UsageError
+from hcompress.errors import InputRefused
 from hcompress.progress import NoProgress, Progress
 from hcompress.reports.size_table import Column, column
 from hcompress.runs import runner as pipeline
 from hcompress.runs.accuracy import Accuracy
+from hcompress.runs.figures import measure
 from hcompress.runs.keys import Digester, data_digest, library_versions, remembering
 from hcompress.runs.recipe import Recipe
+from hcompress.runs.run_folder import EVALUATIONS, check_same_run, own
 from hcompress.runs.runner import Existing, StageOptions
 from hcompress.sizes import characters_of
-from hcompress.strict.atomic import is_temporary, sweep, write_json
-from hcompress.strict.json import recall
+from hcompress.strict.atomic import write_json
 
 TEACHER: Final = "00-teacher"
 FORMAT: Final = 1
 READABLE: Final = (Kind.CHECKPOINT, Kind.ONNX)
 """What accuracy can be measured of here."""
-LOCK: Final = ".lock"
-EVALUATIONS: Final = "evaluations"
 Show = Callable[[Sequence[Column]], None]
 
 
@@ -102,8 +100,9 @@ def run_recipe(
     options = replace(options, digest_data=remembering(options.digest_data))
     check(recipe, source, options)
     first = options.ranks.first
-    with _own(folder) if first else contextlib.nullcontext():
-        check_same_run(folder, recipe, source, options)
+    with own(folder) if first else contextlib.nullcontext():
+        if not options.rebuild:
+            check_same_run(folder, recipe, source)
         return _Run(recipe, source, folder, options).execute()
 
 
@@ -121,51 +120,6 @@ def check(recipe: Recipe, teacher: Artifact | None, options: RunOptions) -> None
         for path in (recipe.evaluate.data, recipe.evaluate.final):
             if path is not None:
                 options.digest_data(path)
-
-
-@contextlib.contextmanager
-def _own(folder: Path) -> Iterator[None]:
-    """The locked run folder. Raises UsageError where it is a user's."""
-    check_folder(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with hold(folder / LOCK):
-        for place in (folder, folder / EVALUATIONS):
-            sweep(place)
-        yield
-
-
-def check_folder(folder: Path) -> None:
-    """Raises UsageError where the name is taken by something that is no run of ours."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: a file is there already: choose another --out")
-    if folder.is_dir() and not (folder / "run.json").exists() and not is_new(folder):
-        raise UsageError(f"{folder}: not empty and no run of ours: choose another --out")
-
-
-def is_new(folder: Path) -> bool:
-    """Whether nothing is in it but what a run killed at once may leave."""
-    names = (entry.name for entry in folder.iterdir())
-    return all(name == LOCK or is_temporary(name) for name in names)
-
-
-def check_same_run(
-    folder: Path, recipe: Recipe, teacher: Artifact | None, options: RunOptions
-) -> None:
-    """Raises UsageError where the folder holds a run of another recipe, or from another teacher,
-    and may not be made anew: hours may lie there."""
-    if options.rebuild:
-        return
-    run = recall(dict[str, Any], folder / "run.json") or {}
-    name, before = run.get("recipe"), run.get("teacher")
-    if isinstance(name, str) and name != recipe.name:
-        raise UsageError(
-            f'{folder}: holds a run of the recipe "{name}": choose another --out, or --force'
-        )
-    if teacher and isinstance(before, dict) and before.get("digest") != teacher.digest:
-        raise UsageError(
-            f"{folder}: holds a run from another teacher, {before.get('model')}:"
-            " choose another --out, or --force"
-        )
 
 
 class _Run:
@@ -249,8 +203,8 @@ class _Run:
             breakdown: Mapping[str, Any] = teacher.manifest.breakdown
             techniques: Sequence[str] = teacher.manifest.techniques
         else:
-            breakdown, techniques = pipeline.measure(teacher.file)
-        self.characters = characters_of(teacher.file)
+            breakdown, techniques = measure(teacher.opened)
+        self.characters = characters_of(teacher.opened)
         write_json(
             self.folder / f"{TEACHER}.json",
             {

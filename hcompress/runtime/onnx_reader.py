@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hcompress.errors import InputRefused, NumericalError, UsageError
+from hcompress.errors import InputRefused, NumericalError
+from hcompress.formats.layout import Layout
+from hcompress.formats.open import ModelFile, open_file
 from hcompress.heads.native import native_ranker
 from hcompress.runtime.long_lines import read_lines
 from hcompress.runtime.partition import split
@@ -17,18 +19,16 @@ from hcompress.runtime.stepwise import Steps
 from hcompress.runtime.validate import check_tensors
 from hcompress.spec.config import CANDIDATES, Preprocessing, RecogniserConfig, TransformerConfig
 from hcompress.spec.exported import HEIGHT, ONNX_FILE
-from hcompress.spec.header import ModelMetadata
+from hcompress.spec.header import read_header
 from hcompress.spec.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hcompress.sizes import Layout
-
 
 class OnnxReader:
-    """The recogniser in an ONNX file, or in a folder that holds a `model.onnx`.
+    """The recogniser in an ONNX file, opened or not, or in a folder that holds a `model.onnx`.
 
     With ``steps`` it is read step by step, with the native search beside the decoder where the
     classifier is a Hamming one. Without, or where the file is of an older export, the file's own
@@ -40,25 +40,17 @@ class OnnxReader:
     a weight is NaN or infinite.
     """
 
-    def __init__(self, path: Path, threads: int = 1, *, steps: bool | None = None) -> None:
-        from hcompress import sizes
-
-        file = path / ONNX_FILE if path.is_dir() else path
-        if not file.exists():
-            raise UsageError(f"{file}: no such ONNX file")
-        layout = sizes.layout(file)
-        if layout.metadata is None:
-            raise InputRefused(f"{file}: no hcompress metadata: not a recogniser this tool wrote")
-        try:
-            self.metadata = ModelMetadata.from_json(layout.metadata)
-        except InputRefused as error:
-            raise InputRefused(f"{file}: {error}") from None
-        check_tensors(layout, self.config, len(self.vocabulary))
-        self._file = file
+    def __init__(
+        self, source: Path | ModelFile, threads: int = 1, *, steps: bool | None = None
+    ) -> None:
+        opened = open_file(source, ONNX_FILE, "ONNX file")
+        self.metadata = read_header(opened)
+        check_tensors(opened.layout, self.config, len(self.vocabulary))
+        self._file = opened.path
         if steps is None:
             steps = self.config.head.searched
-        self._decoder = (_steps(layout, self.config, threads) if steps else None) or Loop(
-            file, threads, {HEIGHT: self.preprocessing.height}
+        self._decoder = (_steps(opened, self.config, threads) if steps else None) or Loop(
+            self._file, threads, {HEIGHT: self.preprocessing.height}
         )
         self._check_ends()
 
@@ -151,13 +143,15 @@ class Loop:
         return ids, probabilities
 
 
-def _steps(layout: Layout, config: RecogniserConfig, threads: int) -> Steps | None:
+def _steps(opened: ModelFile, config: RecogniserConfig, threads: int) -> Steps | None:
     """None where the file's loop can't be run from outside."""
     if not isinstance(config, TransformerConfig):
         return None
+    layout = opened.layout
     if any(piece.file != layout.path for piece in layout.pieces):
         return None  # what a model in memory points to is looked for in no folder
-    data = layout.path.read_bytes()
+    with opened.stream() as stream:
+        data = stream.read()
     cut = split(data, layout.path)
     if cut is None or len(cut.caches) != 2 * config.depth:
         return None

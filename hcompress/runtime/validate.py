@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hcompress.errors import InputRefused, NumericalError
+from hcompress.formats.layout import Layout, Piece
 from hcompress.spec.config import SCALE, RecogniserConfig, Weights
-
-if TYPE_CHECKING:
-    from hcompress.sizes import Layout, Piece
-
 
 CHUNK = 1 << 22
 

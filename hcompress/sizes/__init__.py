@@ -1,9 +1,8 @@
 """What model files are made of, read without torch, onnx or trust.
 
-``breakdown(path)`` is the entry: rows by component that add up to the file's bytes exactly.
+``breakdown(file)`` is the entry: rows by component that add up to the file's bytes exactly.
 """
 
-from hcompress.artifacts.source import model_file
 from hcompress.formats.layout import Layout, Piece
 from hcompress.formats.open import Format, format_of, layout
 from hcompress.sizes.breakdown import Breakdown, Component, breakdown
@@ -34,7 +33,6 @@ __all__ = [
     "format_of",
     "group_of",
     "layout",
-    "model_file",
     "read_metadata",
     "techniques",
     "techniques_of",

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hcompress.artifacts.source import model_file
 from hcompress.errors import InputRefused
-from hcompress.formats.engine import read_sidecar, sidecar_of
+from hcompress.formats.engine import sidecar_of
 from hcompress.formats.layout import Layout
-from hcompress.formats.open import _LAYOUTS, Format, format_of
-from hcompress.sizes import breakdown as engine
+from hcompress.formats.open import Format, ModelFile, open_file
 from hcompress.sizes.groups import CONTAINER, GROUPS, group_of
 from hcompress.strict.files import open_regular, shown
 from hcompress.strict.read import read
@@ -86,14 +84,14 @@ def in_order(rows: Iterable[Component]) -> tuple[Component, ...]:
     return tuple(sorted(kept, key=lambda row: GROUPS.index(row.name)))
 
 
-def engine_breakdown(plan: Path) -> Breakdown:
+def engine_breakdown(file: ModelFile) -> Breakdown:
     """The sidecar's breakdown, once digest and size of the plan agree with it.
 
     A plan without a sidecar is all container: nobody outside can tell its weights apart.
     """
+    plan, sidecar = file.path, file.sidecar
     with open_regular(plan) as (_, size):
         pass
-    sidecar = read_sidecar(plan)
     if sidecar is None:
         return Breakdown(plan, size, (Component(CONTAINER, size, 0),))
     where = shown(sidecar_of(plan))
@@ -123,14 +121,11 @@ def from_dict(value: Any, path: Path, where: str) -> Breakdown:
         raise InputRefused(f"{where}: {str(error).removeprefix(f'{path}: ')}") from None
 
 
-def breakdown(path: Path) -> Breakdown:
-    """What a model file (or an artifact folder's model) is made of; rows add up exactly.
+def breakdown(source: Path | ModelFile) -> Breakdown:
+    """What a model file is made of; rows add up exactly.
 
     Reads .safetensors, .pt/.pth, .onnx and engine plans without torch, onnx or running a
     thing. Raises UsageError (no such path) and InputRefused (damaged, hostile, not a model).
     """
-    file = model_file(path)
-    kind = format_of(file)
-    if kind is Format.ENGINE:
-        return engine.engine_breakdown(file)
-    return tally(_LAYOUTS[kind](file))
+    file = open_file(source)
+    return engine_breakdown(file) if file.format is Format.ENGINE else tally(file.layout)

@@ -7,17 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from hcompress.artifacts.source import model_file
 from hcompress.charset import unpack_charset
 from hcompress.errors import InputRefused
-from hcompress.formats import engine, safetensors
-from hcompress.formats import onnx as onnxfile
-from hcompress.formats.open import Format, format_of
+from hcompress.formats.open import Format, ModelFile, open_file
 from hcompress.spec.config import FP16, INT8, MOBILENET, NO_FFN, SHARED_LAYERS, RecogniserConfig
 from hcompress.spec.header import config_of
 from hcompress.spec.heads import HAMMING_CLASSIFIER, HAMMING_EMBEDDING, RERANKED
-from hcompress.strict.files import shown
-from hcompress.strict.json import strict_json
 
 TECHNIQUES: tuple[str, ...] = (
     MOBILENET, HAMMING_CLASSIFIER, HAMMING_EMBEDDING, NO_FFN, SHARED_LAYERS, FP16, INT8,
@@ -39,51 +34,37 @@ def _in_order(found: Iterable[str]) -> list[str]:
     return known + bottlenecks + rest
 
 
-def read_metadata(path: Path) -> dict[str, Any] | None:
+def read_metadata(source: Path | ModelFile) -> dict[str, Any] | None:
     """The "hcompress" JSON of a safetensors or ONNX file; None where the file has none.
 
     Torch-free; reads the header (safetensors) or walks the fields (ONNX). Raises UsageError
     and InputRefused as `sizes.breakdown` does.
     """
-    file = model_file(path)
-    kind = format_of(file)
-    text = None
-    if kind is Format.SAFETENSORS:
-        text = safetensors.layout(file).metadata
-    elif kind is Format.ONNX:
-        text = onnxfile.layout(file).metadata
-    if text is None:
-        return None
-    where = f"{shown(file)}: hcompress metadata"
-    value = strict_json(text, where)
-    if not isinstance(value, dict):
-        raise InputRefused(f"{where}: is not a JSON object")
-    return value
+    return open_file(source).header
 
 
-def characters_of(path: Path) -> int | None:
+def characters_of(source: Path | ModelFile) -> int | None:
     """How many characters a safetensors or ONNX file of ours knows; None if it does not say.
 
     Raises as `read_metadata`, and InputRefused if the charset is damaged.
     """
-    packed = (read_metadata(path) or {}).get("charset")
+    packed = (read_metadata(source) or {}).get("charset")
     return len(unpack_charset(packed)) if isinstance(packed, str) else None
 
 
-def techniques_of(path: Path) -> list[str]:
+def techniques_of(source: Path | ModelFile) -> list[str]:
     """The techniques in force in a model file; none if it says nothing about itself."""
-    file = model_file(path)
-    if format_of(file) is Format.ENGINE:
-        listed = (engine.read_sidecar(file) or {}).get("techniques")
+    file = open_file(source)
+    if file.format is Format.ENGINE:
+        listed = (file.sidecar or {}).get("techniques")
         names = (
             [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
         )
         ours = (*TECHNIQUES, RERANKED)
         return _in_order(name for name in names if name in ours or _BOTTLENECK.fullmatch(name))
-    raw = read_metadata(file)
-    if raw is None:
+    if file.header is None:
         return []
     try:
-        return techniques(config_of(raw))
+        return techniques(config_of(file.header))
     except InputRefused:
         return []  # it says nothing that can be read of its configuration

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from hcompress.charset import pack_charset, unpack_charset
 from hcompress.errors import InputRefused
@@ -76,6 +77,27 @@ class ModelMetadata:
             raise InputRefused("metadata: charset missing")
         vocabulary = Vocabulary(unpack_charset(charset), config.transcription)
         return cls(config, vocabulary, _read_provenance(raw.get("provenance")))
+
+
+class Headed(Protocol):
+    """An opened file that may say what we wrote."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def header(self) -> dict[str, Any] | None:
+        """The JSON under `KEY`; None if the file has none."""
+        ...
+
+
+def read_header(file: Headed) -> ModelMetadata:
+    """What a file of ours says. Raises InputRefused naming the file if it is not one."""
+    if file.header is None:
+        raise InputRefused(f"{file.path}: no hcompress metadata: not a recogniser this tool wrote")
+    try:
+        return ModelMetadata.from_raw(file.header)
+    except InputRefused as error:
+        raise InputRefused(f"{file.path}: {error}") from None
 
 
 def config_of(raw: Any) -> RecogniserConfig:

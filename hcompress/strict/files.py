@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -48,8 +49,19 @@ def stat_of(path: Path) -> os.stat_result:
         raise UsageError(f"{shown(path)}: {_reason(error)}: check the path") from None
 
 
+def in_folder(path: Path, name: str, what: str) -> Path:
+    """The file itself, or the one called ``name`` if it is a folder.
+
+    Raises UsageError, calling it a ``what``, if there is none.
+    """
+    file = path / name if path.is_dir() else path
+    if not file.exists():
+        raise UsageError(f"{shown(file)}: no such {what}")
+    return file
+
+
 @contextmanager
-def open_regular(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+def open_regular(path: Path) -> Iterator[tuple[BufferedReader, int]]:
     """The open file and its size. Never waits on a pipe, never reads a device.
 
     Raises UsageError (no such path) and InputRefused (not a plain file, empty, unreadable).

@@ -8,6 +8,7 @@ import torch
 
 from hcompress.compute.device import check_shares, launch, resolve
 from hcompress.heads.contract import Losses
+from hcompress.recognisers.build import build
 from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.transformer.model import Transformer
 from hcompress.training.character_phase import train_glyphs
@@ -35,7 +36,8 @@ def train_teacher(
     check_shares(batch=options.batch)
     fabric = launch(options.precision, workplace.threads)
     torch.manual_seed(workplace.seed)
-    started = Transformer(options.config(), len(vocabulary))
+    started = build(options.config(), len(vocabulary))
+    assert isinstance(started, Transformer)
     report: dict[str, Any] = {"precision": resolve(options.precision).value}
     if glyphs is not None:
         report["glyphs"] = train_glyphs(options, glyphs, fabric, started, vocabulary, workplace)

@@ -16,7 +16,7 @@ import pytest
 from hcompress.artifacts import folder as artifacts
 from hcompress.artifacts.kinds import Kind
 from hcompress.artifacts.manifest import Manifest, Parent, StageRecord
-from hcompress.artifacts.source import check_covered, open_source
+from hcompress.artifacts.source import open_model, open_source
 from hcompress.compute.lock import hold
 from hcompress.errors import EnvironmentFailed, InputRefused, UsageError
 from hcompress.strict.digest import file_digest
@@ -241,13 +241,25 @@ def test_sources(published: Path, tmp_path: Path) -> None:
 def test_a_file_of_an_artifact_is_checked_too(published: Path) -> None:
     file = published / "model.safetensors"
     assert open_source(file) == open_source(published)
-    check_covered(published / "serving" / "more.bin")
+    more = published / "serving" / "more.bin"
+    assert open_model(more).path == more
     (published / "serving" / "more.bin").write_bytes(b"evil")
     with pytest.raises(InputRefused, match=r"more\.bin: damaged"):
-        check_covered(published / "serving" / "more.bin")
+        open_model(more)
+    assert open_model(file).path == file  # what is looked at is the file alone
     file.write_bytes(safetensors_bytes(b"WEIGHTS"))
     with pytest.raises(InputRefused, match=r"model\.safetensors: damaged"):
         open_source(file)
+
+
+def test_a_folder_needs_a_manifest(tmp_path: Path) -> None:
+    with pytest.raises(InputRefused, match="manifest"):
+        open_model(tmp_path)
+    os.mkfifo(tmp_path / "manifest.json")
+    with pytest.raises(InputRefused, match="named pipe"):
+        open_model(tmp_path)
+    with pytest.raises(UsageError, match="no such file"):
+        open_model(tmp_path / "nowhere")
 
 
 def test_a_pipe_in_a_folder_above_is_not_waited_for(tmp_path: Path) -> None:

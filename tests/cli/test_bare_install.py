@@ -22,9 +22,9 @@ from hcompress.stages import STAGES
 from hcompress.stages.base import Stage, needs
 from hcompress.strict.schema import describe
 from tests import ROOT
+from tests.builders import LIGHT, recogniser
 from tests.cli.test_read_command import picture
 from tests.runtime.test_stepwise import exported
-from tests.tiny_recognisers import LIGHT, recogniser
 
 MISSING = (
     "torch", "onnx", "onnxsim", "lmdb", "safetensors", "lightning", "lightning_fabric",

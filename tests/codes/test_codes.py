@@ -11,7 +11,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hcompress.charset import Vocabulary
 from hcompress.checkpoints.checkpoint import Checkpoint
 from hcompress.checkpoints.codebook import codebook_bytes, read_codebook
 from hcompress.codes.distances import distances, mean_distance, nearest_codes
@@ -23,7 +22,8 @@ from hcompress.codes.votes import Votes, projected, random_bits, random_projecti
 from hcompress.codes.whitened import Scatter, orthogonal_projection, whitened_projections
 from hcompress.errors import InputRefused, NumericalError, UsageError
 from hcompress.heads.hamming.codebook import Codebook, pack, unpack
-from tests.tiny_recognisers import SMALL, recogniser
+from hcompress.spec.vocabulary import Vocabulary
+from tests.builders import SMALL, recogniser
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -17,10 +17,11 @@ from hcompress.errors import NumericalError, UsageError
 from hcompress.heads.hamming.codebook import unpack
 from hcompress.runs.forecast import after, forecast_of
 from hcompress.stages.recode import Recode
+from tests.builders import CONFIGS, pictures, recogniser
 from tests.codes.test_extend import KINDS, env, lines, saved
 from tests.compress.test_factorise import texts_of
+from tests.forcing import forced
 from tests.special import BOS, EOS, PAD
-from tests.tiny_recognisers import CONFIGS, pictures, recogniser
 
 
 def none(vocabulary: int, length: int) -> SoftVotes:
@@ -104,9 +105,9 @@ def agreement(source: Path, texts: list[str], last: int) -> float:
         memory = model.encode(images)
         for line, text in enumerate(texts):
             ids = [*made.vocabulary.encode(text), last]
-            given_ = torch.tensor([[BOS, *ids[:-1]]])
-            h = model.features(memory[line : line + 1], given_, model.code_signs())[0]
-            bits = torch.where(model.classifier(h) >= 0, 1.0, -1.0)
+            asked = forced(torch.tensor([[BOS, *ids[:-1]]]))
+            h = model.features(memory[line : line + 1], asked)[0]
+            bits = torch.where(model.head.logits(h) >= 0, 1.0, -1.0)
             total += float((bits * signs[ids]).mean(-1).sum())
             count += len(ids)
     return total / count

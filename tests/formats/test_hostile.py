@@ -468,7 +468,7 @@ def test_things_that_are_no_files(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "gone")
     refused(tmp_path / "pipe.onnx", "named pipe")
     refused(tmp_path / "s.pt", "socket")
-    refused(tmp_path / "folder.onnx", "manifest")
+    refused(tmp_path / "folder.onnx", "is a folder")
     refused(tmp_path / "empty.safetensors", "empty")
     refused(Path("/dev/zero"), "device")
     for name in ("loop", "dangling"):

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from hcompress.charset import BOS, EOS, UnknownCharacter
+from hcompress.charset import UnknownCharacter
 from hcompress.data.feed import first_images
 from hcompress.data.sample import Sample
 from hcompress.errors import InputRefused
 from hcompress.progress import NoProgress
 from hcompress.recognisers.observe import observe
 from hcompress.spec.config import RecogniserConfig
-from tests.tiny_recognisers import CONFIGS, pictures, recogniser
+from tests.builders import CONFIGS, pictures, recogniser
+from tests.forcing import forced
+from tests.special import BOS, EOS
 
 TEXTS = ["\u4e00", "\u4e01\u4e02\u4e03", "\u4e04\u4e05", "\u4e06" * 9, "\u4e07", "", "\u4e08\u4e09"]
 """The fourth is longer than any of the models reads."""
@@ -66,9 +68,8 @@ def test_features_are_those_behind_the_true_prefix(name: str) -> None:
         for line, text in enumerate(TEXTS):
             if len(text) < made.config.max_steps:
                 ids = [*made.vocabulary.encode(text), EOS]
-                given = torch.tensor([[BOS, *ids[:-1]]])
-                signs = made.model.code_signs()
-                expected.append(made.model.features(memory[line : line + 1], given, signs)[0])
+                asked = forced(torch.tensor([[BOS, *ids[:-1]]]))
+                expected.append(made.model.features(memory[line : line + 1], asked)[0])
                 wanted += ids
     assert torch.cat(kept.ids).tolist() == wanted
     torch.testing.assert_close(torch.cat(kept.features), torch.cat(expected), rtol=1e-3, atol=1e-3)

@@ -96,7 +96,7 @@ def test_codes_that_lie_beside_a_finished_model_are_foreseen(tmp_path: Path) -> 
     shutil.rmtree(tmp_path / "run" / "03-replace-head")
     last = make_plan(recipe, None, tmp_path / "run").stages[-1]
     assert not last.cached
-    assert bytes_of(last) == pytest.approx(actual, rel=0.02, abs=40_000)
+    assert last.bytes == pytest.approx(actual, rel=0.02, abs=40_000)
 
 
 def test_what_no_rule_knows_is_unknown() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 import subprocess
 import sys
@@ -343,11 +342,8 @@ def test_nothing_there_is_a_usage_error(tmp_path: Path) -> None:
         sizes.breakdown(Path("nul\0byte"))
 
 
-def test_a_folder_needs_a_manifest(tmp_path: Path) -> None:
-    with pytest.raises(InputRefused, match="manifest"):
-        sizes.breakdown(tmp_path)
-    os.mkfifo(tmp_path / "manifest.json")
-    with pytest.raises(InputRefused, match="named pipe"):
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(InputRefused, match="is a folder, not a model file"):
         sizes.breakdown(tmp_path)
 
 

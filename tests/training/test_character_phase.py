@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,16 @@ import torch
 
 from hcompress.charset import UnknownCharacter, read_charset
 from hcompress.compute.precision import Precision
-from hcompress.data.batches import Batch
 from hcompress.data.source import open_data, open_optional
 from hcompress.errors import InputRefused, UsageError
 from hcompress.progress import NoProgress
 from hcompress.recognisers.contract import Recogniser
 from hcompress.spec.vocabulary import Vocabulary
 from hcompress.stages.train import Train
-from hcompress.training.character_trainer import GlyphTrainer
-from hcompress.training.lda import Moments
 from hcompress.training.options import Workplace
 from hcompress.training.train import train_teacher
-from tests import models
 from tests.runs.test_runner import Listener
-from tests.special import PAD
+from tests.training.tasks import Killed, Killer
 
 CHARACTERS = "0123456789AB"
 SPEC = """
@@ -38,56 +33,6 @@ max_length = 4
 even = true
 glyph_width = 32
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def test_columns_look_where_features_differ_least_within_a_class() -> None:
-    rng = torch.Generator().manual_seed(0)
-    loud = torch.tensor([50.0] + [1.0] * 11)
-    means = torch.randn(40, 12, generator=rng) * 3 + 100
-    ids = torch.arange(40).repeat(6)
-    moments = Moments.empty(41, 12)
-    for half in (slice(0, 120), slice(120, 240)):
-        noise = torch.randn(120, 12, generator=rng) * loud
-        moments.add(means[ids[half]] + noise, ids[half])
-    columns, centre = moments.columns()
-    assert not columns[40].any()  # no image of it
-    fresh = means[ids] + torch.randn(240, 12, generator=rng) * loud
-    found = ((fresh.double() - centre) @ columns.T).argmax(1)
-    plain = moments.sums[:40] / 6 - centre
-    nearest = torch.cdist(fresh.double() - centre, plain).argmin(1)
-    right, less = ((found == ids).double().mean().item(), (nearest == ids).double().mean().item())
-    assert right > 0.9 > 0.5 > less
-
-
-def test_columns_need_a_character_with_two_images() -> None:
-    moments = Moments.empty(3, 4)
-    moments.add(torch.randn(3, 4), torch.arange(3))
-    with pytest.raises(InputRefused, match="no character has two images"):
-        moments.columns()
-
-
-class Killed(Exception):
-    pass
-
-
-class Killer(NoProgress):
-    """Strikes at a report of progress."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-
-    def advance(self, count: int = 1, note: str = "") -> None:  # noqa: ARG002
-        self.left -= 1
-        if not self.left:
-            raise Killed
 
 
 def stage(folder: Path, **more: int) -> Train:
@@ -168,22 +113,6 @@ def test_columns_are_made_from_every_character_alike(old: str, new: str, tmp_pat
     spec.write_text(spec.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
     with pytest.raises(UsageError, match="even = true over the model's whole charset"):
         trained(made, tmp_path / "scratch", NoProgress())
-
-
-def test_a_label_is_one_character_of_the_charset_or_left_out() -> None:
-    model, known = models.recogniser(models.SOFTMAX), models.CHARACTERS
-    trainer = GlyphTrainer(model, known)
-    for text in ("ab", ""):
-        with pytest.raises(InputRefused, match=f"label '{text}' has {len(text)}: give images of"):
-            trainer.ids(["a", text])
-    with pytest.raises(InputRefused, match=r"'z'.*choose unknown = skip-line"):
-        trainer.ids(["z"])
-    trainer = GlyphTrainer(model, known, UnknownCharacter.SKIP_LINE)
-    assert trainer.ids(["b", "z"]) == [known.id_of("b"), PAD]
-    batches = [Batch(models.noise(2), texts, [0, 1]) for texts in (["b", "z"], ["b", "b"])]
-    some, both = (trainer.loss(trainer.eval(), batch) for batch in batches)
-    assert (some.targets, some.left_out, both.targets, both.left_out) == (1, 1, 2, 0)
-    assert 0 < some.total.item() < both.total.item()
 
 
 def test_characters_to_be_left_out_reach_the_single_ones(tmp_path: Path) -> None:

@@ -20,10 +20,12 @@ from hcompress.export.tensorrt.builder import Built, Flavour, Profile, build, fi
 from hcompress.export.tensorrt.locate import locate_weights
 from hcompress.export.tensorrt.whole_loop import whole_loop
 from hcompress.formats.engine import PLAN_FILE, SIDECAR_FILE, seal
-from hcompress.sizes import Layout, layout, techniques
+from hcompress.formats.layout import Layout
+from hcompress.formats.open import ModelFile
 from hcompress.sizes.breakdown import tally
+from hcompress.sizes.techniques import techniques
 from hcompress.spec.exported import ENCODER_FILE, STEP_FILE
-from hcompress.spec.header import ModelMetadata
+from hcompress.spec.header import ModelMetadata, read_header
 
 
 def build_engine(
@@ -58,11 +60,13 @@ def _read(path: Path) -> tuple[bytes, str]:
     """A serving file and its metadata, its structure checked before it is parsed."""
     if not path.is_file():
         raise UsageError(f"{path}: an engine is built from the serving form the onnx stage writes")
-    found = layout(path)
-    if found.metadata is None or any(piece.file != path for piece in found.pieces):
+    opened = ModelFile(path)
+    text = opened.layout.metadata
+    if text is None or any(piece.file != path for piece in opened.layout.pieces):
         raise InputRefused(f"{path}: not a serving file this tool wrote: export it again")
-    ModelMetadata.from_json(found.metadata)
-    return path.read_bytes(), found.metadata
+    read_header(opened)
+    with opened.stream() as stream:
+        return stream.read(), text
 
 
 def _figures(

@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from hcompress.sizes import Layout, Piece
+from hcompress.formats.layout import Layout, Piece
 
 SMALLEST = 256
 """Bytes; shorter runs are found by chance."""

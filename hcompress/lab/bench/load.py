@@ -20,7 +20,7 @@ from hcompress.errors import EnvironmentFailed
 MIB: Final = 2**20
 IMPORTS: Final = (
     "numpy", "onnxruntime", "PIL.Image", "hcompress.data.preprocess", "hcompress.runtime",
-    "hcompress.search", "hcompress.sizes",
+    "hcompress.search",
 )  # fmt: skip
 
 

@@ -98,7 +98,7 @@ def _exported(artifact: Artifact, file: Path) -> Path:
     from hcompress.onnx_writer.simplify import simplify
     from hcompress.spec.header import ModelMetadata, Provenance
 
-    found = load_checkpoint(artifact.file)
+    found = load_checkpoint(artifact.opened)
     metadata = ModelMetadata(found.config, found.vocabulary, Provenance("onnx", None)).to_json()
     weights = found.stored()
     graph = found.model.graph(metadata, store_half=True, weights=weights)
@@ -113,12 +113,12 @@ def endless(model: Path, out: Path) -> Path:
     """
     import numpy as np
 
-    from hcompress import sizes
-    from hcompress.spec.header import ModelMetadata
+    from hcompress.formats.open import ModelFile
+    from hcompress.spec.header import read_header
     from hcompress.spec.heads import CODEBOOK
 
-    layout = sizes.layout(model)
-    config = ModelMetadata.from_json(layout.metadata or "").config
+    opened = ModelFile(model)
+    layout, config = opened.layout, read_header(opened).config
     data = bytearray(model.read_bytes())
     coded = config.head.code_length
     wanted = "classifier.weight" if coded is None else CODEBOOK
@@ -137,8 +137,8 @@ def endless(model: Path, out: Path) -> Path:
 
 def row_bytes(model: Path, vocabulary: int) -> float:
     """What one more character adds to a file, its place in the charset left out."""
-    from hcompress import sizes
+    from hcompress.formats.open import layout
 
     names = GROWING | {name + SCALE for name in GROWING}
-    pieces = sizes.layout(model).pieces
+    pieces = layout(model).pieces
     return sum(piece.bytes for piece in pieces if piece.name in names) / vocabulary

@@ -16,6 +16,7 @@ from hcompress.errors import InputRefused, UsageError
 from hcompress.lab.bench.timing import CLOCK_NAME, QUICK, THOROUGH, Effort
 
 if TYPE_CHECKING:
+    from hcompress.formats.open import ModelFile
     from hcompress.progress import Progress
     from hcompress.spec.config import TransformerConfig
 
@@ -75,11 +76,10 @@ def run_bench(plan: Plan, progress: Progress, model: Path | None = None) -> dict
     """
     from hcompress.lab.bench.models import endless
 
-    if model is not None:
-        check_model(model)
+    given = None if model is None else check_model(model)
     with tempfile.TemporaryDirectory(prefix="hcompress-bench-") as folder:
         root = Path(folder)
-        pair = _pair(plan, root, progress, model)
+        pair = _pair(plan, root, progress, given)
         progress.start("bench", _rounds(plan))
         result: dict[str, Any] = {
             "machine": machine(),
@@ -138,25 +138,22 @@ def left_out() -> list[str]:
     return missing
 
 
-def check_model(model: Path) -> Path:
+def check_model(model: Path) -> ModelFile:
     """The exported file. Raises UsageError or InputRefused."""
-    from hcompress import sizes
+    from hcompress.formats.open import open_file
     from hcompress.spec.exported import ONNX_FILE
-    from hcompress.spec.header import ModelMetadata
+    from hcompress.spec.header import read_header
 
-    file = model / ONNX_FILE if model.is_dir() else model
-    if not file.exists():
-        raise UsageError(f"{file}: no such ONNX file")
-    layout = sizes.layout(file)
-    if file.suffix != ".onnx" or layout.metadata is None:
+    opened = open_file(model, ONNX_FILE, "ONNX file")
+    file = opened.path
+    if file.suffix != ".onnx" or opened.header is None:
         raise InputRefused(f"{file}: not an exported recogniser: give what `onnx` wrote")
-    config = ModelMetadata.from_json(layout.metadata).config
-    if config.head.code_length is None:
+    if read_header(opened).config.head.code_length is None:
         raise UsageError(f"{file}: its classifier is a softmax: give an exported Hamming model")
-    return file
+    return opened
 
 
-def _pair(plan: Plan, root: Path, progress: Progress, model: Path | None) -> Pair:
+def _pair(plan: Plan, root: Path, progress: Progress, model: ModelFile | None) -> Pair:
     """The two files to compare, built where they are not given."""
     from hcompress.charset import read_charset
     from hcompress.lab.bench.models import build, softmax_twin
@@ -165,8 +162,8 @@ def _pair(plan: Plan, root: Path, progress: Progress, model: Path | None) -> Pai
     from hcompress.spec.config import TransformerConfig
 
     if model is not None:
-        file = check_model(model)
-        reader = OnnxReader(file, steps=False)
+        file = model.path
+        reader = OnnxReader(model, steps=False)
         characters = reader.vocabulary.characters
         if not isinstance(reader.config, TransformerConfig):
             raise UsageError(f"{file}: only a transformer has a softmax twin to be compared with")

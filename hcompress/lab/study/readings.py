@@ -90,7 +90,7 @@ class Shelf:
         if found is not None:
             return found
         progress.say(f"reading {lines.name} with {self.folder.name}")
-        read = read_lines(open_reader(model.path), lines.source, lines.images, progress)
+        read = read_lines(open_reader(model.opened), lines.source, lines.images, progress)
         self.folder.mkdir(parents=True, exist_ok=True)
         rows = tuple((line.truth, line.read, line.confidence) for line in read)
         # ASCII: a lone surrogate in somebody's label stays an escape.

@@ -19,9 +19,10 @@ from hcompress.lab.study.readings import Reading
 from hcompress.lab.study.result import Run, Teacher, Weighed, make_result, trained, voted
 from hcompress.lab.study.show import study_markdown
 from hcompress.lab.study.spec import TEACHER, Study
-from hcompress.runs import runner as pipeline
+from hcompress.runs.figures import measure
 from hcompress.runs.keys import library_versions, remembering
-from hcompress.runs.shrink import LOCK, RunOptions, is_new, run_recipe
+from hcompress.runs.run_folder import LOCK, is_new
+from hcompress.runs.shrink import RunOptions, run_recipe
 from hcompress.strict.atomic import sweep, write_json, write_text
 from hcompress.strict.json import recall
 
@@ -147,6 +148,6 @@ def _read(plan: StudyPlan, name: str, model: Artifact, options: RunOptions) -> d
 
 
 def _weigh(model: Artifact) -> Weighed:
-    breakdown = model.manifest.breakdown if model.manifest else pipeline.measure(model.file)[0]
+    breakdown = model.manifest.breakdown if model.manifest else measure(model.opened)[0]
     params = sum(part["params"] for part in breakdown["components"])
     return Weighed(model.digest, breakdown["bytes"], params)

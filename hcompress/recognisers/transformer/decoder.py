@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hcompress.compute.shapes import shapes_only
 from hcompress.recognisers.transformer.attention import (
     Attention,
     Cross,
@@ -115,11 +114,16 @@ class Decoder(nn.Module):
         self.depth = config.depth
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.stored_layers))
         self.norm = nn.LayerNorm(config.width)
+        for table in ("positions", "steps", "mask"):
+            self.register_buffer(table, None, persistent=False)
+
+    def fill_tables(self, config: TransformerConfig) -> None:
+        """Positions [T, d]; the steps 0, 1, ... as a column [T, 1], and what hides later ones
+        [T, T]."""
         length = config.max_steps
-        self.register_buffer("positions", sinusoid(length, config.width), persistent=False)
-        steps, mask = _step_tables(length)
-        self.register_buffer("steps", steps, persistent=False)
-        self.register_buffer("mask", mask, persistent=False)
+        self.positions = sinusoid(length, config.width)
+        self.steps = torch.arange(length)[:, None]
+        self.mask = torch.full((length, length), float("-inf")).triu(1)
 
     def layer(self, index: int) -> DecoderLayer:
         stored = self.layers[index if len(self.layers) > 1 else 0]
@@ -190,11 +194,3 @@ class Decoder(nn.Module):
             new_keys.append(key)
             new_values.append(value)
         return self.norm(x)[:, 0], torch.stack(new_keys), torch.stack(new_values)
-
-
-def _step_tables(length: int) -> tuple[Tensor, Tensor]:
-    """The steps 0, 1, ... as a column [T, 1], and what hides later ones [T, T]."""
-    if shapes_only():
-        return torch.empty(length, 1, dtype=torch.long), torch.empty(length, length)
-    hidden = torch.full((length, length), float("-inf")).triu(1)
-    return torch.arange(length)[:, None], hidden

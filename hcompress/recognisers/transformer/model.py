@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from hcompress.charset import UnknownCharacter
-from hcompress.compute.shapes import shapes_only
 from hcompress.recognisers.backbones.mobilenet import MobileNetV2
 from hcompress.recognisers.backbones.resnet31 import ResNet31
 from hcompress.recognisers.contract import Decoded, Recogniser, Targets
@@ -40,7 +39,11 @@ class Transformer(Recogniser):
         self.backbone = family[config.backbone](config.width, config.backbone_width, folded=folded)
         self.decoder = Decoder(config)
         self.make_head()
-        self.register_buffer("memory_positions", grid_positions(config), persistent=False)
+        self.register_buffer("memory_positions", None, persistent=False)
+
+    def fill_tables(self) -> None:
+        self.decoder.fill_tables(self.config)
+        self.memory_positions = grid_positions(self.config)
 
     def encode(self, images: Tensor) -> Tensor:
         """uint8 [N, H, W, C] -> memory [N, L, d]."""
@@ -175,8 +178,6 @@ def grid_positions(config: TransformerConfig) -> Tensor:
     """[L, d]: half the features tell the row, half the column; kept as two small tables' sum."""
     rows, columns = config.memory_grid
     half = config.width // 2
-    if shapes_only():
-        return torch.empty(rows * columns, 2 * half)
     row = sinusoid(rows, half)[:, None].expand(rows, columns, half)
     column = sinusoid(columns, half)[None].expand(rows, columns, half)
     return torch.cat([row, column], dim=-1).flatten(0, 1).contiguous()
