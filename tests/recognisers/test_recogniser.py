@@ -26,15 +26,8 @@ from hcompress.spec.config import Backbone, TransformerConfig, Weights
 from hcompress.spec.flat import config_from_flat, config_to_flat
 from hcompress.spec.header import Provenance
 from hcompress.spec.heads import Hamming
-from tests.builders import (
-    CHARACTERS,
-    FOLDED,
-    HAMMING,
-    SLIM,
-    SOFTMAX,
-    pictures,
-    untrained,
-)
+from tests import builders
+from tests.builders import CHARACTERS, FOLDED, HAMMING, SLIM, SOFTMAX, untrained
 from tests.forcing import forced
 from tests.special import BOS, EOS, PAD
 
@@ -44,7 +37,7 @@ RERANKING = replace(HAMMING, head=Hamming(64, rerank=True))
 
 
 def noise(count: int) -> torch.Tensor:
-    return torch.from_numpy(pictures(count, SOFTMAX))
+    return torch.from_numpy(builders.noise(count))
 
 
 def by_full_prefix(model: Transformer, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
