@@ -156,7 +156,7 @@ $(VENV)/.python:
 
 $(VENV)/.run: $(VENV)/.python $(REQUIREMENTS)
 	@echo "Installing into $(VENV) (a minute or two) ..."
-	$(INSTALL) -e '.[synth,report]'
+	$(INSTALL) -e '.[train,synth,report]'
 	@touch $@
 
 $(VENV)/.cjk: $(VENV)/.run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -13,22 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from hcompress import __version__
+from hcompress.compute.libraries import CORE, EXTRAS, version
 from hcompress.errors import EnvironmentFailed
 from hcompress.models import packaged_model
 from hcompress.strict.digest import file_digest
 
-REQUIRED: Final = (
-    "typer", "rich", "numpy", "pillow", "torch", "lightning-fabric", "safetensors", "lmdb",
-    "rapidfuzz", "onnx", "onnxsim", "onnxruntime",
-)  # fmt: skip
-EXTRAS: Final = {
-    "synth": ("fonttools", "matplotlib"),
-    "synth-cjk": ("mplfonts", "jieba"),
-    "report": ("matplotlib",),
-    "bench": ("faiss-cpu", "rapidocr"),
-    "tensorrt": ("tensorrt-rtx",),
-    "dev": ("pytest", "hypothesis", "mypy", "ruff"),
-}
 ENGINE_MODULES: Final = ("tensorrt", "tensorrt_rtx")
 CPU_FLAGS: Final = (
     "avx2", "f16c", "avx512f", "avx512bw", "avx512_bf16", "avx512_vnni", "avx512_vpopcntdq",
@@ -38,7 +26,7 @@ CPU_FLAGS: Final = (
 
 def examine() -> dict[str, Any]:
     """Everything, as `hcompress doctor --json` prints it."""
-    packages = {name: version(name) for name in REQUIRED}
+    packages = {name: version(name) for name in CORE}
     extras = {extra: {name: version(name) for name in names} for extra, names in EXTRAS.items()}
     return {
         "hcompress": __version__,
@@ -58,14 +46,6 @@ def examine() -> dict[str, Any]:
         "search": search(),
         "model": model(),
     }
-
-
-def version(name: str) -> str | None:
-    """The installed version of a distribution, or None."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def cpu() -> dict[str, Any]:

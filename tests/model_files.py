@@ -120,6 +120,8 @@ def good_pt() -> bytes:
 
 # ---- ONNX
 
+HAMMING_RESNET31 = {"backbone": "resnet31", "classifier": "hamming", "code_length": 64}
+
 
 def varint(value: int) -> bytes:
     out = bytearray()
@@ -163,5 +165,5 @@ def good_onnx() -> bytes:
     return onnx_bytes(
         o_tensor("backbone.stem.weight", [4, 4], bytes(64)),
         o_tensor("codebook", [3, 2], bytes(6), data_type=2),
-        extra=o_pair(14, "hcompress", '{"format":1,"config":{"classifier":"hamming"}}'),
+        extra=o_pair(14, "hcompress", json.dumps({"format": 1, "config": HAMMING_RESNET31})),
     )

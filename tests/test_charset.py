@@ -16,7 +16,7 @@ from hcompress.errors import InputRefused, UsageError
 from hcompress.spec.header import ModelMetadata, Provenance
 from hcompress.spec.vocabulary import Vocabulary
 from tests import ROOT
-from tests.models import SOFTMAX
+from tests.builders import SOFTMAX
 from tests.special import EOS, PAD, SPECIALS
 
 CHARSETS = ROOT / "recipes" / "charsets"
@@ -67,7 +67,7 @@ def test_an_unknown_character_is_named_with_its_line() -> None:
 def test_charset_files(tmp_path: Path) -> None:
     path = tmp_path / "c.txt"
     path.write_bytes("ab\r\n漢\n".encode())
-    assert read_charset(path).characters == ("a", "b", "漢")
+    assert read_charset(path) == ("a", "b", "漢")
     path.write_bytes(b"\xef\xbb\xbfab")
     with pytest.raises(InputRefused, match=r"c\.txt.*byte order mark"):
         read_charset(path)
@@ -79,10 +79,11 @@ def test_charset_files(tmp_path: Path) -> None:
 
 
 def test_the_paper_s_charset_has_20948_characters_in_a_kilobyte() -> None:
-    vocabulary = read_charset(CHARSETS / "gbk21k.txt")
-    assert len(vocabulary) == 20_948 + SPECIALS
-    assert len(pack_charset(vocabulary.characters)) < 1024
-    for character in vocabulary.characters:
+    characters = read_charset(CHARSETS / "gbk21k.txt")
+    assert len(characters) == 20_948
+    assert len(Vocabulary(characters)) == 20_948 + SPECIALS
+    assert len(pack_charset(characters)) < 1024
+    for character in characters:
         character.encode("gbk")
 
 

@@ -15,14 +15,12 @@ from hcompress.evaluation.torch_reader import TorchReader
 from hcompress.progress import NoProgress
 from hcompress.recognisers.contract import Recogniser
 from hcompress.spec.header import Provenance
-from hcompress.stages.base import Env
 from hcompress.training.line_trainer import Aim, LineTrainer
 from hcompress.training.loop import Schedule, train
-from hcompress.training.train import train_teacher
-from tests.models import CHARACTERS, SOFTMAX, noise, recogniser
-from tests.training.test_character_phase import stage
+from tests.builders import CHARACTERS, SOFTMAX, noise, untrained
+from tests.training.tasks import REFUSE, Killed, killed_after, line_task
+from tests.training.test_character_phase import learnt, stage
 from tests.training.test_processes import distance
-from tests.training.test_training import REFUSE, Killed, killed_after, line_task
 
 pytestmark = [
     pytest.mark.gpu,
@@ -32,7 +30,7 @@ pytestmark = [
 
 def test_a_resumed_run_ends_where_a_whole_one_does(tmp_path: Path) -> None:
     def after(folder: str, kill_at: int | None = None) -> Recogniser:
-        trainer = LineTrainer(recogniser(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
+        trainer = LineTrainer(untrained(SOFTMAX), None, Aim(CHARACTERS, REFUSE))
         task = line_task(trainer, 4, matrices=("student.decoder.",))
         fabric = launch(Precision.FP32, 1)
         assert fabric.device.type == "cuda"
@@ -45,21 +43,20 @@ def test_a_resumed_run_ends_where_a_whole_one_does(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         after("broken", kill_at=3)
     # Its sums come in no fixed order.
-    assert distance(whole, after("broken")) < 0.1 * distance(whole, recogniser(SOFTMAX))
+    assert distance(whole, after("broken")) < 0.1 * distance(whole, untrained(SOFTMAX))
 
 
 def test_single_characters_are_handed_over_and_lines_follow(tmp_path: Path) -> None:
-    env = Env(1, 1, Provenance("train", None), NoProgress(), tmp_path / "scratch")
-    model, vocabulary, report = train_teacher(stage(tmp_path), env)
+    model, vocabulary, report = learnt(stage(tmp_path), tmp_path / "scratch", NoProgress())
     assert report["lines"]["device"].startswith("cuda")
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
-    save_checkpoint(tmp_path / "model.safetensors", model, vocabulary, env.provenance)
+    save_checkpoint(tmp_path / "model.safetensors", model, vocabulary, Provenance("train", None))
     assert load_checkpoint(tmp_path / "model.safetensors").vocabulary == vocabulary
 
 
 def test_a_checkpoint_reads_there_what_it_reads_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    model = recogniser(replace(SOFTMAX, temperature=1.5))
+    model = untrained(replace(SOFTMAX, temperature=1.5))
     images = noise(8)
     reader = TorchReader(Checkpoint(model, CHARACTERS, Provenance("train", None)))
     ids, chances = reader.decode(images)

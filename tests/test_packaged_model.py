@@ -24,9 +24,9 @@ from hcompress.errors import EnvironmentFailed
 from hcompress.runtime import OnnxReader
 from hcompress.strict.digest import file_digest
 from tests import ROOT
+from tests.builders import LIGHT, recogniser
 from tests.cli.test_read_command import picture
 from tests.runtime.test_stepwise import exported
-from tests.tiny_recognisers import LIGHT, recogniser
 
 MOST_BYTES = int(3.90 * (1 << 20))
 
@@ -160,7 +160,7 @@ def check_size(model: Path) -> None:
 
 def check_charset(model: Path) -> None:
     charset = read_charset(ROOT / "recipes" / "charsets" / "gbk21k.txt")
-    assert OnnxReader(model).vocabulary.characters == charset.characters
+    assert OnnxReader(model).vocabulary.characters == charset
 
 
 def check_card(model: Path) -> None:

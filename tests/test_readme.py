@@ -16,6 +16,12 @@ from hcompress import errors
 from tests import ROOT
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+LINKED = (
+    *PAGES,
+    *sorted((ROOT / "reports").glob("*.md")),
+    ROOT / "CHANGELOG.md",
+    ROOT / "hcompress" / "models" / "README.md",
+)
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -95,12 +101,43 @@ def test_every_make_target_says_what_it_does() -> None:
         assert re.search(rf"^{target}:.*## \S", makefile, re.MULTILINE), target
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#\s]+)", text):
-        if not target.startswith("https://"):
-            assert (page.parent / target).exists(), target
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("https://"):
+            continue
+        file, _, anchor = target.partition("#")
+        place = page.parent / file if file else page
+        assert place.exists(), target
+        assert not anchor or anchor in _anchors(place), target
+
+
+def _anchors(page: Path) -> set[str]:
+    """What GitHub makes of a page's headings."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    found: dict[str, int] = {}
+    for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
+        slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        found[slug] = found.get(slug, -1) + 1
+        if found[slug]:
+            found[f"{slug}-{found[slug]}"] = 0
+    return set(found)
+
+
+def test_the_readme_links_every_page() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in PAGES[1:] if f"(docs/{page.name}" not in text] == []
+
+
+def test_the_architecture_names_every_room() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    tree = page.split("```")[1]
+    package = ROOT / "hcompress"
+    rooms = {path.parent.relative_to(package) for path in package.rglob("*/__init__.py")}
+    assert [str(room) for room in sorted(rooms) if not re.search(rf"\b{room.name}/", tree)] == []
+    named = set(re.findall(r"^  (\w+)/", tree, re.MULTILINE))
+    assert named <= {room.name for room in rooms}
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "Makefile", ROOT / "CHANGELOG.md"], ids=str)
@@ -110,12 +147,12 @@ def test_no_page_names_a_machine(page: Path) -> None:
 
 
 def test_the_exit_codes_are_the_error_trees() -> None:
-    for page in (ROOT / "README.md", ROOT / "docs" / "reference.md"):
-        text = page.read_text(encoding="utf-8")
-        listed = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
-        for kind in errors.HcompressError.__subclasses__():
-            assert kind.exit_code in listed, (page.name, kind.__name__)
-        assert {0, errors.HcompressError.exit_code} <= listed
+    page = ROOT / "docs" / "reference.md"
+    text = page.read_text(encoding="utf-8")
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
+    for kind in errors.HcompressError.__subclasses__():
+        assert kind.exit_code in listed, (page.name, kind.__name__)
+    assert {0, errors.HcompressError.exit_code} <= listed
 
 
 def test_stages_page_is_what_the_stages_say() -> None:

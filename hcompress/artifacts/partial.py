@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from hcompress.errors import UsageError
-from hcompress.strict.atomic import write_text
+from hcompress.strict.atomic import is_temporary, sweep, write_text
 
 SUFFIX: Final = ".partial"
-_NAMES: Final = frozenset({"out", "scratch", "key", ".key.tmp"})
+_NAMES: Final = frozenset({"out", "scratch", "key"})
 
 
 def partial_of(folder: Path) -> Path:
@@ -27,7 +27,7 @@ def check(partial: Path) -> None:
     if not partial.exists():
         return
     names = {entry.name for entry in partial.iterdir()} if partial.is_dir() else {partial.name}
-    if names - _NAMES:
+    if any(name not in _NAMES and not is_temporary(name) for name in names):
         raise UsageError(f"{partial}: not ours, and in the way: move it or choose another --out")
 
 
@@ -42,6 +42,8 @@ def prepare(partial: Path, key: str) -> bool:
     shutil.rmtree(partial / "out", ignore_errors=True)
     scratch.mkdir(parents=True, exist_ok=True)
     (partial / "out").mkdir()
+    for folder in (partial, scratch):
+        sweep(folder)
     write_text(mark, key)
     return any(scratch.iterdir())
 

@@ -17,7 +17,7 @@ DEBUG = "--debug"
 def main(argv: Sequence[str] | None = None, stages: Mapping[str, type[Stage]] | None = None) -> int:
     """Run one command; return its exit code.
 
-    ``argv`` comes without the program's name; ``stages`` are ours where none are given.
+    ``argv`` comes without the program's name; ``stages`` are ours if none are given.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Wherever it stands: people add it to the end of the command that failed.
@@ -29,7 +29,9 @@ def main(argv: Sequence[str] | None = None, stages: Mapping[str, type[Stage]] | 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    with Guard(debug) as guard, signals_raise():
+    # No option before a command's name takes a value.
+    command = next((word for word in arguments if not word.startswith("-")), "hcompress")
+    with Guard(debug, command) as guard, signals_raise():
         from hcompress.cli.app import build_app
 
         app = build_app(_our_stages() if stages is None else stages)

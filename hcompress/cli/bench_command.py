@@ -22,26 +22,28 @@ def bench(
     context: typer.Context,
     model: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="[MODEL]", help="An exported Hamming model: its images, loading and bytes."
-        ),
+        typer.Argument(metavar="[MODEL]", help="An exported Hamming model to measure."),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds: rough figures.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Make fewer rounds, for rough figures.")
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", help="A folder for bench.json and growth.svg.")
+        Path | None, typer.Option("--out", help="Write bench.json and growth.svg into this folder.")
     ] = None,
     json_output: Json = False,
 ) -> None:
     """Measure speed and memory against softmax, on one thread.
 
-    The head alone, the search alone (against faiss, where it is installed), whole images, loading,
-    and what more characters cost. Builds untrained models to measure; with MODEL, images and
-    loading are that one's, and the softmax it is compared with has its shape.
+    Times the head alone, the search alone (against faiss, if it is installed), whole images and
+    loading, and says what more characters cost. Builds untrained models to measure; with MODEL,
+    images and loading are that one's, and the softmax it is compared with has its shape.
     """
+    from hcompress.compute.libraries import require
     from hcompress.errors import UsageError
     from hcompress.lab.bench import run
     from hcompress.lab.bench.show import tables
 
+    require("bench", run.NEEDS)
     run.one_thread()
     console = state_of(context).console
     if out is not None:
@@ -68,11 +70,12 @@ def bench(
 
 
 def write(result: dict[str, Any], out: Path, console: Console) -> None:
-    """bench.json and, where matplotlib is, growth.svg."""
+    """Write bench.json and, if matplotlib is there, growth.svg."""
     from hcompress.lab.bench import run
+    from hcompress.strict.atomic import write_text
 
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
-    (out / RESULT).write_text(text, encoding="utf-8")
+    write_text(out / RESULT, text)
     if not run.has_figure():
         console.say("left out: the figure: pip install 'hcompress[report]'")
         return

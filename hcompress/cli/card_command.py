@@ -25,19 +25,23 @@ def card(
     run: Annotated[
         Path | None, typer.Option("--run", help="The folder of the run that made it.")
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option("--teacher", help="The recogniser it was made from, if no --run says it."),
+    ] = None,
     licence: Annotated[str | None, typer.Option("--licence", help="The model's licence.")] = None,
 ) -> None:
     """Write a model's card from what was measured.
 
-    Accuracy on each data set, bytes, digest, charset, fonts and limits, as Markdown. Evaluations
-    are refused where they are of another model, or their data has changed since. A card made
-    before is replaced, any other file is left alone.
+    Gives accuracy on each data set, bytes, digest, charset, fonts and limits, as Markdown. Refuses
+    evaluations of another model, and those whose data has changed since. Replaces a card made
+    before, and leaves any other file alone.
     """
     from hcompress.reports.card import render_card
     from hcompress.reports.card_data import check_out, make_card, write_card
 
     check_out(out)  # said before data is opened
-    made = make_card(model, evaluations, trained_on or (), run, licence)
+    made = make_card(model, evaluations, trained_on or (), run, licence, teacher)
     write_card(out, render_card(made))
     state_of(context).console.out(str(out))
 

@@ -30,7 +30,7 @@ class OutputClosedError(Exception):
 
 
 class ClosedOutput(io.StringIO):
-    """In stdout's place where it was closed before we started (`>&-`)."""
+    """Stands in for stdout if it was closed before we started (`>&-`)."""
 
     def write(self, _text: str, /) -> int:
         raise OutputClosedError
@@ -68,7 +68,7 @@ class Console:
             _write(sys.stdout, "\n".join(printable(line) for line in text.split("\n")))
 
     def json(self, value: Any, indent: int | None = 2) -> None:
-        """``value`` on stdout; one line where ``indent`` is None."""
+        """``value`` on stdout; one line if ``indent`` is None."""
         if not self._quiet:
             escaped = not _speaks_unicode(sys.stdout)
             _write(

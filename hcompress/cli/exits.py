@@ -29,9 +29,9 @@ _USAGE: Final = frozenset(
 )
 """A path that can't be, or that something else has taken."""
 _PEER_GONE: Final = "Connection closed by peer"
-"""What gloo says where a process under `torchrun` has gone; its errors have no class."""
+"""What gloo says if a process under `torchrun` has gone; its errors have no class."""
 _CPU_ALLOCATOR: Final = "DefaultCPUAllocator: "
-"""What torch's plain RuntimeError has in it where there is no memory; a GPU's has a class."""
+"""What torch's plain RuntimeError has in it if memory runs out; a GPU's has a class."""
 
 
 class Stopped(BaseException):
@@ -68,9 +68,10 @@ def signals_raise() -> Iterator[None]:
 class Guard:
     """Turns whatever a command raises into its exit code and one line on stderr."""
 
-    def __init__(self, debug: bool) -> None:
+    def __init__(self, debug: bool, command: str) -> None:
         self.code = 0
         self._debug = debug
+        self._command = command
 
     def __enter__(self) -> Guard:
         return self
@@ -84,7 +85,7 @@ class Guard:
         if error is None:
             ranks.disconnect()
             return False
-        self.code, line = verdict(error, self._debug)
+        self.code, line = verdict(error, self._debug, self._command)
         if self._debug:
             traceback.print_exception(error)
         if isinstance(error, OutputClosedError):
@@ -94,8 +95,12 @@ class Guard:
         return True
 
 
-def verdict(error: BaseException, debug: bool = False) -> tuple[int, str]:
-    """The exit code of an exception, and its line."""
+def verdict(
+    error: BaseException, debug: bool = False, command: str = "hcompress"
+) -> tuple[int, str]:
+    """The exit code of an exception, and its line. ``command`` is what lacks a missing library."""
+    if isinstance(error, ImportError):
+        error = _not_imported(error, command)
     if isinstance(error, HcompressError) and error.exit_code != BUG:
         return error.exit_code, f"error: {error}"
     if isinstance(error, Stopped):
@@ -108,6 +113,21 @@ def verdict(error: BaseException, debug: bool = False) -> tuple[int, str]:
     return _foreign(error, debug)
 
 
+def _not_imported(error: ImportError, command: str) -> Exception:
+    """The same as the machine's fault, with the extra to install; a module of ours is our bug."""
+    from hcompress.compute.libraries import distribution_of, lacks
+
+    module = error.name or "hcompress"
+    if module.partition(".")[0] == "hcompress":
+        return error
+    name = distribution_of(module)
+    if not isinstance(error, ModuleNotFoundError):
+        return EnvironmentFailed(f"{command} needs {name or module}, which is broken: {error}")
+    if name is not None:
+        return lacks(command, [name])
+    return EnvironmentFailed(f"the Python package {module} is missing: pip install it")
+
+
 def _foreign(error: BaseException, debug: bool) -> tuple[int, str]:
     """What other libraries raise: usage from typer, trouble from the machine, or our bug."""
     import typer
@@ -117,9 +137,6 @@ def _foreign(error: BaseException, debug: bool) -> tuple[int, str]:
         return error.exit_code, f"error: {message}: see --help" if message else ""
     if isinstance(error, MemoryError):
         return EnvironmentFailed.exit_code, "error: out of memory"
-    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("hcompress"):
-        line = f"error: the Python package {error.name} is missing: pip install it"
-        return EnvironmentFailed.exit_code, line
     if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
         where = f"{error.filename}: " if error.filename else ""
         return EnvironmentFailed.exit_code, f"error: {where}{error.strerror}"

@@ -23,8 +23,8 @@ MOST_LINES: Final = 20
 def inspect(context: typer.Context, model: Model, json_output: Json = False) -> None:
     """Show what a model file's bytes are spent on.
 
-    The rows add up to the file exactly. Reads checkpoints (.safetensors, .pt), ONNX files and
-    engines without loading them.
+    Reads checkpoints (.safetensors, .pt), ONNX files and engines without loading them. The rows
+    add up to the file exactly.
     """
     from hcompress import sizes
     from hcompress.artifacts.source import open_model
@@ -53,21 +53,24 @@ def eval_(
     ] = 0,
     of: Annotated[
         Path | None,
-        typer.Option("--of", help="UTF-8 file of characters to count apart from the others."),
+        typer.Option("--of", help="Count the characters of this UTF-8 file apart from the others."),
     ] = None,
     json_output: Json = False,
 ) -> None:
     """Measure how well a model reads labelled data.
 
-    Accuracy with its 95% interval, 1-NED and the calibration of the confidence.
+    Gives accuracy with its 95% interval, 1-NED, and the calibration of the confidence.
     """
     from hcompress.artifacts.source import open_source
     from hcompress.charset import read_charset
+    from hcompress.compute.libraries import require
     from hcompress.data.source import open_data
     from hcompress.evaluation.evaluate import evaluate
     from hcompress.evaluation.readers import open_reader
 
     state = state_of(context)
+    if workers:
+        require("eval", ("torch",))
     chosen = None if of is None else frozenset(read_charset(of))
     source = open_data(data)
     found = open_source(model)
@@ -124,16 +127,16 @@ def compare(
     ],
     after: Annotated[Path, typer.Argument(metavar="B", help="The model to judge.")],
     data: Annotated[
-        Path | None, typer.Option("--data", help="Data to read with both: LMDB, labels or .toml.")
+        Path | None, typer.Option("--data", help="Read this with both: LMDB, labels or .toml.")
     ] = None,
     images: Images = None,
     json_output: Json = False,
 ) -> None:
     """Compare two models: bytes, and what reads worse.
 
-    With --data both read it: lines and characters that B reads worse or better than A. In the
-    place of a model, `rapidocr` is RapidOCR's recogniser (the extra bench): then only lines whose
-    every character both know count, and texts are compared after NFKC, without white space.
+    With --data, lists the lines and characters that B reads worse or better than A. Give
+    `rapidocr` in place of a model for RapidOCR's recogniser (the extra bench): then only lines
+    count whose every character both know, and texts are compared after NFKC, without white space.
     """
     from hcompress import sizes
     from hcompress.artifacts.source import open_model

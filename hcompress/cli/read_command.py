@@ -46,16 +46,16 @@ def read(
 ) -> None:
     """Read images: text, confidence, candidates.
 
-    Without MODEL the one in the package reads: Chinese and English, 20,948 characters. `doctor`
-    says whether the package has it. The first path is the MODEL where it ends in .safetensors or
-    .onnx, or is a folder that holds a model; anything else is an image.
+    Give a MODEL first, or none to use the one in the package: Chinese and English, 20,948
+    characters (`doctor` says whether the package has it). The first path is the MODEL if it ends in
+    .safetensors or .onnx, or is a folder that holds a model; anything else is an image.
 
-    Folders are read with all folders below them, in the order of names. Lines longer than the
-    model's input are cut at gaps and read in pieces. An image that cannot be read is named, the
-    others are read, and the exit code is 3.
+    Reads folders with all folders below them, in the order of names. Cuts lines longer than the
+    model's input at gaps and reads them in pieces. Names an image that cannot be read, reads the
+    others, and ends with exit code 3.
 
-    Confidence is between 0 and 1 and comparable between softmax and Hamming models: the
-    product over the decoding steps, EOS included, of a calibrated step probability.
+    Confidence is between 0 and 1 and comparable between softmax and Hamming models: the product
+    over the decoding steps, EOS included, of a calibrated step probability.
     """
     from hcompress.evaluation.readers import open_reader
     from hcompress.models import packaged_model
@@ -86,12 +86,12 @@ def read(
 
 
 def told_apart(paths: Sequence[Path]) -> tuple[Path | None, Sequence[Path]]:
-    """The model, where the first path is one, and the images."""
+    """The model, if the first path is one, and the images."""
     return (paths[0], paths[1:]) if names_a_model(paths[0]) else (None, paths)
 
 
 def _check(paths: Sequence[Path], images: Sequence[Path]) -> None:
-    """Raises UsageError where a path leads nowhere, or there is no image to read."""
+    """Raises UsageError if a path leads nowhere, or there is no image to read."""
     absent = next((path for path in paths if not path.exists()), None)
     if absent is not None:
         raise UsageError(f"{absent}: no such file or folder")
@@ -128,7 +128,7 @@ class _Refused:
         self._say = say
 
     def add(self, error: Exception, line: str) -> None:
-        """Raises ``error`` where the image was the only one."""
+        """Raises ``error`` if the image was the only one."""
         if self._total == 1:
             raise error
         self.count += 1
@@ -136,7 +136,7 @@ class _Refused:
 
 
 def _progress(console: Console) -> Progress:
-    """None where the readings themselves show on the terminal how far it is."""
+    """None if the readings themselves show on the terminal how far it is."""
     return NoProgress() if sys.stdout.isatty() else console.progress()
 
 

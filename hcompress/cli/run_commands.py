@@ -29,26 +29,28 @@ def shrink(
         str, typer.Option("--recipe", help="A recipe file, or a packaged recipe's name.")
     ] = "hamming-ocr",
     out: Annotated[
-        Path | None, typer.Option("--out", help="The run's folder; runs/RECIPE without it.")
+        Path | None, typer.Option("--out", help="The run's folder; runs/RECIPE if not given.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
     ] = False,
     force: Annotated[
         bool,
-        typer.Option("--force/--resume", help="Make every stage anew, or keep finished ones."),
+        typer.Option("--force/--resume", help="Make every stage again, or keep finished ones."),
     ] = False,
     json_output: Json = False,
 ) -> None:
     """Run a recipe on a teacher: stage by stage, measured, with a report.
 
-    After each stage Table 1 is shown so far, a column longer. The same command goes on where
-    a run was stopped or killed.
+    Shows Table 1 after each stage, a column longer each time. If a run was stopped or killed,
+    type the same command again: it goes on from there.
     """
+    from hcompress.compute.libraries import require
     from hcompress.runs.recipe import find_recipe, load_recipe
 
     state = state_of(context)
     loaded = load_recipe(find_recipe(recipe), state.stages)
+    require("shrink", loaded.needs)
     folder = out or DEFAULT_OUT / loaded.name
     teacher = model or (None if loaded.makes_its_teacher else loaded.teacher)
     if dry_run:
@@ -114,35 +116,37 @@ def _show_plan(
 def table1(
     context: typer.Context,
     out: Annotated[
-        Path, typer.Option("--out", help="Where the files go, a folder each.")
+        Path, typer.Option("--out", help="The folder for the files, a folder each.")
     ] = DEFAULT_OUT / "table1",
     charset: Annotated[
         Path | None,
-        typer.Option("--charset", help="UTF-8 file of characters; the paper's 20,948 without it."),
+        typer.Option("--charset", help="UTF-8 file of characters; ours of 20,948 if not given."),
     ] = None,
     code_length: Annotated[
-        int, typer.Option("--code-length", min=8, help="Bits of a code, K.")
+        int, typer.Option("--code-length", min=8, help="K, the bits of a code.")
     ] = 512,
     seed: Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed.")] = DEFAULT_SEED,
     threads: Annotated[
         int, typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads torch uses.")
     ] = DEFAULT_THREADS,
     force: Annotated[
-        bool, typer.Option("--force/--resume", help="Make every file anew, or keep finished ones.")
+        bool, typer.Option("--force/--resume", help="Make every file again, or keep finished ones.")
     ] = False,
     json_output: Json = False,
 ) -> None:
     """Write the paper's Table 1 as real, untrained files.
 
-    All seven columns, Table 2's ResNet31 rows and the ONNX file, by the real stages, with the
-    paper's sizes beside them; and what int8 makes of them.
+    Builds all seven columns, Table 2's ResNet31 rows and the ONNX file by the real stages, with the
+    paper's sizes beside them, and then what int8 makes of them.
     """
+    from hcompress.compute.libraries import require
     from hcompress.compute.lock import hold
-    from hcompress.lab.table1 import build_tables
+    from hcompress.lab.table1 import NEEDS, build_tables
     from hcompress.reports.size_table import table1_rows
     from hcompress.runs.runner import Existing, StageOptions
 
     state = state_of(context)
+    require("table1", NEEDS)
     options = StageOptions(
         seed=seed,
         threads=threads,
@@ -189,7 +193,7 @@ def stages(
 ) -> None:
     """List the stages and their recipe keys.
 
-    Each key with its meaning, type, bounds and default.
+    Gives each key with its meaning, type, bounds and default.
     """
     from hcompress.errors import UsageError
     from hcompress.strict.schema import describe

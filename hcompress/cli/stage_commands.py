@@ -14,7 +14,7 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.cli.state import Json, State, state_of
 from hcompress.errors import UsageError
 from hcompress.runs.recipe import DEFAULT_SEED, DEFAULT_THREADS, MOST_SEED, MOST_THREADS
-from hcompress.stages.base import Stage
+from hcompress.stages.base import Stage, needs
 from hcompress.strict.read import read
 from hcompress.strict.schema import Parameter, describe
 
@@ -23,7 +23,7 @@ _COMMON = ("source", "out", "seed", "threads", "teacher", "force", "json_output"
 
 
 def add_stage(app: typer.Typer, kind: type[Stage]) -> None:
-    """Give ``app`` the stage's command. Raises TypeError where a field takes a common name."""
+    """Give ``app`` the stage's command. Raises TypeError if a field has a common name."""
     specs = describe(kind)
     taken = {spec.name for spec in specs} & {_CONTEXT, *_COMMON}
     if taken:
@@ -84,7 +84,7 @@ def _common(kind: type[Stage]) -> list[inspect.Parameter]:
                 bool,
                 typer.Option(
                     "--force/--resume",
-                    help="Make it anew, replacing an artifact of ours; or keep what is finished.",
+                    help="Make it again, replacing an artifact of ours; or keep what is finished.",
                 ),
             ],
             False,
@@ -130,10 +130,12 @@ def _run(
     kind: type[Stage], own: Mapping[str, Any], common: Mapping[str, Any], state: State
 ) -> None:
     from hcompress.artifacts.source import open_source
+    from hcompress.compute.libraries import require
     from hcompress.compute.lock import hold
     from hcompress.runs.runner import Existing, StageOptions, run_stage
 
     stage = read(kind, own, kind.name, UsageError)
+    require(kind.name, needs(kind))
     source = open_source(common["source"]) if common["source"] else None
     out = _named(common["out"])
     options = StageOptions(
@@ -162,12 +164,18 @@ def _named(out: Path) -> Path:
 
 def _show(made: Any, source: Any, as_json: bool, state: State) -> None:
     from hcompress.reports.size_table import column, table1_rows
+    from hcompress.sizes import characters_of
 
     if as_json:
         state.console.json({"path": str(made.path), **made.manifest.to_dict()})
         return
     columns = [
-        column(entry.path.name, entry.manifest.techniques, entry.manifest.breakdown)
+        column(
+            entry.path.name,
+            entry.manifest.techniques,
+            entry.manifest.breakdown,
+            characters=characters_of(entry.file),
+        )
         for entry in (source, made)
         if entry is not None and entry.manifest is not None
     ]

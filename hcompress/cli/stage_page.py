@@ -13,10 +13,10 @@ _HEAD = """\
 # Stages
 
 A stage turns one finished artifact folder into another. Its parameters are keys of a recipe's
-`[[stages]]` table and, with dashes, options of the command of the same name. A command takes what
-it starts from, an artifact folder or a model file, as its argument, where the stage needs any, and
-besides its parameters `--out`, `--seed`, `--threads`, `--force` and `--json`. One that takes a
-checkpoint has `--teacher` too: the softmax recogniser that `finetune` learns from where `distil` or
+`[[stages]]` table and, with dashes, options of the command of the same name. If the stage starts
+from something, give that, an artifact folder or a model file, as the command's argument. Besides
+its parameters a command has `--out`, `--seed`, `--threads`, `--force` and `--json`. One that takes
+a checkpoint has `--teacher` too: the softmax recogniser that `finetune` learns from if `distil` or
 `soft_labels` is above 0. In a recipe that is what the run started from.
 
 This page is written by `hcompress stages --markdown`.

@@ -18,14 +18,14 @@ def study(
     ],
     teacher: Annotated[
         Path | None,
-        typer.Argument(metavar="[TEACHER]", help="A checkpoint, instead of the study's own."),
+        typer.Argument(metavar="[TEACHER]", help="A checkpoint to use instead of the study's own."),
     ] = None,
     corpus: Annotated[
         str | None,
-        typer.Option("--corpus", help="Other data: a corpus file, or a packaged one's name."),
+        typer.Option("--corpus", help="Use other data: a corpus file, or a packaged one's name."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The study's folder; runs/STUDY without it.")
+        Path | None, typer.Option("--out", help="The study's folder; runs/STUDY if not given.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
@@ -34,13 +34,15 @@ def study(
 ) -> None:
     """Compare variants of a recipe: several seeds, paired intervals.
 
-    Every variant starts from the same teacher and is run with the same seeds, then all read the
-    same test lines. The same command goes on where it was stopped or killed.
+    Starts every variant from the same teacher, runs it with the same seeds, and has all read the
+    same test lines. If it was stopped or killed, type the same command again: it goes on from
+    there.
     """
+    from hcompress.compute.libraries import require
     from hcompress.lab.study.corpus import load_corpus
     from hcompress.lab.study.plan import plan_study
     from hcompress.lab.study.run import check_folder, run_study
-    from hcompress.lab.study.show import plan_rows, tables
+    from hcompress.lab.study.show import COMMON, common_lines, plan_rows, tables
     from hcompress.lab.study.spec import find_study, load_study
     from hcompress.runs.keys import data_digest, remembering
     from hcompress.runs.shrink import RunOptions
@@ -49,6 +51,7 @@ def study(
     console = state.console
     elsewhere = None if corpus is None else load_corpus(corpus)
     loaded = load_study(find_study(study), state.stages, elsewhere)
+    require("study", loaded.needs)
     folder = out or DEFAULT_OUT / loaded.name
     if dry_run:
         check_folder(loaded, folder)
@@ -62,6 +65,10 @@ def study(
     if json_output:
         console.json(result.figures)
         return
+    console.out(f"{COMMON}\n")
+    for line in common_lines(result.figures):
+        console.out(line)
+    console.out("")
     for title, rows in tables(result.figures):
         console.out(f"{title}\n")
         console.table(rows)

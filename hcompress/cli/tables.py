@@ -12,7 +12,7 @@ LEAST_WIDTH: Final = 40
 
 
 def table_lines(rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """The table as lines of at most ``width`` cells where its columns allow.
+    """The table as lines of at most ``width`` cells if its columns allow.
 
     The first row is the header, the first column (left-aligned, the rest right-aligned) is
     repeated in every part. A part always holds one further column, however wide.

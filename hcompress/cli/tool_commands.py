@@ -16,11 +16,12 @@ def gate(
     context: typer.Context,
     limits: Annotated[Path, typer.Argument(metavar="LIMITS", help="The limits: a TOML file.")],
     baseline: Annotated[
-        Path | None, typer.Option("--baseline", help="The baseline, instead of the limits' own.")
+        Path | None,
+        typer.Option("--baseline", help="A baseline to use instead of the limits' own."),
     ] = None,
     root: Annotated[
         Path | None,
-        typer.Option("--root", help="What paths are relative to; the limits' folder without it."),
+        typer.Option("--root", help="What paths are relative to; the limits' folder if not given."),
     ] = None,
     update: Annotated[
         bool, typer.Option("--update", help="Make what is measured now the baseline.")
@@ -32,8 +33,8 @@ def gate(
 ) -> None:
     """Check sizes and accuracy against limits.
 
-    Also against a committed baseline. Exit code 1 where one is broken. Under GitHub Actions the
-    table is appended to the job's summary too.
+    Compares with a committed baseline too, and ends with exit code 1 if a limit is broken. Under
+    GitHub Actions it also appends the table to the job's summary.
     """
     from hcompress.errors import GateFailed, UsageError
     from hcompress.gate.run import append_summary, run_gate, update_gate
@@ -65,7 +66,7 @@ def synth(
         typer.Option("--count", min=1, max=MOST_IMAGES, help="Write the first N samples only."),
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Also a PNG of the first samples.")
+        Path | None, typer.Option("--sheet", help="Write a PNG of the first samples too.")
     ] = None,
     workers: Annotated[
         int, typer.Option("--workers", min=0, max=MOST_WORKERS, help="Processes that render.")
@@ -74,12 +75,15 @@ def synth(
 ) -> None:
     """Write rendered text, or any data, as an LMDB.
 
-    The same command goes on where it was stopped; the images do not depend on --workers.
+    If it was stopped, type the same command again: it goes on from there. The images do not depend
+    on --workers.
     """
+    from hcompress.compute.libraries import require
     from hcompress.data.source import open_data
     from hcompress.data.synth import contact_sheet, write_lmdb
     from hcompress.errors import UsageError
 
+    require("synth", ("lmdb", *(["torch"] if workers else [])))
     console = state_of(context).console
     if sheet is not None and sheet.exists():
         raise UsageError(f"{sheet}: exists: choose another --sheet, or remove it")

@@ -11,9 +11,9 @@ from hcompress.errors import InputRefused, UsageError
 from hcompress.spec.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from hcompress.codes.options import ExtendOptions
     from hcompress.data.sample import DataSource
     from hcompress.progress import Progress
-    from hcompress.stages.extend import Extend
 
 
 NAMED = 20
@@ -31,22 +31,22 @@ class Sightings:
 
 
 def sight(
-    stage: Extend,
+    options: ExtendOptions,
+    named: tuple[str, ...] | None,
     source: DataSource,
     known: Vocabulary,
     max_steps: int,
     progress: Progress,
 ) -> Sightings:
-    """Look through the labels for new characters.
+    """Look through the labels for new characters: those ``named``, or all if None.
 
     A line counts where the decoder can come to its end: at most max_steps - 1 characters.
     Raises InputRefused where a new character is known already or is in no line that counts, and
     UsageError where there is none.
     """
-    named = _named(stage)
     if named is not None:
         _grown(known, named)  # refuses what is known before anything is looked at
-    looked = min(stage.lines, len(source))
+    looked = min(options.lines, len(source))
     seen: Counter[str] = Counter()
     indices: list[int] = []
     progress.start("looking for new characters", looked)
@@ -54,35 +54,27 @@ def sight(
         text = source[index].text
         progress.advance()
         strangers = [c for c in text if c not in known]
-        if not strangers or len(text) >= max_steps or not _counts(stage, text, known, named):
+        if not strangers or len(text) >= max_steps or not _counts(options, text, known, named):
             continue
-        if any(seen[c] < stage.images for c in strangers):
+        if any(seen[c] < options.images for c in strangers):
             indices.append(index)
             seen.update(strangers)
-        if named is not None and all(seen[c] >= stage.images for c in named):
+        if named is not None and all(seen[c] >= options.images for c in named):
             break
     progress.finish()
     if named is None and not seen:
         raise UsageError(
-            f"{stage.data}: nothing to add: the model has every character of the first"
+            f"{options.data}: nothing to add: the model has every character of the first"
             f" {looked} labels"
         )
     characters = named if named is not None else tuple(sorted(seen))
     missing = [c for c in characters if not seen[c]]
     if missing:
         raise InputRefused(
-            f"{stage.data}: no image among the first {looked} shows {_listed(missing)} in a line"
+            f"{options.data}: no image among the first {looked} shows {_listed(missing)} in a line"
             f" of at most {max_steps - 1} characters; give one, or more lines"
         )
     return Sightings(_grown(known, characters), tuple(indices))
-
-
-def _named(stage: Extend) -> tuple[str, ...] | None:
-    if stage.characters is None:
-        return None
-    from hcompress.charset import read_charset
-
-    return read_charset(stage.characters)
 
 
 def _grown(known: Vocabulary, characters: tuple[str, ...]) -> Vocabulary:
@@ -92,14 +84,16 @@ def _grown(known: Vocabulary, characters: tuple[str, ...]) -> Vocabulary:
         raise InputRefused(f"new characters: {error}") from None
 
 
-def _counts(stage: Extend, text: str, known: Vocabulary, named: tuple[str, ...] | None) -> bool:
+def _counts(
+    options: ExtendOptions, text: str, known: Vocabulary, named: tuple[str, ...] | None
+) -> bool:
     """Whether every character is known or to be added."""
     if named is None:
         return True
     foreign = next((c for c in text if c not in known and c not in named), None)
-    if foreign is not None and stage.unknown is UnknownCharacter.REFUSE:
+    if foreign is not None and options.unknown is UnknownCharacter.REFUSE:
         raise InputRefused(
-            f"{stage.data}: label {text!r}: {foreign!r} (U+{ord(foreign):04X}) is neither in the"
+            f"{options.data}: label {text!r}: {foreign!r} (U+{ord(foreign):04X}) is neither in the"
             " model nor among the new characters; add it, or choose unknown = skip-line"
         )
     return foreign is None

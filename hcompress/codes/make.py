@@ -1,100 +1,105 @@
-"""Making a codebook from a teacher: the work of the `codebook` stage."""
+"""Making a codebook from a softmax. V vocabulary, d features, K bits.
+
+What a method wants to know of labelled images is counted first (`count_images`); the codes are a
+pure function of the softmax columns and these counts.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hcompress.codes.options import Method
+from hcompress.codes.options import CodebookOptions, Method
 from hcompress.codes.repair import Repairs, repaired
-from hcompress.codes.report import codebook_report
 from hcompress.codes.votes import Votes, projected, random_bits, random_projection, voted_bits
 from hcompress.codes.whitened import Scatter, whitened_projections
-from hcompress.data.feed import dealt_out, say_shares
 from hcompress.errors import UsageError
 from hcompress.heads.hamming.codebook import Codebook, pack
-from hcompress.stages.codebook import MakeCodebook
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
+    from torch import Tensor
 
-    from hcompress.checkpoints.checkpoint import Checkpoint
-    from hcompress.data.batches import Batch
-    from hcompress.stages.base import Env
+    from hcompress.recognisers.contract import Recogniser
 
 
-def make_codebook(
-    stage: MakeCodebook, teacher: Checkpoint, env: Env
-) -> tuple[Codebook, dict[str, Any]]:
-    """The codebook and its figures."""
-    if stage.code_length % 8:
-        raise UsageError(f"code_length {stage.code_length} must be a multiple of 8")
-    whole = teacher.model.head.softmax_columns()
+class Made(NamedTuple):
+    """A codebook, and what the report says of how it came about."""
+
+    codebook: Codebook
+    votes: Votes | None
+    """If codes came by vote."""
+    repairs: Repairs
+    apart: int
+    """Bits by which codes are held apart."""
+
+
+def columns_of(model: Recogniser) -> NDArray[np.float32]:
+    """The softmax columns [V, d] that codes are made from. Raises UsageError if there are none."""
+    whole = model.head.softmax_columns()
     if whole is None:
         raise UsageError(
             "codes are made from a whole softmax, neither a Hamming classifier nor a factorised"
             " one: give the recogniser from before `replace-head` or `factorise`"
         )
-    length = stage.code_length
-    projection = random_projection(teacher.config.width, length, env.seed)
-    columns = whole.detach().numpy()
-    votes: Votes | None = None
-    shares: list[int] = []
-    repairs = Repairs(0, (), (), ())
-    match stage.method:
+    columns: NDArray[np.float32] = whole.detach().numpy()
+    return columns
+
+
+def empty_counts(model: Recogniser, options: CodebookOptions) -> Votes | Scatter | None:
+    """What the method counts of labelled images, empty; None if it needs no image."""
+    width = model.config.width
+    match options.method:
         case Method.LSH:
-            votes, shares = _vote(stage, teacher, projection, env)
-            bits, sure, repairs = voted_bits(votes, projected(columns, projection))
-        case Method.COLUMNS:
-            sides = projected(columns, projection)
-            bits, sure = sides >= 0, np.abs(sides)
+
+            def answers(features: Tensor) -> Tensor:
+                return model.head.scores(model.head.logits(features)).argmax(-1)
+
+            projection = random_projection(width, options.code_length, options.seed)
+            return Votes.none(model.vocabulary, projection, answers)
         case Method.WHITENED:
-            scatter, shares = _scatter(stage, teacher, env)
-            for_columns, projection = whitened_projections(scatter, length, env.seed)
-            sides = projected(columns, for_columns)
-            bits, sure = sides >= 0, np.abs(sides)
-        case Method.RANDOM:
-            bits = random_bits(len(teacher.vocabulary), length, env.seed)
+            return Scatter.none(model.vocabulary, width)
+        case Method.COLUMNS | Method.RANDOM:
+            return None
+
+
+def make_codebook(
+    columns: NDArray[np.float32], counts: Votes | Scatter | None, options: CodebookOptions
+) -> Made:
+    """Codes from the softmax ``columns`` [V, d] and what images were counted to say.
+
+    Raises UsageError if the method asks for counts and there are none.
+    """
+    count, width = columns.shape
+    length, seed = options.code_length, options.seed
+    repairs = Repairs(0, (), (), ())
+    match options.method, counts:
+        case Method.LSH, Votes():
+            projection = counts.projection
+            bits, sure, repairs = voted_bits(counts, projected(columns, projection))
+        case Method.COLUMNS, _:
+            projection = random_projection(width, length, seed)
+            bits, sure = _sides(columns, projection)
+        case Method.WHITENED, Scatter():
+            for_columns, projection = whitened_projections(counts, length, seed)
+            bits, sure = _sides(columns, for_columns)
+        case Method.RANDOM, _:
+            projection = random_projection(width, length, seed)
+            bits = random_bits(count, length, seed)
             sure = np.zeros(bits.shape)
-    bits, repairs, apart = repaired(bits, sure, stage.min_distance, repairs)
-    codebook = Codebook(pack(bits), projection)
-    report = codebook_report(codebook.codes, votes, repairs, apart, teacher.vocabulary)
-    return codebook, {"method": stage.method.value, "images_per_process": shares, **report}
+        case _:
+            raise UsageError(
+                f"method = {options.method} needs data; or take method = columns, which needs none"
+            )
+    bits, repairs, apart = repaired(bits, sure, options.min_distance, repairs)
+    votes = counts if isinstance(counts, Votes) else None
+    return Made(Codebook(pack(bits), projection), votes, repairs, apart)
 
 
-def _vote(
-    stage: MakeCodebook, teacher: Checkpoint, projection: NDArray[np.float32], env: Env
-) -> tuple[Votes, list[int]]:
-    """Votes over all processes, and how many images each one took."""
-    from hcompress.codes.features import count_votes
-    from hcompress.compute.ranks import sum_over_processes
-
-    feed, shares = _feed(stage, teacher, env)
-    votes = count_votes(teacher, projection, feed, stage.unknown, env.progress)
-    say_shares("codebook", shares, env)
-    sum_over_processes(votes.sums, votes.seen, votes.right)
-    return votes, shares
-
-
-def _scatter(stage: MakeCodebook, teacher: Checkpoint, env: Env) -> tuple[Scatter, list[int]]:
-    """As `_vote`, of the features themselves."""
-    from hcompress.codes.features import measure_scatter
-    from hcompress.compute.ranks import sum_over_processes
-
-    feed, shares = _feed(stage, teacher, env)
-    scatter = measure_scatter(teacher, feed, stage.unknown, env.progress)
-    say_shares("codebook", shares, env)
-    sum_over_processes(scatter.moment, scatter.sums, scatter.seen)
-    return scatter, shares
-
-
-def _feed(stage: MakeCodebook, teacher: Checkpoint, env: Env) -> tuple[Iterator[Batch], list[int]]:
-    """This process's batches, and how many images each process takes."""
-    if stage.data is None:
-        raise UsageError(
-            f"method = {stage.method.value} needs data; or take method = columns, which needs none"
-        )
-    return dealt_out("codebook", stage, teacher.config.preprocessing, env)
+def _sides(
+    columns: NDArray[np.float32], projection: NDArray[np.float32]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Bits [V, K] and how sure each is: on which side of its plane a column lies, and how far."""
+    sides = projected(columns, projection)
+    return sides >= 0, np.abs(sides)

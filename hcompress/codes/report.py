@@ -83,6 +83,8 @@ def _samples(votes: Votes | None, first: int) -> dict[str, Any] | None:
         "minimum": int(seen.min()),
         "median": float(np.median(seen)),
         "maximum": int(seen.max()),
+        "none": int((seen == 0).sum()),
+        "one": int((seen == 1).sum()),
     }
 
 

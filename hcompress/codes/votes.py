@@ -6,10 +6,13 @@ of images, on one process or many, it comes out the same.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hcompress.codes.repair import Repairs
 from hcompress.heads.hamming.codebook import Bits
@@ -32,8 +35,12 @@ def random_projection(width: int, code_length: int, seed: int) -> NDArray[np.flo
 
 @dataclass(frozen=True)
 class Votes:
-    """What was counted so far."""
+    """What was counted so far (Eq. 3)."""
 
+    projection: NDArray[np.float32]
+    """Psi [d, K]."""
+    answers: Callable[[Tensor], Tensor]
+    """Features [n, d] -> the ids [n] that the teacher reads."""
     sums: NDArray[np.int64]
     """[V, K]: features with a bit at +1 minus features with it at -1."""
     seen: NDArray[np.int64]
@@ -42,11 +49,28 @@ class Votes:
     """[V]: of these, how many the teacher read right."""
 
     @classmethod
-    def none(cls, vocabulary: int, code_length: int) -> Votes:
+    def none(
+        cls,
+        vocabulary: int,
+        projection: NDArray[np.float32],
+        answers: Callable[[Tensor], Tensor],
+    ) -> Votes:
         counts = np.zeros(vocabulary, np.int64)
-        return cls(np.zeros((vocabulary, code_length), np.int64), counts, counts.copy())
+        sums = np.zeros((vocabulary, projection.shape[1]), np.int64)
+        return cls(projection, answers, sums, counts, counts.copy())
 
-    def add(
+    @property
+    def whole_numbers(self) -> tuple[NDArray[np.int64], ...]:
+        """What adds up over processes."""
+        return self.sums, self.seen, self.right
+
+    def add(self, features: Tensor, ids: Tensor) -> None:
+        """Count a batch: features [n, d] and their characters [n]."""
+        right = self.answers(features) == ids
+        sides = features @ torch.from_numpy(self.projection)
+        self.count(sides.numpy(), ids.numpy(), right.numpy())
+
+    def count(
         self, projected: NDArray[np.float32], ids: NDArray[np.int64], right: NDArray[np.bool_]
     ) -> None:
         """Count a batch in place: projected features [n, K], their characters, read right or not.

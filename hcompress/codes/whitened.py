@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hcompress.compute.threads import one_thread
 from hcompress.errors import InputRefused, NumericalError
@@ -45,12 +46,17 @@ class Scatter:
             np.zeros((width, width)), np.zeros((vocabulary, width)), np.zeros(vocabulary, np.int64)
         )
 
-    def add(self, features: NDArray[np.float32], ids: NDArray[np.int64]) -> None:
+    @property
+    def whole_numbers(self) -> tuple[NDArray[np.int64] | NDArray[np.float64], ...]:
+        """What adds up over processes."""
+        return self.moment, self.sums, self.seen
+
+    def add(self, features: Tensor, ids: Tensor) -> None:
         """Count a batch in place: features [n, d] and their characters."""
-        steps = np.rint(features.astype(np.float64) * GRAIN)
+        steps, wanted = np.rint(features.numpy().astype(np.float64) * GRAIN), ids.numpy()
         self.moment[...] += steps.T @ steps
-        np.add.at(self.sums, ids, steps)
-        np.add.at(self.seen, ids, 1)
+        np.add.at(self.sums, wanted, steps)
+        np.add.at(self.seen, wanted, 1)
 
     def within(self) -> NDArray[np.float64]:
         """The covariance [d, d] of features around their character's mean.

@@ -5,7 +5,7 @@ V vocabulary, d features, p bottleneck.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,6 +17,28 @@ from hcompress.spec.heads import HeadSpec, Learned, Softmax
 
 RIDGE = 1e-3
 """Of the features' mean square, added to each direction's: what no line showed counts a little."""
+
+
+@dataclass
+class Moment:
+    """The second moment of the features that a softmax is given, summed in float64."""
+
+    total: Tensor
+    """[d, d]: the sum of h h^T."""
+    count: int = 0
+
+    @classmethod
+    def none(cls, width: int) -> Moment:
+        return cls(torch.zeros(width, width, dtype=torch.float64))
+
+    def add(self, features: Tensor, ids: Tensor) -> None:  # noqa: ARG002 every character counts alike
+        """Take in features [M, d]."""
+        self.total += features.T.double() @ features.double()
+        self.count += len(features)
+
+    def mean(self) -> Tensor:
+        """Of h h^T, [d, d]; zeros if there were no features."""
+        return self.total / max(self.count, 1)
 
 
 def truncated(
@@ -83,6 +105,23 @@ def with_factorised_embedding(model: Recogniser, bottleneck: int) -> tuple[Recog
     changed = {"embedding.rows.weight": rows, "embedding.projection.weight": projection.T}
     new = rebuilt(model, replace(model.config, inputs=Learned(bottleneck)), changed)
     return new, _moved(whole, rows @ projection)
+
+
+def factorised(
+    model: Recogniser,
+    bottleneck: int,
+    *,
+    classifier: bool,
+    embedding: bool,
+    moment: Tensor | None = None,
+) -> tuple[Recogniser, dict[str, float]]:
+    """Either or both through ``bottleneck`` features, and how far each matrix moved."""
+    moved: dict[str, float] = {}
+    if classifier:
+        model, moved["classifier"] = with_factorised_classifier(model, bottleneck, moment)
+    if embedding:
+        model, moved["embedding"] = with_factorised_embedding(model, bottleneck)
+    return model, moved
 
 
 def _nothing_to_factorise(part: str, spec: HeadSpec | None) -> str:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from hcompress.compress.half import as_half
-from hcompress.compute.quantised import SEARCHED, Quantised, quantised
+from hcompress.compress.options import Scale
+from hcompress.compute.quantised import MAX_ABS, SEARCHED, Quantised, quantised
 from hcompress.errors import UsageError
 from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import folded, rebuilt
@@ -122,6 +123,23 @@ def with_int8_weights(
     }
     new = rebuilt(model, replace(model.config, weights=Weights.INT8), changed)
     return Int8Model(new, packed, report)
+
+
+def int8_model(
+    model: Recogniser,
+    images: Iterable[Tensor],
+    scale: Scale = Scale.LEAST_ERROR,
+    keep: tuple[str, ...] = (),
+) -> Int8Model:
+    """Batch normalisation folded, then int8 weights whose scales are chosen as ``scale`` says.
+
+    ``images`` as in `input_moments`; none, and all inputs count alike. They are not looked at if
+    they would change nothing. Raises as `prepared` and `with_int8_weights`.
+    """
+    ready = prepared(model)
+    if scale is Scale.MAX_ABS:
+        return with_int8_weights(ready, {}, keep, MAX_ABS)
+    return with_int8_weights(ready, input_moments(ready, images), keep)
 
 
 def _importance(module: nn.Module, moments: Tensor | None) -> Tensor | None:

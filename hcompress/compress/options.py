@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
+
+from hcompress.spec.config import BatchNorm, RecogniserConfig
 
 
 class Scale(StrEnum):
@@ -21,3 +24,17 @@ class SharedFrom(StrEnum):
     MIDDLE = "middle"
     LAST = "last"
     MEAN = "mean"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What `regrow` may give back."""
+
+    matrices: bool = True
+    layers: bool = True
+    ffn: bool = True
+    batch_norm: bool = True
+
+    def measured(self, config: RecogniserConfig) -> bool:
+        """Whether one of them, batch normalisation, has to be measured on images."""
+        return self.batch_norm and config.batch_norm is BatchNorm.FOLDED

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
+from hcompress.compress.options import Parts
 from hcompress.errors import UsageError
 from hcompress.recognisers.backbones.layers import ConvNorm
 from hcompress.recognisers.build import build
@@ -135,19 +137,15 @@ def _moments(model: Recogniser, images: Iterable[Tensor]) -> dict[str, _Moments]
     return found
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What may be given back."""
-
-    matrices: bool = True
-    layers: bool = True
-    ffn: bool = True
-    batch_norm: bool = True
+ALL: Final = Parts()
 
 
-def regrown(model: Recogniser, images: Iterable[Tensor], parts: Parts = Parts()) -> Recogniser:
-    """What of ``parts`` the model lacks; a bottleneck stays. Raises UsageError where it lacks
-    nothing of them."""
+def regrown(model: Recogniser, images: Iterable[Tensor], parts: Parts = ALL) -> Recogniser:
+    """Give back what of ``parts`` the model lacks; a bottleneck stays.
+
+    ``images`` are gone through if `Parts.measured` says so. Raises UsageError if the model lacks
+    nothing.
+    """
     config, start = model.config, model
     body = config if isinstance(config, TransformerConfig) else None
     if parts.matrices and config.uses_codes:
@@ -156,7 +154,7 @@ def regrown(model: Recogniser, images: Iterable[Tensor], parts: Parts = Parts())
         model = with_own_layers(model)
     if parts.ffn and body and not body.ffn:
         model = with_ffn(model)
-    if parts.batch_norm and config.batch_norm is BatchNorm.FOLDED:
+    if parts.measured(config):
         model = with_live_batch_norm(model, images)
     if model is start:
         raise UsageError("the recogniser has all the parts asked for: nothing to give back")

@@ -1,4 +1,4 @@
-"""Changing a recogniser's parts: each function takes a model and returns a new one.
+"""The codebook in place of the two big matrices: each function returns a new model.
 
 A change that has nothing to change raises UsageError: a step that silently does nothing is
 worse than one that stops.
@@ -56,3 +56,21 @@ def with_hamming_embedding(model: Recogniser, packed: NDArray[np.uint8]) -> Reco
     fitted = fitted_projection(unpacked(codes), vectors)
     changed = {"codebook": codes, "embedding.projection.weight": fitted}
     return rebuilt(model, config, changed)
+
+
+def with_codes(
+    model: Recogniser, codebook: Codebook | None, *, classifier: bool, embedding: bool
+) -> Recogniser:
+    """HC, HE or both. A model that has codes by now keeps them for its embedding.
+
+    ``codebook`` may be None if the model has codes and the classifier stays.
+    """
+    if classifier:
+        assert codebook is not None
+        model = with_hamming_classifier(model, codebook)
+    if embedding and model.config.uses_codes:
+        model = with_hamming_embedding(model, model.codebook.numpy())
+    elif embedding:
+        assert codebook is not None
+        model = with_hamming_embedding(model, codebook.codes)
+    return model

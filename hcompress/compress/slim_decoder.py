@@ -42,3 +42,10 @@ def _transformer(model: Recogniser) -> Transformer:
     if not isinstance(model, Transformer):
         raise model.inside("slim-decoder")
     return model
+
+
+def slimmed(model: Recogniser, *, remove_ffn: bool, share: SharedFrom | None) -> Recogniser:
+    """NoFFN, PS or both: ``share`` is what every layer becomes, None to leave them as they are."""
+    if remove_ffn:
+        model = without_ffn(model)
+    return model if share is None else with_shared_layers(model, share)

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import torch
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -81,6 +79,8 @@ def from_environment() -> Ranks:
 
 def sum_over_processes(*counts: NDArray[np.int64] | NDArray[np.float64]) -> None:
     """Every process's counts added up, in place; whole numbers, so the order does not matter."""
+    import torch
+
     if torch.distributed.is_initialized():
         for count in counts:
             torch.distributed.all_reduce(torch.from_numpy(count))

@@ -31,6 +31,13 @@ class Batch(NamedTuple):
     indices: list[int]
 
 
+def cut(items: Sequence[Chunk], batch_size: int) -> list[Sequence[Chunk]]:
+    """The items in batches of ``batch_size``; the last one may be short."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+    return [items[start : start + batch_size] for start in range(0, len(items), batch_size)]
+
+
 def shard(indices: Sequence[int], rank: int, world: int, batch_size: int) -> list[int]:
     """The indices of the whole batches that are ``rank``'s: batch b belongs to b % world.
 
@@ -74,11 +81,7 @@ def batches(
     are the same for any number. Raises what the source raises, workers included, and
     EnvironmentFailed where a worker was killed.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-    starts = range(0, len(indices), batch_size)
-    cuts = [indices[start : start + batch_size] for start in starts]
-    return map_chunks(_Batches(source, preprocessing), cuts, workers)
+    return map_chunks(_Batches(source, preprocessing), cut(indices, batch_size), workers)
 
 
 class _Failure(NamedTuple):

@@ -1,59 +1,66 @@
-"""Labelled images for codes, dealt out over processes."""
+"""The first images of a source, cut into batches and dealt out over processes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from hcompress.compute.precision import Precision
+from hcompress.data.batches import Batch, batches, shard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
-    from hcompress.data.batches import Batch
+    from hcompress.data.sample import DataSource
+    from hcompress.progress import Progress
     from hcompress.spec.config import Preprocessing
-    from hcompress.stages.base import Env
 
 
-class Fed(Protocol):
-    """A stage that looks at labelled images."""
+@dataclass(frozen=True)
+class Feed:
+    """One process's share of the first images, as batches; the same each time it is gone through.
 
-    @property
-    def data(self) -> Path | None: ...
-    @property
-    def images(self) -> int: ...
-    @property
-    def batch(self) -> int: ...
-    @property
-    def workers(self) -> int: ...
-
-
-def dealt_out(
-    label: str, stage: Fed, size: Preprocessing, env: Env
-) -> tuple[Iterator[Batch], list[int]]:
-    """This process's batches, and how many images each process takes.
-
-    Codes must be the same bytes everywhere, so always float32 on the CPU's fixed threads.
+    Nothing is read before a batch is asked for.
     """
-    from hcompress.compute.device import launch
-    from hcompress.data.batches import batches, shard
-    from hcompress.data.source import open_data
 
-    assert stage.data is not None
-    fabric = launch(Precision.FP32, env.threads, accelerator="cpu")
-    source = open_data(stage.data)
-    count = min(stage.images, len(source))
-    shares = [
-        len(shard(range(count), rank, fabric.world_size, stage.batch))
-        for rank in range(fabric.world_size)
-    ]
-    mine = shard(range(count), fabric.global_rank, fabric.world_size, stage.batch)
-    env.progress.start(label, len(mine))
-    return batches(source, mine, stage.batch, size, stage.workers), shares
+    source: DataSource
+    indices: Sequence[int]
+    batch: int
+    size: Preprocessing
+    workers: int
+    shares: tuple[int, ...]
+    """How many images each process takes."""
+
+    @property
+    def images(self) -> int:
+        """How many this process takes."""
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return batches(self.source, self.indices, self.batch, self.size, self.workers)
+
+    def watched(self, label: str, progress: Progress) -> Iterator[Batch]:
+        """The batches; each counts as done when the next is asked for."""
+        progress.start(label, self.images)
+        for batch in self:
+            yield batch
+            progress.advance(len(batch.indices))
+        progress.finish()
 
 
-def say_shares(label: str, shares: list[int], env: Env) -> None:
-    """How many images each process took."""
-    env.progress.finish()
-    for rank, images in enumerate(shares):
-        env.progress.say(f"{label}: process {rank} of {len(shares)}: {images} images")
+def first_images(
+    source: DataSource,
+    images: int,
+    batch: int,
+    size: Preprocessing,
+    workers: int = 0,
+    rank: int = 0,
+    world: int = 1,
+) -> Feed:
+    """The first ``images`` of the source, or all if it has fewer, fitted to ``size``.
+
+    Batches of ``batch`` are cut before they are dealt out to ``world`` processes, so that one
+    process and many see the same batches.
+    """
+    chosen = range(min(images, len(source)))
+    dealt = [shard(chosen, each, world, batch) for each in range(world)]
+    return Feed(source, dealt[rank], batch, size, workers, tuple(map(len, dealt)))

@@ -38,3 +38,8 @@ def open_data(path: Path) -> DataSource:
         f"{path}: unknown kind of data; give an LMDB folder, a label file (.txt, .tsv) or a"
         " rendered-text spec (.toml)"
     )
+
+
+def open_optional(path: Path | None) -> DataSource | None:
+    """`open_data`, or None if nothing was named."""
+    return None if path is None else open_data(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from hcompress.compute.lock import hold
 from hcompress.data.batches import map_chunks
 from hcompress.data.lmdb import COUNT_KEY, DATA_FILE, MAX_COUNT, image_key, label_key
 from hcompress.errors import EnvironmentFailed, UsageError
+from hcompress.strict.atomic import sync, write_bytes
 
 if TYPE_CHECKING:
     import lmdb
@@ -74,9 +74,9 @@ def write_lmdb(
         resumed = _fill(source, partial, total, workers, progress)
         # liblmdb's lock file is of no use to readers, and would be the only file that varies.
         (partial / "lock.mdb").unlink(missing_ok=True)
-        _sync(partial)
+        sync(partial)
         partial.rename(out)
-        _sync(out.parent)
+        sync(out.parent)
     return Written(out, total, (out / DATA_FILE).stat().st_size, resumed)
 
 
@@ -193,14 +193,6 @@ def _check_disk(partial: Path, encoded: _Encoded, left: int) -> None:
         )
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def contact_sheet(source: DataSource, out: Path, rows: int = 16, columns: int = 6) -> None:
     """A PNG of the first samples, row by row, each with its text below: to be looked at."""
     from PIL import Image, ImageDraw
@@ -224,9 +216,9 @@ def contact_sheet(source: DataSource, out: Path, rows: int = 16, columns: int = 
             _caption(sample.text),
         )
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + PARTIAL)
-    sheet.save(partial, "PNG")
-    partial.replace(out)
+    held = io.BytesIO()
+    sheet.save(held, "PNG")
+    write_bytes(out, held.getvalue())
 
 
 CAPTION = 10

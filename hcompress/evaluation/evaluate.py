@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from hcompress.data.batches import cut
+from hcompress.data.feed import first_images
 from hcompress.errors import InputRefused
 from hcompress.evaluation.readers import Reader
 from hcompress.metrics import mean, misread, similarity, wilson
@@ -77,14 +79,12 @@ def _batches(
 ) -> Iterator[tuple[Images, list[str], list[int]]]:
     """The first ``count`` images, their texts and indices; as they are where ``size`` is None."""
     if size is not None:
-        from hcompress.data.batches import batches
-
-        yield from batches(source, range(count), BATCH, size, workers)
+        yield from first_images(source, count, BATCH, size, workers)
         return
-    for start in range(0, count, BATCH):
-        indices = list(range(start, min(start + BATCH, count)))
+    for indices in cut(range(count), BATCH):
         samples = [source[index] for index in indices]
-        yield [sample.image for sample in samples], [sample.text for sample in samples], indices
+        images, texts = [sample.image for sample in samples], [sample.text for sample in samples]
+        yield images, texts, list(indices)
 
 
 def evaluate(

@@ -16,6 +16,7 @@ from hcompress.errors import InputRefused
 from hcompress.strict.digest import file_digest
 from hcompress.strict.files import in_folder, read_small, require_regular, shown, stat_of
 from hcompress.strict.json import read_json
+from hcompress.strict.read import read
 
 SUFFIXES = frozenset((".plan", ".engine", ".trt"))
 PLAN_FILE: Final = "model.plan"
@@ -98,9 +99,7 @@ def read_sidecar(plan: Path, digest: Callable[[Path], str] = file_digest) -> dic
     path = sidecar_of(plan)
     if not path.exists():
         return None
-    sidecar = read_json(path, MAX_SIDECAR)
-    if not isinstance(sidecar, dict):
-        raise InputRefused(f"{shown(path)}: is not a JSON object: build the engine again")
+    sidecar = read(dict[str, Any], read_json(path, MAX_SIDECAR), shown(path))
     if "seal" in sidecar or "format" in sidecar:  # ours: no single byte can take both away
         unseal(read_small(path, MAX_SIDECAR), shown(path))
     if _recorded(sidecar) != digest(plan):

@@ -7,19 +7,23 @@ Stricter than the format asks: no holes, no overlap, nothing behind the last ten
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 from hcompress.errors import InputRefused
 from hcompress.formats.layout import Layout, Piece
 from hcompress.strict.files import open_regular, quoted, read_exactly, shown
 from hcompress.strict.json import strict_json
+from hcompress.strict.read import read
+from hcompress.strict.schema import Param
 
 # The format allows 100 MB, but JSON of that size can take gigabytes once parsed. A header
 # of a thousand tensors and a charset of 20,948 characters takes some 0.2 MiB.
 MAX_HEADER = 8 << 20
 MAX_TENSORS = 50_000
 MAX_DIMS = 64
+_Size = Param(minimum=0, maximum=2**63 - 1)
 BITS: dict[str, int] = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
     "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
@@ -42,14 +46,14 @@ def layout(path: Path) -> Layout:
     header = strict_json(text, f"{shown(path)}: header")
     if not text.startswith(b"{") or not isinstance(header, dict):
         raise InputRefused(f"{shown(path)}: header is not a JSON object")
-    metadata = _metadata(header.pop("__metadata__", {}), path)
+    metadata = read(dict[str, str], header.pop("__metadata__", {}), f"{shown(path)}: __metadata__")
     if len(header) > MAX_TENSORS:
         raise InputRefused(f"{shown(path)}: {len(header)} tensors; {MAX_TENSORS} are the most")
     start = 8 + header_length
     pieces = [_piece(name, entry, start, path) for name, entry in header.items()]
     pieces.sort(key=lambda piece: (piece.offset, piece.bytes))
     _check_contiguous(pieces, start, size, path)
-    return Layout(path, size, tuple(pieces), metadata)
+    return Layout(path, size, tuple(pieces), metadata.get("hcompress"))
 
 
 def _length(head: bytes) -> int:
@@ -70,43 +74,34 @@ def _header_length(stream: BinaryIO, size: int, path: Path) -> int:
     return length
 
 
-def _metadata(value: Any, path: Path) -> str | None:
-    texts = isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
-    if not texts:
-        raise InputRefused(f"{shown(path)}: __metadata__ is not an object of texts")
-    found = value.get("hcompress")
-    return found if isinstance(found, str) else None
+@dataclass(frozen=True)
+class _Tensor:
+    """A tensor's entry in the header."""
+
+    dtype: str
+    shape: Annotated[tuple[int, ...], _Size]
+    data_offsets: Annotated[tuple[int, int], _Size]
+
+    def __post_init__(self) -> None:
+        if self.dtype not in BITS:
+            raise InputRefused(f"unknown dtype {quoted(self.dtype)}")
+        if len(self.shape) > MAX_DIMS:
+            raise InputRefused(f"{len(self.shape)} dimensions; {MAX_DIMS} are the most")
+        if self.data_offsets[0] > self.data_offsets[1]:
+            raise InputRefused("data_offsets are not [begin, end]")
 
 
-def _piece(name: str, entry: Any, start: int, path: Path) -> Piece:
+def _piece(name: str, raw: Any, start: int, path: Path) -> Piece:
     where = f"{shown(path)}: tensor {quoted(name)}"
-    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise InputRefused(f"{where}: entry is not {{dtype, shape, data_offsets}}")
-    dtype = entry["dtype"]
-    if not isinstance(dtype, str) or dtype not in BITS:
-        raise InputRefused(f"{where}: unknown dtype {quoted(str(dtype))}")
-    shape = _counts(entry["shape"], f"{where}: shape")
-    offsets = _counts(entry["data_offsets"], f"{where}: data_offsets")
-    if len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise InputRefused(f"{where}: data_offsets are not [begin, end]")
-    elements = math.prod(shape)
-    held = offsets[1] - offsets[0]
-    if elements * BITS[dtype] != held * 8:
+    entry = read(_Tensor, raw, where)
+    begin, end = entry.data_offsets
+    elements, bits = math.prod(entry.shape), BITS[entry.dtype]
+    if elements * bits != (end - begin) * 8:
         raise InputRefused(
-            f"{where}: shape and dtype ask for {-(-elements * BITS[dtype] // 8)} bytes, "
-            f"data_offsets give {held}"
+            f"{where}: shape and dtype ask for {-(-elements * bits // 8)} bytes, "
+            f"data_offsets give {end - begin}"
         )
-    return Piece(name, elements, held, path, start + offsets[0], dtype, tuple(shape))
-
-
-def _counts(value: Any, where: str) -> list[int]:
-    if not isinstance(value, list) or len(value) > MAX_DIMS:
-        raise InputRefused(f"{where} is not a list of at most {MAX_DIMS} numbers")
-    for number in value:
-        # bool is an int to Python; a true is no dimension.
-        if type(number) is not int or not 0 <= number < 1 << 63:
-            raise InputRefused(f"{where} holds {quoted(str(number)[:40])}, not a whole number")
-    return value
+    return Piece(name, elements, end - begin, path, start + begin, entry.dtype, tuple(entry.shape))
 
 
 def _check_contiguous(pieces: list[Piece], start: int, size: int, path: Path) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hcompress.artifacts.source import open_model
 from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, UsageError
-from hcompress.gate.baseline import SCHEMA_VERSION, Baseline, exactly, is_share, parse_baseline
+from hcompress.gate.baseline import SCHEMA_VERSION, Baseline, Images, Share, parse_baseline
 from hcompress.gate.judge import Evaluation, Measured, Verdict, judge
 from hcompress.gate.limits import AccuracyLimits, Limits, read_limits
 from hcompress.sizes import breakdown
+from hcompress.strict.atomic import write_text
 from hcompress.strict.files import read_small, shown
 from hcompress.strict.json import read_json
+from hcompress.strict.read import read
 
 MAX_BASELINE_BYTES = 16 << 20
 MAX_REASON = 500
@@ -63,10 +66,8 @@ def update_gate(
         )
     old = read_baseline(place) if place.exists() else Baseline({})
     text = update(old, measure(limits, _root(limits_path, root)), reason, date)
-    partial = place.with_name(place.name + ".partial")
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(place)
+        write_text(place, text)
     except OSError as error:
         raise EnvironmentFailed(f"{shown(place)}: cannot be written: {error.strerror}") from None
     return place
@@ -136,25 +137,26 @@ def _measure(root: Path, path: str, accuracy: AccuracyLimits | None) -> Measured
     return Measured(size, components, problem, evaluation, evaluation_problem)
 
 
+@dataclass(frozen=True)
+class _EvaluationFile:
+    """What the gate asks of an evaluation."""
+
+    accuracy: Share
+    images: Images
+    data_digest: str | None = None
+    model_digest: str | None = None
+
+
 def read_evaluation(path: Path, model_digest: str | None) -> Evaluation:
     """The figures of an `hcompress eval --json` file.
 
     Raises UsageError, and InputRefused where it is damaged or of another model, as one is that lay
     there already when the model was made again. ``model_digest`` None: there is no model.
     """
-    raw = read_json(path)
-    if not isinstance(raw, dict):
-        raise InputRefused(f"{shown(path)}: is no evaluation: not a JSON object")
-    accuracy, images, digest = (raw.get(key) for key in ("accuracy", "images", "data_digest"))
-    if not is_share(accuracy):
-        raise InputRefused(f"{shown(path)}: accuracy is missing or not a number from 0 to 1")
-    if type(images) is not int or images < 1:
-        raise InputRefused(f"{shown(path)}: images is missing or not a whole number above 0")
-    if digest is not None and not isinstance(digest, str):
-        raise InputRefused(f"{shown(path)}: data_digest is not a text")
-    if model_digest is None or raw.get("model_digest") != model_digest:
+    found = read(_EvaluationFile, read_json(path), shown(path), only_known=False)
+    if model_digest is None or found.model_digest != model_digest:
         raise InputRefused(f"{shown(path)}: is not of this model, by its model_digest: evaluate it")
-    return Evaluation(exactly(accuracy), images, digest)
+    return Evaluation(found.accuracy, found.images, found.data_digest)
 
 
 def _entry(found: Measured) -> dict[str, Any]:

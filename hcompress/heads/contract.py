@@ -19,7 +19,6 @@ from hcompress.errors import UsageError
 from hcompress.spec.heads import HeadSpec, InputsSpec
 
 if TYPE_CHECKING:
-    from hcompress.heads.ranked import Ranked
     from hcompress.onnx_writer.graph import Graph
 
 
@@ -65,6 +64,18 @@ class Form:
     images: str = "images"
     height: int = 0
     """What the images' height is known to be."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What a step answers, as values of a graph."""
+
+    ids: str
+    """int64 [N, k]."""
+    chances: str
+    """float32 [N, k]."""
+    bit_logits: str | None
+    """float32 [N, K], of a head that may be searched outside of the graph; else None."""
 
 
 class Head(nn.Module):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from onnx import helper
 
-from hcompress.heads.ranked import FLOAT, Ranked, ranked, top
+from hcompress.heads.contract import Ranked
+from hcompress.heads.ranked import FLOAT, ranked, top
 from hcompress.spec.config import SCALE
 
 if TYPE_CHECKING:

@@ -5,32 +5,19 @@ N lines, V = vocabulary, R = readable ids, k candidates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from onnx import TensorProto
 
+from hcompress.heads.contract import Ranked, Setting
 from hcompress.spec.config import CANDIDATES
 
 if TYPE_CHECKING:
-    from hcompress.heads.contract import Setting
     from hcompress.onnx_writer.graph import Graph
 
 FLOAT, FLOAT16, INT8, INT32, UINT8 = (
     TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT8, TensorProto.INT32, TensorProto.UINT8,
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """What a step answers."""
-
-    ids: str
-    """int64 [N, k]."""
-    chances: str
-    """float32 [N, k]."""
-    bit_logits: str | None
-    """float32 [N, K], of a head that may be searched outside of the graph; else None."""
 
 
 def kept_candidates(vocabulary: int, first_answer: int) -> int:

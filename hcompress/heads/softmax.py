@@ -16,7 +16,7 @@ from hcompress.heads.contract import Head, Inputs, Losses, Setting
 from hcompress.spec.heads import Learned, Softmax
 
 if TYPE_CHECKING:
-    from hcompress.heads.ranked import Ranked
+    from hcompress.heads.contract import Ranked
     from hcompress.onnx_writer.graph import Graph
 
 NOT_COUNTED = -100

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from hcompress.artifacts.folder import Artifact
+from hcompress.charset import read_charset
 from hcompress.codes.options import Method
 from hcompress.reports.size_table import Column, column
 from hcompress.runs.recipe import packaged_folder
 from hcompress.runs.runner import StageOptions, run_stage
 from hcompress.spec.config import Backbone
-from hcompress.spec.header import read_header
-from hcompress.stages.base import Stage
+from hcompress.stages.base import Stage, needs
 from hcompress.stages.codebook import MakeCodebook
 from hcompress.stages.half import Half
 from hcompress.stages.initialise import Initialise
@@ -28,6 +28,8 @@ from hcompress.stages.slim_decoder import SlimDecoder
 from hcompress.stages.swap_backbone import SwapBackbone
 
 CHARSET: Final = "charsets/gbk21k.txt"
+NEEDS: Final = (*needs(SwapBackbone), *needs(OnnxStage))
+"""Distributions its stages need."""
 SHORT_CODES: Final = 256
 """Bits of the codes in the smallest int8 file; the other int8 file has those of the table."""
 
@@ -162,10 +164,11 @@ def build_tables(
     """Write every file of both tables under ``root``; finished ones are kept."""
     chosen = charset if charset is not None else packaged_folder() / CHARSET
     made: dict[str, Artifact] = {}
-    columns = _build(root, steps(chosen, code_length), made, options)
+    characters = len(read_charset(chosen))
+    columns = _build(root, steps(chosen, code_length), made, options, characters)
     onnx = run_stage(OnnxStage(), made["half"], root / "onnx", options)
-    table2 = _build(root, table2_steps(chosen, code_length), made, options)
-    weighed = _build(root, int8_steps(code_length), made, options)
+    table2 = _build(root, table2_steps(chosen, code_length), made, options, characters)
+    weighed = _build(root, int8_steps(code_length), made, options, characters)
     lengths = {"int8": code_length, "int8-short": SHORT_CODES}
     labels = [label for label in lengths if label in made]
     int8 = tuple(
@@ -176,7 +179,7 @@ def build_tables(
         )
         for label, entry in zip(labels, weighed, strict=True)
     )
-    return Tables(_characters(made["half"]), columns, table2, onnx.file, int8)
+    return Tables(characters, columns, table2, onnx.file, int8)
 
 
 def _build(
@@ -184,6 +187,7 @@ def _build(
     chain: tuple[Step, ...],
     made: dict[str, Artifact],
     options: StageOptions,
+    characters: int,
 ) -> tuple[Weighed, ...]:
     weighed: list[Weighed] = []
     for step in chain:
@@ -195,10 +199,6 @@ def _build(
             continue
         manifest = artifact.manifest
         assert manifest is not None  # what a stage wrote has one
-        entry = column(step.title, manifest.techniques, manifest.breakdown)
+        entry = column(step.title, manifest.techniques, manifest.breakdown, characters=characters)
         weighed.append(Weighed(entry, artifact.file))
     return tuple(weighed)
-
-
-def _characters(artifact: Artifact) -> int:
-    return len(read_header(artifact.opened).vocabulary.characters)

@@ -67,7 +67,7 @@ class Recogniser(nn.Module):
         self.vocabulary = vocabulary
         self._signs = Signs(self._packed)
 
-    def build_head(self) -> None:
+    def make_head(self) -> None:
         """Make both halves of the head, and room for codes: called once the body is there, so
         that first weights are drawn in the order that files were made in."""
         config, inputs = self.config, self.config.inputs

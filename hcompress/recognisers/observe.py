@@ -1,8 +1,8 @@
-"""Decision features of labelled images, streamed."""
+"""Decision features of labelled images, streamed into whatever counts them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -12,43 +12,46 @@ from hcompress.compute.threads import in_threads
 from hcompress.recognisers.rebuild import folded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from hcompress.checkpoints.checkpoint import Checkpoint
     from hcompress.data.batches import Batch
+    from hcompress.data.feed import Feed
     from hcompress.progress import Progress
+    from hcompress.recognisers.contract import Recogniser
+    from hcompress.spec.vocabulary import Vocabulary
+
+
+class Accumulator(Protocol):
+    """What is made of decision features, a batch at a time, in the order of the images."""
+
+    def add(self, features: Tensor, ids: Tensor) -> None:
+        """Take in features h [M, d] and the ids [M] they should be read as."""
+        ...
 
 
 @torch.inference_mode()
-def labelled_features(
-    teacher: Checkpoint,
-    batches: Iterable[Batch],
+def observe(
+    model: Recogniser,
+    vocabulary: Vocabulary,
+    lines: Feed,
+    accumulator: Accumulator,
     unknown: UnknownCharacter,
+    label: str,
     progress: Progress,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Features [M, d] and ids [M] of a batch's characters and EOS at a time.
+) -> None:
+    """Show the recogniser labelled lines and add up what its decisions are made from.
 
-    The decoder's input is the true prefix. As many batches at once as torch has threads: a
-    batch's sums are one thread's, whatever their number.
+    As many batches at once as torch has threads: a batch's sums are one thread's, whatever their
+    number. Memory does not grow with the images.
     """
-    model, vocabulary = folded(teacher.model), teacher.vocabulary
+    model = folded(model)
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # of the thread that runs it
     def made(batch: Batch) -> tuple[Tensor, Tensor, int]:
         targets = model.targets(batch.texts, vocabulary, unknown)
         h, ids = model.decisions(torch.from_numpy(batch.images), targets)
         return h, ids, len(batch.texts)
 
-    for features, ids, images in in_threads(made, batches):
-        yield features, ids
+    progress.start(label, lines.images)
+    for features, ids, images in in_threads(made, lines):
+        accumulator.add(features, ids)
         progress.advance(images)
-
-
-@torch.inference_mode()
-def second_moment(features: Iterable[Tensor], width: int) -> Tensor:
-    """The mean of h h^T over features [M, d]: float64 [d, d]. Zeros where there are none."""
-    total, count = torch.zeros(width, width, dtype=torch.float64), 0
-    for part in features:
-        total += part.T.double() @ part.double()
-        count += len(part)
-    return total / max(count, 1)
+    progress.finish()

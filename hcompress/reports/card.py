@@ -56,6 +56,14 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Teacher:
+    """The recogniser that a model was made from."""
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class Card:
     """Everything a card says."""
 
@@ -68,6 +76,7 @@ class Card:
     trained_on: tuple[Data, ...] = ()
     run: RunReport | None = None
     """The run that made it."""
+    teacher: Teacher | None = None
     licence: str | None = None
 
 
@@ -84,7 +93,7 @@ def _blocks(card: Card) -> Iterator[str]:
     yield "## Accuracy"
     yield markdown_table(_accuracy_rows(card))
     yield (
-        "A line counts as read where every character is right; the interval is Wilson's, 95%. NED "
+        "A line counts as read if every character is right; the interval is Wilson's, 95%. NED "
         "is the edit distance over the longer text's length. Confidence is a line's, on average, "
         "and its calibration error is over ten equal bins."
     )
@@ -111,11 +120,13 @@ def _what_it_does(card: Card) -> str:
 
 def _summary(card: Card) -> list[tuple[str, str]]:
     size = card.breakdown.bytes
+    made_from = card.teacher
     return [
         ("Bytes", f"{size:,} ({mib_text(size)} MiB)"),
         ("SHA-256", card.digest),
         ("Characters", kinds_text(card.metadata.vocabulary.characters)),
         ("In force", ", ".join(card.techniques) or "none of the paper's techniques"),
+        *([("Teacher", f"{made_from.name}, SHA-256 {made_from.digest}")] if made_from else []),
         ("Licence", card.licence or "not stated"),
     ]
 
@@ -207,6 +218,8 @@ def _limits(card: Card) -> Iterator[str]:
         users = _users(entry.data, card)
         if users:
             yield limits.looked_at(", ".join(users), entry.data.name)
+    if card.teacher is not None:
+        yield from limits.teacher(card.teacher.digest)
     if not card.trained_on:
         yield "What it was trained on is not told here."
     yield (

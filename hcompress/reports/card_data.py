@@ -13,13 +13,12 @@ from hcompress.artifacts.folder import Artifact
 from hcompress.artifacts.kinds import Kind
 from hcompress.artifacts.source import open_source
 from hcompress.errors import InputRefused, UsageError
-from hcompress.reports.card import MARK, Card, Data, Font, Measured
+from hcompress.reports.card import MARK, Card, Data, Font, Measured, Teacher
 from hcompress.reports.figures import short_name
-from hcompress.reports.load import load_report, read_accuracy
+from hcompress.reports.load import Evaluation, load_report, read_accuracy, read_view
 from hcompress.reports.model import RunReport
 from hcompress.spec.header import ModelMetadata, read_header
 from hcompress.strict.atomic import write_text
-from hcompress.strict.json import read_fields
 
 
 def make_card(
@@ -28,14 +27,16 @@ def make_card(
     trained_on: Iterable[Path] = (),
     run: Path | None = None,
     licence: str | None = None,
+    teacher: Path | None = None,
 ) -> Card:
     """The card of ``model`` from what `hcompress eval --json` said of it.
 
-    Raises UsageError where a path leads nowhere, that of data which an evaluation names
-    included; InputRefused where a file is damaged, an evaluation or ``run`` is of another model,
-    or the data is no longer what was read; EnvironmentFailed where fonts are missing.
+    Raises UsageError if a path leads nowhere, that of data which an evaluation names included;
+    InputRefused if a file is damaged, an evaluation or ``run`` is of another model, ``teacher`` is
+    not the run's, or the data is no longer what was read; EnvironmentFailed if fonts are missing.
     """
     found = open_source(model)
+    report = None if run is None else _run(run, found)
     return Card(
         name=found.file.name,
         digest=found.digest,
@@ -44,7 +45,8 @@ def make_card(
         metadata=_metadata(found),
         measured=tuple(_measured(path, found) for path in evaluations),
         trained_on=tuple(_data(path) for path in trained_on),
-        run=None if run is None else _run(run, found),
+        run=report,
+        teacher=_teacher(teacher, report),
         licence=licence,
     )
 
@@ -59,11 +61,10 @@ def _measured(path: Path, found: Artifact) -> Measured:
     """One evaluation, which has to be of this model and of data that is as it was then."""
     if not path.is_file():
         raise UsageError(f"{path}: no such evaluation: hcompress eval MODEL DATA --json prints one")
-    entry, fields = read_accuracy(path, 0), read_fields(path)
-    if fields.text("model_digest", "") != found.digest:
+    entry, (of, _) = read_accuracy(path, 0), read_view(Evaluation, path)
+    if of.model_digest != found.digest:
         raise InputRefused(
-            f"{path}: what it measured, {fields.text('model')}, was not the model {found.file}:"
-            " measure again"
+            f"{path}: what it measured, {of.model}, was not the model {found.file}: measure again"
         )
     if not Path(entry.data).exists():
         raise UsageError(f"{path}: it names {entry.data}, which is not here: go where it was made")
@@ -83,6 +84,19 @@ def _data(path: Path) -> Data:
         return Data(name, source.digest, len(source))
     fonts = tuple(Font(family.name, family.licence) for family in source.families)
     return Data(name, source.digest, len(source), fonts, source.lengths)
+
+
+def _teacher(path: Path | None, report: RunReport | None) -> Teacher | None:
+    """The file named, or what the run says that it started from."""
+    said = None if report is None else report.teacher.get("digest")
+    if path is None:
+        name = None if report is None else report.teacher.get("model")
+        known = isinstance(said, str) and isinstance(name, str)
+        return Teacher(short_name(str(name)), str(said)) if known else None
+    digest = open_source(path).digest
+    if said not in (None, digest):
+        raise InputRefused(f"{path}: not the teacher of the run, whose SHA-256 is {said}")
+    return Teacher(short_name(str(path)), digest)
 
 
 def _run(run: Path, found: Artifact) -> RunReport:

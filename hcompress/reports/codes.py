@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from hcompress.reports.model import Codes, Neighbour, StageEntry
-from hcompress.strict.json import Fields
+from hcompress.strict.read import read
 
 SHOWN: Final = 24
 """How many characters a page lists with their neighbours."""
 _SHOWN_APART: Final = ("code_length", "nearest")
+
+
+@dataclass(frozen=True)
+class _Nearest:
+    """A character, and those whose codes are nearest to its own."""
+
+    character: str
+    neighbours: tuple[Neighbour, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Report:
+    code_length: int
+    nearest: tuple[_Nearest, ...] = ()
 
 
 def read_codes(stages: Sequence[StageEntry]) -> Codes | None:
@@ -18,22 +33,12 @@ def read_codes(stages: Sequence[StageEntry]) -> Codes | None:
 
     Raises InputRefused where that report is malformed.
     """
-    for entry in stages:
-        if "nearest" in entry.figures:
-            return _read(Fields(dict(entry.figures), f"{entry.folder}: report"))
-    return None
-
-
-def _read(raw: Fields) -> Codes:
+    entry = next((entry for entry in stages if "nearest" in entry.figures), None)
+    if entry is None:
+        return None
+    found = read(_Report, entry.figures, f"{entry.folder}: report", only_known=False)
     return Codes(
-        code_length=raw.whole("code_length"),
-        nearest=tuple(
-            (row.text("character"), _neighbours(row.tables("neighbours")))
-            for row in raw.tables("nearest")[:SHOWN]
-        ),
-        figures={key: value for key, value in raw.raw.items() if key not in _SHOWN_APART},
+        code_length=found.code_length,
+        nearest=tuple((row.character, row.neighbours) for row in found.nearest[:SHOWN]),
+        figures={key: value for key, value in entry.figures.items() if key not in _SHOWN_APART},
     )
-
-
-def _neighbours(rows: Sequence[Fields]) -> tuple[Neighbour, ...]:
-    return tuple(Neighbour(row.text("character"), row.whole("distance")) for row in rows)

@@ -4,20 +4,81 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from hcompress.artifacts.folder import MANIFEST, read_manifest
-from hcompress.artifacts.manifest import Manifest
-from hcompress.errors import InputRefused
+from hcompress.artifacts.manifest import BreakdownRecord, Manifest
+from hcompress.errors import InputRefused, UsageError
 from hcompress.reports.caveats import limits
 from hcompress.reports.codes import read_codes
-from hcompress.reports.model import Accuracy, Reading, RunReport, StageEntry
+from hcompress.reports.model import Accuracy, RunReport, StageEntry
 from hcompress.reports.samples import choose_samples
-from hcompress.reports.size_table import Column, column
-from hcompress.strict.json import Fields, read_fields
+from hcompress.reports.size_table import column
+from hcompress.strict.json import read_json
+from hcompress.strict.read import read
+from hcompress.strict.show import show
 
 TEACHER: Final = "00-teacher"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _IndexStage:
+    """A stage in `run.json`."""
+
+    folder: str
+    label: str
+    status: str = "done"
+
+    def __post_init__(self) -> None:
+        if not self.folder or self.folder != Path(self.folder).name or self.folder == "..":
+            raise InputRefused(f"folder = {show(self.folder)}: not a folder of this run")
+
+
+@dataclass(frozen=True)
+class _Index:
+    """What a report takes from `run.json`."""
+
+    stages: tuple[_IndexStage, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What it takes from `recipe.json`."""
+
+    name: str | None = None
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class _Teacher:
+    """What it takes from `00-teacher.json`."""
+
+    breakdown: BreakdownRecord
+    techniques: tuple[str, ...] = ()
+    characters: int | None = None
+
+
+@dataclass(frozen=True)
+class _Confidence:
+    mean: float | None = None
+    ece: float | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What it takes from an evaluation, beside what `Accuracy` says."""
+
+    model: str = ""
+    model_digest: str = ""
+    confidence: _Confidence = _Confidence()
+
+
+_UNSAID: Final = {"data_digest": "", "samples": (), "wrong": ()}
+"""What an evaluation may leave out."""
 
 
 def load_report(run: Path) -> RunReport:
@@ -26,26 +87,28 @@ def load_report(run: Path) -> RunReport:
     Stages without a finished artifact are left out, so a run cut short has a report too.
     Raises InputRefused, naming file and field, where a file is missing, damaged or not ours.
     """
-    index = read_fields(run / "run.json")
-    recipe = read_fields(run / "recipe.json")
-    teacher = read_fields(run / f"{TEACHER}.json")
+    index, _ = read_view(_Index, run / "run.json")
+    recipe, recipe_raw = read_view(_Recipe, run / "recipe.json")
+    teacher, teacher_raw = read_view(_Teacher, run / f"{TEACHER}.json")
     made = [
-        (entry, read_manifest(run / folder_name(entry)))
-        for entry in index.tables("stages")
-        if (run / folder_name(entry) / MANIFEST).is_file()
+        (entry, read_manifest(run / entry.folder))
+        for entry in index.stages
+        if (run / entry.folder / MANIFEST).is_file()
     ]
-    folders = [TEACHER, *(folder_name(entry) for entry, _ in made)]
+    folders = [TEACHER, *(entry.folder for entry, _ in made)]
     accuracies = _accuracies(run, folders)
-    columns = [_column(teacher.where, "teacher", teacher.raw)]
+    many = teacher.characters
+    breakdown = teacher_raw["breakdown"]
+    columns = [column("teacher", teacher.techniques, breakdown, characters=many)]
     columns += [
-        _column(str(run / folder_name(entry)), entry.text("label"), dataclasses.asdict(manifest))
+        column(entry.label, manifest.techniques, manifest.breakdown, characters=many)
         for entry, manifest in made
     ]
     stages = tuple(_stage(entry, manifest) for entry, manifest in made)
     report = RunReport(
-        name=recipe.text("name", run.name),
-        summary=recipe.text("summary", ""),
-        teacher=teacher.raw,
+        name=run.name if recipe.name is None else recipe.name,
+        summary=recipe.summary,
+        teacher=teacher_raw,
         columns=tuple(
             dataclasses.replace(entry, accuracy=_shown_accuracy(accuracies, step))
             for step, entry in enumerate(columns)
@@ -54,34 +117,27 @@ def load_report(run: Path) -> RunReport:
         accuracies=accuracies,
         codes=read_codes(stages),
         samples=choose_samples(accuracies, [entry.name for entry in columns]),
-        recipe=recipe.raw,
+        recipe=recipe_raw,
         versions=_versions(index, stages),
         limits=(),
     )
     return dataclasses.replace(report, limits=limits(report))
 
 
-def folder_name(entry: Fields) -> str:
-    """The folder of a stage, as the index has it; refused where it leads out of the run."""
-    name = entry.text("folder")
-    if not name or name != Path(name).name or name == "..":
-        raise InputRefused(f"{entry.where}: folder: {name!r} is not a folder of this run")
-    return name
-
-
-def _column(where: str, name: str, raw: Mapping[str, Any]) -> Column:
+def read_view(kind: type[T], path: Path) -> tuple[T, dict[str, Any]]:
+    """What is taken from a file, and all of it. Raises InputRefused if it is missing or damaged."""
     try:
-        techniques = [str(technique) for technique in raw.get("techniques", ())]
-        return column(name, techniques, raw["breakdown"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputRefused(f"{where}: breakdown: damaged ({error})") from None
+        raw = read_json(path)
+    except UsageError:
+        raise InputRefused(f"{path}: missing: not a run's folder, or a run cut short") from None
+    return read(kind, raw, str(path), only_known=False), raw
 
 
-def _stage(entry: Fields, manifest: Manifest) -> StageEntry:
+def _stage(entry: _IndexStage, manifest: Manifest) -> StageEntry:
     return StageEntry(
-        folder=folder_name(entry),
+        folder=entry.folder,
         stage=manifest.stage.name,
-        status=entry.text("status", "done"),
+        status=entry.status,
         key=manifest.key,
         seed=manifest.seed,
         threads=manifest.threads,
@@ -119,28 +175,10 @@ def _step(stem: str, folders: Sequence[str]) -> int | None:
 
 def read_accuracy(path: Path, step: int) -> Accuracy:
     """One evaluation as `hcompress eval --json` writes it."""
-    raw = read_fields(path)
-    confidence = raw.table("confidence")
-    return Accuracy(
-        name=path.stem,
-        step=step,
-        data=raw.text("data"),
-        data_digest=raw.text("data_digest", ""),
-        images=raw.whole("images"),
-        accuracy=raw.number("accuracy"),
-        low=raw.number("accuracy_low"),
-        high=raw.number("accuracy_high"),
-        ned=raw.number("ned"),
-        confidence=confidence.maybe_number("mean"),
-        ece=confidence.maybe_number("ece"),
-        seconds=raw.number("seconds"),
-        samples=_readings(raw.tables("samples")),
-        wrong=_readings(raw.tables("wrong")),
-    )
-
-
-def _readings(rows: Sequence[Fields]) -> tuple[Reading, ...]:
-    return tuple(Reading(row.whole("index"), row.text("truth"), row.text("read")) for row in rows)
+    found, raw = read_view(Evaluation, path)
+    sure = {"confidence": found.confidence.mean, "ece": found.confidence.ece}
+    flat = {**_UNSAID, **raw, **sure, "name": path.stem, "step": step}
+    return read(Accuracy, flat, str(path), only_known=False)
 
 
 def _shown_accuracy(accuracies: Sequence[Accuracy], step: int) -> float | None:
@@ -168,9 +206,9 @@ def main_data(accuracies: Sequence[Accuracy]) -> tuple[str, int] | None:
     return max(counts, key=lambda key: (counts[key], key[1], key[0]), default=None)
 
 
-def _versions(index: Fields, stages: Sequence[StageEntry]) -> dict[str, str]:
+def _versions(index: _Index, stages: Sequence[StageEntry]) -> dict[str, str]:
     """The run's libraries, and those that only a stage's manifest names."""
-    versions = {name: str(version) for name, version in index.table("versions").raw.items()}
+    versions = dict(index.versions)
     for entry in stages:
         for name, version in entry.versions.items():
             versions.setdefault(name, version)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from hcompress.reports.size_table import Column, mib_text
+from hcompress.strict.schema import Param
 
 FORMAT: Final = 1
 
@@ -57,8 +58,8 @@ class Accuracy:
     images: int
     accuracy: float
     """Fraction of lines read exactly, 0 to 1."""
-    low: float
-    high: float
+    low: Annotated[float, Param(key="accuracy_low")]
+    high: Annotated[float, Param(key="accuracy_high")]
     """Ends of its Wilson 95% confidence interval."""
     ned: float
     """Mean over lines of 1 - edit distance / length of the longer text."""

@@ -17,6 +17,8 @@ PAPER_TECHNIQUES = TECHNIQUES[:6]
 """The check-mark rows of Table 1, in the paper's order; INT8 is ours."""
 PAPER_CHARACTERS = 20_948
 """How many characters the paper's sizes are for."""
+NEARLY = 0.05
+"""Share by which a model may have more characters or fewer and still be held against them."""
 PAPER_MIB: Mapping[frozenset[str], float] = {
     **{
         frozenset(PAPER_TECHNIQUES[:count]): mib  # Table 1: one more technique a column
@@ -40,7 +42,9 @@ class Column:
     bytes: int
     components: tuple[Component, ...] = ()
     accuracy: float | None = None
-    """Fraction of lines read exactly, 0 to 1; None where nothing was read."""
+    """Fraction of lines read exactly, 0 to 1; None if nothing was read."""
+    characters: int | None = None
+    """How many the model can read; None if nobody knows."""
 
     @property
     def mib(self) -> float:
@@ -48,7 +52,14 @@ class Column:
 
     @property
     def paper_mib(self) -> float | None:
-        """The paper's size for the same techniques, or None where it prints none."""
+        """The paper's size for the same techniques at about as many characters, if it prints one.
+
+        Its sizes are for 20,948 characters: beside a model of 94 they would say nothing.
+        """
+        if self.characters is None:
+            return None
+        if abs(self.characters - PAPER_CHARACTERS) > NEARLY * PAPER_CHARACTERS:
+            return None
         return PAPER_MIB.get(frozenset(self.techniques) - {RERANKED})
 
     @property
@@ -64,6 +75,7 @@ class Column:
             "bytes": self.bytes,
             "mib": self.mib,
             "paper_mib": self.paper_mib,
+            "characters": self.characters,
             "accuracy": self.accuracy,
             "components": [asdict(component) for component in self.components],
         }
@@ -74,16 +86,18 @@ def column(
     techniques: Sequence[str],
     breakdown: Mapping[str, Any],
     accuracy: float | None = None,
+    characters: int | None = None,
 ) -> Column:
     """A column from a manifest's ``techniques`` and ``breakdown`` as they stand in JSON.
 
-    Raises KeyError, TypeError or ValueError where the breakdown is not one.
+    Raises KeyError, TypeError or ValueError if the breakdown is not one.
     """
     components = tuple(
         Component(str(row["name"]), int(row["bytes"]), int(row["params"]))
         for row in breakdown["components"]
     )
-    return Column(name, tuple(techniques), int(breakdown["bytes"]), components, accuracy)
+    size = int(breakdown["bytes"])
+    return Column(name, tuple(techniques), size, components, accuracy, characters)
 
 
 def mib_text(size: int) -> str:
@@ -106,8 +120,8 @@ def table1_rows(columns: Sequence[Column]) -> list[list[str]]:
     """The table as rows of strings, the first one the header; every row is as long.
 
     Rows: header; a row a technique (check marks); a row a group of the breakdown, leaving out
-    groups that are empty in every column; total; parameters; the paper's total where it prints
-    one for these techniques; accuracy where any was measured.
+    groups that are empty in every column; total; parameters; the paper's total, if it prints one
+    for these techniques and this many characters; accuracy, if any was measured.
     """
     if not columns:
         return []

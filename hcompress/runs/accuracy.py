@@ -13,7 +13,8 @@ from hcompress.evaluation.evaluate import evaluate
 from hcompress.evaluation.readers import open_reader
 from hcompress.progress import Progress
 from hcompress.runs.recipe import Evaluate
-from hcompress.strict.atomic import read_json, write_json
+from hcompress.strict.atomic import write_json
+from hcompress.strict.json import recall
 
 if TYPE_CHECKING:
     from hcompress.data.sample import DataSource
@@ -58,7 +59,7 @@ class Accuracy:
     def _forget_others(self, name: str, digest: str) -> None:
         """Evaluations of what this name used to stand for would be taken for the new model's."""
         for path in (self.folder / f"{name}.json", self.folder / f"{name}-final.json"):
-            if path.exists() and _field(read_json(path), "model_digest") != digest:
+            if path.exists() and (_recalled(path) or {}).get("model_digest") != digest:
                 path.unlink()
 
     def _measure(self, name: str, model: Artifact, data: Path, images: int) -> Mapping[str, Any]:
@@ -78,7 +79,7 @@ class Accuracy:
                 progress=self.progress,
             )
         self.folder.mkdir(exist_ok=True)
-        if read_json(self.folder / name) != found:
+        if _recalled(self.folder / name) != found:
             write_json(self.folder / name, found)
         return found
 
@@ -91,12 +92,12 @@ class Accuracy:
 
     def _known(self, wanted: tuple[str, str, int]) -> Mapping[str, Any] | None:
         for path in sorted(self.folder.glob("*.json")):
-            raw = read_json(path)
+            raw = _recalled(path)
             fields = ("model_digest", "data_digest", "images")
-            if isinstance(raw, dict) and tuple(raw.get(name) for name in fields) == wanted:
+            if raw is not None and tuple(raw.get(name) for name in fields) == wanted:
                 return raw
         return None
 
 
-def _field(raw: Any, name: str) -> Any:
-    return raw.get(name) if isinstance(raw, dict) else None
+def _recalled(path: Path) -> dict[str, Any] | None:
+    return recall(dict[str, Any], path)

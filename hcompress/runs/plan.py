@@ -13,17 +13,17 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.errors import EnvironmentFailed
 from hcompress.reports.size_table import mib_text
 from hcompress.runs import runner as pipeline
-from hcompress.runs.forecast import Forecast, after, forecast_of
+from hcompress.runs.forecast import after, bytes_of, forecast_of
 from hcompress.runs.keys import Digester, data_digest, remembering
 from hcompress.runs.recipe import Recipe
+from hcompress.runs.run_folder import check_folder, check_same_run
 from hcompress.runs.shrink import (
     RunOptions,
     check,
-    check_folder,
-    check_same_run,
     open_teacher,
     stage_options,
 )
+from hcompress.spec.forecast import Forecast
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ def make_plan(
     options = RunOptions(rebuild=rebuild, digest_data=remembering(digest_data))
     check(recipe, given, options)
     check_folder(folder)
-    check_same_run(folder, recipe, given, options)
+    if not rebuild:
+        check_same_run(folder, recipe, given)
     free = shutil.disk_usage(_existing(folder)).free
     planner = _Planner(recipe, folder, given, options)
     stages = tuple(planner.plan(index) for index in range(len(recipe.steps)))
@@ -154,7 +155,7 @@ class _Planner:
             self.forecast = _found(forecast_of(found.opened), self.forecast)
         if self.teacher is None and step.stage.produces is Kind.CHECKPOINT:
             self._teacher_made(found)
-        expected = self.forecast.bytes if self.forecast else None
+        expected = bytes_of(self.forecast) if self.forecast else None
         return PlannedStage(
             folder=name,
             stage=step.stage.name,

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import hcompress
 from hcompress.artifacts.kinds import Kind
 from hcompress.errors import UsageError
 from hcompress.runs.keys import step_seed
-from hcompress.stages.base import Stage
+from hcompress.stages.base import Stage, needs
 from hcompress.strict.read import read
-from hcompress.strict.schema import MOST_IMAGES
-from hcompress.strict.show import suggest
-from hcompress.strict.toml import SCHEMA_VERSION, Table, read_toml
+from hcompress.strict.schema import MOST_IMAGES, Param, table_of
+from hcompress.strict.show import show, suggest
+from hcompress.strict.toml import SCHEMA_VERSION, Named, read_file, read_toml
 from hcompress.strict.write import plain
 
 DEFAULT_SEED: Final = 7
@@ -24,19 +23,23 @@ DEFAULT_THREADS: Final = 1
 MOST_SEED: Final = 2**63 - 1
 MOST_THREADS: Final = 1024
 """More than a machine has ends in the middle of OpenMP, without a word of ours."""
-LABEL: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+Label = Annotated[
+    str,
+    Param("lower-case letters, digits, dots and dashes only", pattern="[a-z0-9][a-z0-9._-]{0,62}"),
+]
 
 
 @dataclass(frozen=True)
 class Evaluate:
     """Where accuracy is measured: after every readable stage, and at both ends of the run."""
 
-    data: Path
-    images: int
-    final: Path | None
+    data: Annotated[Path, Param("the validation data")]
+    images: Annotated[int, Param("", 1, MOST_IMAGES)] = 500
+    final: Path | None = None
     """Unseen data for the teacher and the last stage; None leaves ``data`` to serve."""
-    final_images: int
-    max_loss: float | None
+    final_images: Annotated[int, Param("", 1, MOST_IMAGES)] = 500
+    """As many as ``images`` if a recipe says nothing."""
+    max_loss: Annotated[float, Param("", 0, 100)] | None = None
     """Points of accuracy the last stage may lose on the final data."""
 
 
@@ -82,6 +85,11 @@ class Recipe:
         """It starts from data alone."""
         return self.steps[0].stage.consumes is Kind.NOTHING
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Distributions its stages need, each once."""
+        return tuple(dict.fromkeys(name for step in self.steps for name in needs(step.stage)))
+
     def to_dict(self) -> dict[str, Any]:
         """The resolved recipe, every default spelt out, as JSON holds it."""
         evaluate = self.evaluate
@@ -106,6 +114,26 @@ class Recipe:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class _RecipeFile(Named):
+    """A recipe's keys; those of a stage are its own."""
+
+    stages: tuple[Mapping[str, Any], ...]
+    seed: Annotated[int, Param("", 0, MOST_SEED)] = DEFAULT_SEED
+    threads: Annotated[int, Param("", 1, MOST_THREADS)] = DEFAULT_THREADS
+    teacher: Path | None = None
+    evaluate: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What a `[[stages]]` table says beside the stage's parameters."""
+
+    stage: Annotated[str, Param('write stage = "NAME"')]
+    label: Label | None = None
+    seed: Annotated[int, Param("", 0, MOST_SEED)] | None = None
+
+
 def load_recipe(path: Path, stages: Mapping[str, type[Stage]]) -> Recipe:
     """Read and check a recipe file. Raises UsageError: file, place, what, and what was meant."""
     raw = read_toml(path, "recipe")
@@ -116,46 +144,35 @@ def parse_recipe(
     raw: Mapping[str, Any], stages: Mapping[str, type[Stage]], where: str, base: Path
 ) -> Recipe:
     """A recipe from its parsed TOML; paths are relative to ``base``. Raises UsageError."""
-    table = Table(raw, where, base)
-    table.check_version()
-    name = table.folder_name("name")  # the run's folder is runs/NAME
-    summary = table.take("summary", str, "")
-    seed = table.count("seed", DEFAULT_SEED, 0, MOST_SEED)
-    threads = table.count("threads", DEFAULT_THREADS, 1, MOST_THREADS)
-    teacher = table.path("teacher")
-    evaluate = table.take("evaluate", dict, None)
-    entries = table.take("stages", list)
-    table.close()
-    if not entries:
+    file = read_file(_RecipeFile, raw, where, base)
+    if not file.stages:
         raise UsageError(f"{where}: no [[stages]]: a recipe needs one at least")
-    steps = tuple(_step(entry, stages, where, base, n) for n, entry in enumerate(entries, 1))
+    steps = tuple(_step(entry, stages, where, base, n) for n, entry in enumerate(file.stages, 1))
     _check_labels(steps, where)
-    checked = None if evaluate is None else _evaluate(evaluate, f"{where}: [evaluate]", base)
-    return Recipe(name, summary, seed, threads, teacher, checked, steps)
+    evaluate = None if file.evaluate is None else _evaluate(file.evaluate, where, base)
+    return Recipe(file.name, file.summary, file.seed, file.threads, file.teacher, evaluate, steps)
+
+
+def _evaluate(raw: Mapping[str, Any], where: str, base: Path) -> Evaluate:
+    values = dict(raw)
+    if "images" in values:
+        values.setdefault("final_images", values["images"])
+    return read(Evaluate, values, f"{where}: [evaluate]", UsageError, base=base)
 
 
 def _step(
-    raw: object, stages: Mapping[str, type[Stage]], where: str, base: Path, number: int
+    raw: Mapping[str, Any], stages: Mapping[str, type[Stage]], where: str, base: Path, number: int
 ) -> Step:
-    if not isinstance(raw, dict):
-        raise UsageError(f"{where}: stages: entry {number} is not a table: write [[stages]]")
-    values = dict(raw)
-    name = values.pop("stage", None)
-    if not isinstance(name, str):
-        raise UsageError(f'{where}: stages: entry {number}: no stage = "NAME"')
-    if name not in stages:
-        raise UsageError(f'{where}: unknown stage "{name}"{suggest(name, stages, "stages")}')
-    label = values.pop("label", name)
-    at = f'{where}: stage "{name}"'
-    if not isinstance(label, str) or not LABEL.fullmatch(label):
-        raise UsageError(
-            f"{at}: label = {label!r}: lower-case letters, digits, dots and dashes only"
-        )
-    seed = None
-    if "seed" in values:
-        own = Table({"seed": values.pop("seed")}, at, base)
-        seed = own.count("seed", DEFAULT_SEED, 0, MOST_SEED)
-    return Step(label, read(stages[name], values, at, UsageError, base=base), seed)
+    name = raw.get("stage")
+    at = f"{where}: stages: entry {number}" if name is None else f"{where}: stage {show(name)}"
+    ours = table_of(_Entry).by_key
+    entry = read(_Entry, {key: raw[key] for key in raw if key in ours}, at, UsageError)
+    if entry.stage not in stages:
+        hint = suggest(entry.stage, stages, "stages")
+        raise UsageError(f"{where}: unknown stage {show(name)}{hint}")
+    label = entry.stage if entry.label is None else entry.label
+    own = {key: value for key, value in raw.items() if key not in ours}
+    return Step(label, read(stages[entry.stage], own, at, UsageError, base=base), entry.seed)
 
 
 def _check_labels(steps: Sequence[Step], where: str) -> None:
@@ -167,21 +184,6 @@ def _check_labels(steps: Sequence[Step], where: str) -> None:
                 " give one a label of its own"
             )
         seen.add(step.label)
-
-
-def _evaluate(raw: Mapping[str, Any], where: str, base: Path) -> Evaluate:
-    table = Table(raw, where, base)
-    data = table.path("data")
-    if data is None:
-        raise UsageError(f"{where}: data is missing: the validation data")
-    images = table.count("images", 500, 1, MOST_IMAGES)
-    final = table.path("final")
-    final_images = table.count("final_images", images, 1, MOST_IMAGES)
-    max_loss = table.take("max_loss", float, None)
-    table.close()
-    if max_loss is not None and not 0 <= max_loss <= 100:
-        raise UsageError(f"{where}: max_loss = {max_loss}: must be 0 to 100 points")
-    return Evaluate(data, images, final, final_images, max_loss)
 
 
 def packaged_folder() -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import shutil
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from hcompress.compute.ranks import Ranks
 from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, UsageError
 from hcompress.formats.open import ModelFile
 from hcompress.progress import NoProgress, Progress
+from hcompress.runs.figures import finite, measure
 from hcompress.runs.keys import Digester, Ticket, data_digest, make_ticket, parent_key
 from hcompress.spec.header import Provenance
 from hcompress.stages.base import Env, Stage
@@ -270,24 +270,6 @@ class _Work:
             seconds=round(seconds, 3),
             finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         )
-
-
-def measure(model: ModelFile) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The breakdown of a model file, as JSON holds it, and the techniques in force."""
-    from hcompress import sizes
-
-    return sizes.breakdown(model).to_dict(), tuple(sizes.techniques_of(model))
-
-
-def finite(value: Any) -> Any:
-    """``value`` without NaN and infinities, which JSON lacks: they become null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, list):
-        return [finite(entry) for entry in value]
-    if isinstance(value, dict):
-        return {key: finite(entry) for key, entry in value.items()}
-    return value
 
 
 @contextlib.contextmanager

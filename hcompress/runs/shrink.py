@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -11,24 +11,24 @@ from typing import Any, Final
 from hcompress.artifacts.folder import Artifact
 from hcompress.artifacts.kinds import Kind
 from hcompress.artifacts.source import open_source
-from hcompress.compute.lock import hold
 from hcompress.compute.ranks import Ranks
-from hcompress.errors import InputRefused, UsageError
+from hcompress.errors import InputRefused
 from hcompress.progress import NoProgress, Progress
 from hcompress.reports.size_table import Column, column
 from hcompress.runs import runner as pipeline
 from hcompress.runs.accuracy import Accuracy
+from hcompress.runs.figures import measure
 from hcompress.runs.keys import Digester, data_digest, library_versions, remembering
 from hcompress.runs.recipe import Recipe
+from hcompress.runs.run_folder import EVALUATIONS, check_same_run, own
 from hcompress.runs.runner import Existing, StageOptions
-from hcompress.strict.atomic import read_json, write_json
+from hcompress.sizes import characters_of
+from hcompress.strict.atomic import write_json
 
 TEACHER: Final = "00-teacher"
 FORMAT: Final = 1
 READABLE: Final = (Kind.CHECKPOINT, Kind.ONNX)
 """What accuracy can be measured of here."""
-_BEFORE_INDEX: Final = frozenset({".lock", ".run.json.tmp"})
-"""What a run killed at once may leave in its folder."""
 Show = Callable[[Sequence[Column]], None]
 
 
@@ -100,8 +100,9 @@ def run_recipe(
     options = replace(options, digest_data=remembering(options.digest_data))
     check(recipe, source, options)
     first = options.ranks.first
-    with _own(folder) if first else contextlib.nullcontext():
-        check_same_run(folder, recipe, source, options)
+    with own(folder) if first else contextlib.nullcontext():
+        if not options.rebuild:
+            check_same_run(folder, recipe, source)
         return _Run(recipe, source, folder, options).execute()
 
 
@@ -121,46 +122,6 @@ def check(recipe: Recipe, teacher: Artifact | None, options: RunOptions) -> None
                 options.digest_data(path)
 
 
-@contextlib.contextmanager
-def _own(folder: Path) -> Iterator[None]:
-    """The locked run folder. Raises UsageError where it is a user's."""
-    check_folder(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with hold(folder / ".lock"):
-        yield
-
-
-def check_folder(folder: Path) -> None:
-    """Raises UsageError where the name is taken by something that is no run of ours."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: a file is there already: choose another --out")
-    if folder.is_dir() and not (folder / "run.json").exists():
-        strangers = {entry.name for entry in folder.iterdir()} - _BEFORE_INDEX
-        if strangers:
-            raise UsageError(f"{folder}: not empty and no run of ours: choose another --out")
-
-
-def check_same_run(
-    folder: Path, recipe: Recipe, teacher: Artifact | None, options: RunOptions
-) -> None:
-    """Raises UsageError where the folder holds a run of another recipe, or from another teacher,
-    and may not be made anew: hours may lie there."""
-    if options.rebuild:
-        return
-    raw = read_json(folder / "run.json")
-    run = raw if isinstance(raw, dict) else {}
-    name, before = run.get("recipe"), run.get("teacher")
-    if isinstance(name, str) and name != recipe.name:
-        raise UsageError(
-            f'{folder}: holds a run of the recipe "{name}": choose another --out, or --force'
-        )
-    if teacher and isinstance(before, dict) and before.get("digest") != teacher.digest:
-        raise UsageError(
-            f"{folder}: holds a run from another teacher, {before.get('model')}:"
-            " choose another --out, or --force"
-        )
-
-
 class _Run:
     """One execution of a recipe: the index, and what has been finished so far."""
 
@@ -171,8 +132,9 @@ class _Run:
         self.teacher = teacher
         self.folder = folder
         self.options = options
-        self.accuracy = Accuracy(recipe.evaluate, folder / "evaluations", options.progress)
+        self.accuracy = Accuracy(recipe.evaluate, folder / EVALUATIONS, options.progress)
         self.columns: list[Column] = []
+        self.characters: int | None = None
         self.stages: list[dict[str, Any]] = []
         self.last_readable: tuple[str, Artifact] | None = None
         self.model: Path | None = None
@@ -231,7 +193,7 @@ class _Run:
             value = self.accuracy.after_stage(name, made)
         if made.manifest is not None:
             techniques, breakdown = made.manifest.techniques, made.manifest.breakdown
-            self.columns.append(column(name, techniques, breakdown, value))
+            self.columns.append(column(name, techniques, breakdown, value, self.characters))
 
     def _record_teacher(self, teacher: Artifact) -> None:
         """`00-teacher.json`, and the table's first column."""
@@ -241,7 +203,8 @@ class _Run:
             breakdown: Mapping[str, Any] = teacher.manifest.breakdown
             techniques: Sequence[str] = teacher.manifest.techniques
         else:
-            breakdown, techniques = pipeline.measure(teacher.opened)
+            breakdown, techniques = measure(teacher.opened)
+        self.characters = characters_of(teacher.opened)
         write_json(
             self.folder / f"{TEACHER}.json",
             {
@@ -250,12 +213,13 @@ class _Run:
                 "digest": teacher.digest,
                 "key": teacher.key,
                 "kind": teacher.kind,
+                "characters": self.characters,
                 "techniques": list(techniques),
                 "breakdown": breakdown,
             },
         )
         value = self.accuracy.after_stage(TEACHER, teacher)
-        self.columns.insert(0, column(TEACHER, techniques, breakdown, value))
+        self.columns.insert(0, column(TEACHER, techniques, breakdown, value, self.characters))
 
     def _final_accuracy(self) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
         if not self.options.ranks.first or self.last_readable is None or self.teacher is None:

@@ -1,4 +1,4 @@
-"""Nearest code: the Hamming classifier's read-out, Eq. 7. See docs/search.md."""
+"""Nearest code: the Hamming classifier's read-out, Eq. 7. See docs/bench.md."""
 
 from hcompress.search.answers import Found, Ranked
 from hcompress.search.backend import instruction_sets

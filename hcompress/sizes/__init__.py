@@ -10,6 +10,7 @@ from hcompress.sizes.compare import Difference, compare
 from hcompress.sizes.groups import GROUPS, group_of
 from hcompress.sizes.techniques import (
     TECHNIQUES,
+    characters_of,
     read_metadata,
     techniques,
     techniques_of,
@@ -27,6 +28,7 @@ __all__ = [
     "Layout",
     "Piece",
     "breakdown",
+    "characters_of",
     "compare",
     "format_of",
     "group_of",

@@ -13,6 +13,8 @@ from hcompress.formats.layout import Layout
 from hcompress.formats.open import Format, ModelFile, open_file
 from hcompress.sizes.groups import CONTAINER, GROUPS, group_of
 from hcompress.strict.files import open_regular, shown
+from hcompress.strict.read import read
+from hcompress.strict.show import brief
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,29 +101,24 @@ def engine_breakdown(file: ModelFile) -> Breakdown:
     return found
 
 
+@dataclass(frozen=True)
+class _Record:
+    """What ``Breakdown.to_dict`` wrote."""
+
+    bytes: int
+    components: tuple[Component, ...]
+
+
 def from_dict(value: Any, path: Path, where: str) -> Breakdown:
-    """What ``Breakdown.to_dict`` wrote. Raises InputRefused where it does not add up."""
-    rows = value.get("components") if isinstance(value, dict) else None
-    if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
-        raise InputRefused(f"{where} is not a list of {{name, bytes, params}}")
-    components = in_order(Component(row["name"], row["bytes"], row["params"]) for row in rows)
+    """The inverse of ``Breakdown.to_dict``. Raises InputRefused where it does not add up."""
+    found = read(_Record, value, where, only_known=False)
+    for row in found.components:
+        if row.name not in GROUPS:
+            raise InputRefused(f"{where}: unknown row {brief(row.name)}")
     try:
-        return Breakdown(path, _total(value, where), components)
+        return Breakdown(path, found.bytes, in_order(found.components))
     except ValueError as error:
         raise InputRefused(f"{where}: {str(error).removeprefix(f'{path}: ')}") from None
-
-
-def _is_row(row: Any) -> bool:
-    if not isinstance(row, dict) or row.get("name") not in GROUPS:
-        return False
-    return all(type(row.get(key)) is int and 0 <= row[key] < 1 << 63 for key in ("bytes", "params"))
-
-
-def _total(value: dict[str, Any], where: str) -> int:
-    total = value.get("bytes")
-    if type(total) is not int:
-        raise InputRefused(f"{where}: bytes is not a whole number")
-    return total
 
 
 def breakdown(source: Path | ModelFile) -> Breakdown:

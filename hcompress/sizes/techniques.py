@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from hcompress.charset import unpack_charset
 from hcompress.errors import InputRefused
 from hcompress.formats.open import Format, ModelFile, open_file
 from hcompress.spec.config import FP16, INT8, MOBILENET, NO_FFN, SHARED_LAYERS, RecogniserConfig
@@ -40,6 +41,15 @@ def read_metadata(source: Path | ModelFile) -> dict[str, Any] | None:
     and InputRefused as `sizes.breakdown` does.
     """
     return open_file(source).header
+
+
+def characters_of(source: Path | ModelFile) -> int | None:
+    """How many characters a safetensors or ONNX file of ours knows; None if it does not say.
+
+    Raises as `read_metadata`, and InputRefused if the charset is damaged.
+    """
+    packed = (read_metadata(source) or {}).get("charset")
+    return len(unpack_charset(packed)) if isinstance(packed, str) else None
 
 
 def techniques_of(source: Path | ModelFile) -> list[str]:

@@ -1,8 +1,7 @@
 """What decides a recogniser's shape. Torch-free, so that `inspect` can read it from a file.
 
-Format 2 of the header holds a configuration as it is here, its head as a tagged union. Format 1,
-in which head and inputs lie flat among the rest, is read, and is still what a recogniser is
-written as that it can say: such files keep their bytes.
+Format 2 of the header holds a configuration as it is here, its head as a tagged union; format 1
+is in `flat.py`.
 """
 
 from __future__ import annotations
@@ -17,8 +16,6 @@ from hcompress.errors import InputRefused, UsageError
 from hcompress.spec.heads import (
     HEADS,
     INPUTS,
-    Hamming,
-    HammingInputs,
     HeadSpec,
     InputsSpec,
     Learned,
@@ -115,6 +112,8 @@ class RecogniserConfig:
 
         Raises UsageError then.
         """
+        for key in changes.keys() - {entry.name for entry in dataclasses.fields(self)}:
+            raise UsageError(f"a recogniser of the family {self.family} has no {key}")
         try:
             return dataclasses.replace(self, **changes)
         except InputRefused as error:
@@ -247,7 +246,7 @@ def config_to_dict(config: RecogniserConfig) -> dict[str, Any]:
 
 def config_from_dict(raw: object) -> RecogniserConfig:
     """Read what `config_to_dict` wrote. Raises InputRefused on any other key, type or value."""
-    values = _table(raw, "configuration")
+    values = table_of(raw, "configuration")
     family = FAMILIES.get(str(values.pop("family", None)))
     if family is None:
         raise InputRefused(f"configuration: family: one of {', '.join(FAMILIES)}")
@@ -259,92 +258,14 @@ def config_from_dict(raw: object) -> RecogniserConfig:
 
 
 def _tagged(raw: object, kinds: Mapping[str, type[Any]], key: str) -> Any:
-    values = _table(raw, f"configuration: {key}")
+    values = table_of(raw, f"configuration: {key}")
     kind = kinds.get(str(values.pop("kind", None)))
     if kind is None:
         raise InputRefused(f"configuration: {key}.kind: one of {', '.join(kinds)}")
     return read(kind, values, f"configuration: {key}")
 
 
-def _table(raw: object, where: str) -> dict[str, Any]:
+def table_of(raw: object, where: str) -> dict[str, Any]:
     if not isinstance(raw, Mapping):
         raise InputRefused(f"{where}: not a table")
     return dict(raw)
-
-
-class _Classifier(StrEnum):
-    SOFTMAX = "softmax"
-    HAMMING = "hamming"
-
-
-class _Embedding(StrEnum):
-    LEARNED = "learned"
-    HAMMING = "hamming"
-
-
-@dataclass(frozen=True)
-class _FlatHead:
-    """What format 1 says of a head, among a transformer's other keys."""
-
-    classifier: _Classifier = _Classifier.SOFTMAX
-    embedding: _Embedding = _Embedding.LEARNED
-    code_length: int | None = None
-    classifier_bottleneck: int | None = None
-    embedding_bottleneck: int | None = None
-    refined: bool = False
-
-    def halves(self) -> tuple[HeadSpec, InputsSpec]:
-        hamming = self.classifier is _Classifier.HAMMING
-        coded = self.embedding is _Embedding.HAMMING
-        if (hamming or coded) != (self.code_length is not None):
-            raise InputRefused("configuration: code_length and the Hamming parts disagree")
-        if self.refined and not hamming:
-            raise InputRefused("configuration: refined needs a Hamming classifier")
-        for key, has_codes in (("classifier_bottleneck", hamming), ("embedding_bottleneck", coded)):
-            if has_codes and getattr(self, key) is not None:
-                raise InputRefused(f"configuration: {key} and a Hamming part disagree")
-        length = self.code_length or 0
-        head = Hamming(length, self.refined) if hamming else Softmax(self.classifier_bottleneck)
-        return head, HammingInputs(length) if coded else Learned(self.embedding_bottleneck)
-
-
-_LATER: Final = {"classifier_bottleneck": None, "embedding_bottleneck": None, "refined": False}
-"""Keys that format 1 came by later: left out where this is their value."""
-_SHARED: Final = ("head", "inputs", "transcription")
-
-
-def config_to_flat(config: RecogniserConfig) -> dict[str, Any] | None:
-    """Format 1; None if it can't say this."""
-    head, inputs = config.head, config.inputs
-    transformer = type(config) is TransformerConfig and config.transcription == AUTOREGRESSIVE
-    if not transformer or type(head) not in (Softmax, Hamming):
-        return None
-    if type(inputs) not in (Learned, HammingInputs):
-        return None
-    flat = _FlatHead(
-        classifier=_Classifier(head.kind),
-        embedding=_Embedding(inputs.kind if inputs else ""),
-        code_length=config.code_length,
-        classifier_bottleneck=getattr(head, "bottleneck", None),
-        embedding_bottleneck=getattr(inputs, "bottleneck", None),
-        refined=getattr(head, "rerank", False),
-    )
-    raw = dataclasses.asdict(config) | dataclasses.asdict(flat)
-    return {
-        key: value
-        for key, value in raw.items()
-        if key not in _SHARED and (key not in _LATER or value != _LATER[key])
-    }
-
-
-def config_from_flat(raw: object) -> TransformerConfig:
-    """Read what `config_to_flat` wrote. Raises InputRefused on any other key, type or value."""
-    values = _table(raw, "configuration")
-    for key in _SHARED:
-        if key in values:
-            raise InputRefused(f"configuration: unknown key {key!r}")
-    names = {f.name for f in dataclasses.fields(_FlatHead)}
-    flat = read(_FlatHead, {k: values.pop(k) for k in names & set(values)}, "configuration")
-    head, inputs = flat.halves()
-    rest: TransformerConfig = read(TransformerConfig, values, "configuration")
-    return dataclasses.replace(rest, head=head, inputs=inputs)

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from hcompress.charset import pack_charset, unpack_charset
 from hcompress.errors import InputRefused
-from hcompress.formats.open import ModelFile
 from hcompress.spec.config import (
     RecogniserConfig,
     config_from_dict,
-    config_from_flat,
     config_to_dict,
-    config_to_flat,
 )
+from hcompress.spec.flat import config_from_flat, config_to_flat
 from hcompress.spec.vocabulary import Vocabulary
 
 
@@ -80,7 +79,18 @@ class ModelMetadata:
         return cls(config, vocabulary, _read_provenance(raw.get("provenance")))
 
 
-def read_header(file: ModelFile) -> ModelMetadata:
+class Headed(Protocol):
+    """An opened file that may say what we wrote."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def header(self) -> dict[str, Any] | None:
+        """The JSON under `KEY`; None if the file has none."""
+        ...
+
+
+def read_header(file: Headed) -> ModelMetadata:
     """What a file of ours says. Raises InputRefused naming the file if it is not one."""
     if file.header is None:
         raise InputRefused(f"{file.path}: no hcompress metadata: not a recogniser this tool wrote")

@@ -2,7 +2,7 @@
 
 A stage is a frozen dataclass. Its fields are its parameters, and from them alone come the
 recipe keys, the subcommand's options and the docs. It holds no cache, no resume, no manifest:
-the runner (`pipeline.py`) does all that. Importing a stage module must not import torch.
+the runner (`runs/runner.py`) does all that. Importing a stage module must not import torch.
 """
 
 from __future__ import annotations
@@ -13,8 +13,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from hcompress.artifacts.kinds import Kind
+from hcompress.charset import read_charset
 from hcompress.progress import Progress
+from hcompress.spec.config import RecogniserConfig
+from hcompress.spec.forecast import Forecast
 from hcompress.spec.header import Provenance
+from hcompress.spec.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,30 @@ class Stage(Protocol):
         name (`model.safetensors`, `model.onnx`); None where the stage consumes nothing.
         """
         ...
+
+
+def needs(stage: Stage | type[Stage]) -> tuple[str, ...]:
+    """Distributions the stage can't do without: what decides its bytes, and what opens a model."""
+    checkpoint = Kind.CHECKPOINT in (stage.consumes, stage.produces)
+    return (*stage.libraries, *(("safetensors",) if checkpoint else ()))
+
+
+@runtime_checkable
+class Foreseen(Protocol):
+    """A stage that knows what it will make before it is made, for dry runs."""
+
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        """What it makes of the model before it; None if that can't be told.
+
+        Raises UsageError if its parameters ask for what no recogniser can be.
+        """
+        ...
+
+
+def new_recogniser(config: RecogniserConfig, charset: Path) -> Forecast:
+    """What a stage makes that begins with nothing but characters."""
+    size = len(Vocabulary(read_charset(charset)))
+    return Forecast(config, size, rest=charset.stat().st_size)
 
 
 @runtime_checkable

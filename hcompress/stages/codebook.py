@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.charset import UnknownCharacter
-from hcompress.codes.options import Method
+from hcompress.codes.options import CodebookOptions, Looking, Method, MinDistance
+from hcompress.data.options import LookBatch, Unknown, Workers
+from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
-from hcompress.training.options import LookBatch, MinDistance, Unknown, Workers
+
+if TYPE_CHECKING:
+    from hcompress.checkpoints.checkpoint import Checkpoint
+    from hcompress.codes.count import Counts
 
 
 @dataclass(frozen=True)
@@ -35,15 +40,35 @@ class MakeCodebook:
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy")
 
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        return known and replace(known, code_length=self.code_length).as_floats()
+
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
         from hcompress.checkpoints.codebook import CODEBOOK_FILE, codebook_bytes
-        from hcompress.codes.make import make_codebook
+        from hcompress.codes.make import columns_of, empty_counts, make_codebook
+        from hcompress.codes.report import codebook_report
         from hcompress.strict.atomic import write_bytes
 
         assert source is not None
         teacher = load_checkpoint(source)
-        codebook, report = make_codebook(self, teacher, env)
-        save_checkpoint(out / MODEL_FILE, teacher.model, teacher.vocabulary, env.provenance)
-        write_bytes(out / CODEBOOK_FILE, codebook_bytes(codebook, teacher.vocabulary))
-        return report
+        vocabulary = teacher.vocabulary
+        options = CodebookOptions(self.method, self.code_length, self.min_distance, env.seed)
+        columns = columns_of(teacher.model)
+        counts = empty_counts(teacher.model, options) if self.data is not None else None
+        shares = self._count(teacher, counts, env) if counts is not None else []
+        codebook, votes, repairs, apart = make_codebook(columns, counts, options)
+        save_checkpoint(out / MODEL_FILE, teacher.model, vocabulary, env.provenance)
+        write_bytes(out / CODEBOOK_FILE, codebook_bytes(codebook, vocabulary))
+        report = codebook_report(codebook.codes, votes, repairs, apart, vocabulary)
+        return {"method": self.method.value, "images_per_process": shares, **report}
+
+    def _count(self, teacher: Checkpoint, counts: Counts, env: Env) -> list[int]:
+        """Count the first images; returns how many each process took."""
+        from hcompress.codes.count import count_images
+        from hcompress.data.source import open_data
+
+        assert self.data is not None
+        lines = open_data(self.data)
+        looking = Looking(self.images, self.batch, self.unknown, self.workers)
+        return count_images(teacher, lines, counts, looking, self.name, env.threads, env.progress)

@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
-from hcompress.charset import UnknownCharacter
-from hcompress.codes.options import Ballot
+from hcompress.charset import read_charset
+from hcompress.codes.options import ExtendOptions
+from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
-from hcompress.strict.schema import Param
-from hcompress.training.options import Workers
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extend:
+class Extend(ExtendOptions):
     """Add characters to a recogniser with a Hamming classifier."""
-
-    data: Annotated[
-        Path, Param("labelled images: lines that have the new characters in them", data=True)
-    ]
-    characters: Annotated[
-        Path | None,
-        Param("UTF-8 file of the new characters; without: those of the labels that it lacks"),
-    ] = None
-    images: Annotated[int, Param("times that a new character is looked at", 1)] = 5
-    lines: Annotated[int, Param("lines of the data that are looked through", 1)] = 4096
-    ballot: Annotated[
-        Ballot, Param("what an image says of a bit: its logit, or which side it is on")
-    ] = Ballot.MEAN
-    apart: Annotated[
-        int | None,
-        Param("bits by which a new code differs from every other; without: one in 64", 1, 4096),
-    ] = None
-    batch: Annotated[int, Param("images at once; part of the result's identity", 1)] = 16
-    unknown: Annotated[
-        UnknownCharacter, Param("what a character neither known nor to be added does")
-    ] = UnknownCharacter.REFUSE
-    workers: Workers = 0
 
     name: ClassVar[str] = "extend"
     version: ClassVar[int] = 1
@@ -48,11 +25,34 @@ class Extend:
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy")
 
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        """Without a list of them only the images' labels say how many characters there will be."""
+        if known is None or self.characters is None:
+            return None
+        return replace(known, size=known.size + len(read_charset(self.characters)))
+
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from hcompress.checkpoints.checkpoint import MODEL_FILE, write_stored
-        from hcompress.codes.extend import extend
+        from hcompress.charset import read_charset
+        from hcompress.checkpoints.checkpoint import (
+            MODEL_FILE,
+            load_checkpoint,
+            read_stored,
+            write_stored,
+        )
+        from hcompress.codes.extend import extend, growable
+        from hcompress.codes.extend_lines import sight
+        from hcompress.data.source import open_data
+        from hcompress.recognisers.grow import grown
 
         assert source is not None
-        metadata, tensors, report = extend(self, source, env)
+        before = load_checkpoint(source)
+        model = growable(before.model, source)
+        lines = open_data(self.data)
+        named = read_charset(self.characters) if self.characters is not None else None
+        found = sight(self, named, lines, before.vocabulary, before.config.max_steps, env.progress)
+        new = extend(self, model, lines, found, env.progress)
+        metadata, stored = read_stored(source)
+        metadata = replace(metadata, vocabulary=found.vocabulary, provenance=env.provenance)
+        tensors = grown(model, stored, new.codes, new.signs)
         write_stored(out / MODEL_FILE, metadata, tensors)
-        return report
+        return new.report

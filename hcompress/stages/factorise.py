@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.charset import UnknownCharacter
+from hcompress.data.options import Workers
 from hcompress.errors import InputRefused, UsageError
+from hcompress.spec.forecast import Forecast
+from hcompress.spec.heads import HeadSpec, Learned, Softmax
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
-from hcompress.training.options import Workers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,44 +48,53 @@ class Factorise:
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
-        from hcompress.compress import factorise as factorising
-
-        assert source is not None
+    def check(self) -> None:
+        """Raises UsageError if the parameters leave nothing to do, or data to no purpose."""
         if not (self.classifier or self.embedding):
             raise UsageError("factorise: classifier and embedding are both off: nothing to do")
         if self.data is not None and not self.classifier:
             raise UsageError("factorise: data is for the softmax, and classifier is off")
-        before = load_checkpoint(source)
-        model, moved = before.model, {}
+
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        changes: dict[str, HeadSpec] = {}
         if self.classifier:
-            model, moved["classifier"] = factorising.with_factorised_classifier(
-                model, self.bottleneck, self._moment(before, env)
-            )
+            changes["head"] = Softmax(self.bottleneck)
         if self.embedding:
-            model, moved["embedding"] = factorising.with_factorised_embedding(
-                model, self.bottleneck
-            )
+            changes["inputs"] = Learned(self.bottleneck)
+        return known and known.as_floats(**changes)
+
+    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+        from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
+        from hcompress.compress.factorise import factorised
+
+        assert source is not None
+        self.check()
+        before = load_checkpoint(source)
+        model, moved = factorised(
+            before.model,
+            self.bottleneck,
+            classifier=self.classifier,
+            embedding=self.embedding,
+            moment=self._moment(before, env),
+        )
         save_checkpoint(out / MODEL_FILE, model, before.vocabulary, env.provenance)
         return {"relative_change": moved}
 
     def _moment(self, before: Checkpoint, env: Env) -> Tensor | None:
         """The second moment of the features that the softmax is given; None without data."""
-        from hcompress.data.batches import batches
+        from hcompress.compress.factorise import Moment
+        from hcompress.data.feed import first_images
         from hcompress.data.source import open_data
-        from hcompress.recognisers.observe import labelled_features, second_moment
+        from hcompress.recognisers.observe import observe
 
         if self.data is None:
             return None
-        lines = open_data(self.data)
-        count = min(self.images, len(lines))
-        env.progress.start("factorise", count)
-        feed = batches(lines, range(count), BATCH, before.config.preprocessing, self.workers)
+        model, size = before.model, before.config.preprocessing
+        lines = first_images(open_data(self.data), self.images, BATCH, size, self.workers)
+        moment = Moment.none(before.config.width)
         # A line with unknown characters is left out: its features say nothing of the known.
-        every = labelled_features(before, feed, UnknownCharacter.SKIP_LINE, env.progress)
-        moment = second_moment((features for features, _ in every), before.config.width)
-        env.progress.finish()
-        if not moment.any():
+        skip = UnknownCharacter.SKIP_LINE
+        observe(model, before.vocabulary, lines, moment, skip, self.name, env.progress)
+        if not moment.total.any():
             raise InputRefused(f"{self.data}: no line whose characters are all known")
-        return moment
+        return moment.mean()

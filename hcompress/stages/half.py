@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
+from hcompress.spec.config import BatchNorm, Weights
+from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 from hcompress.strict.schema import Param
 
@@ -29,6 +31,10 @@ class Half:
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
+
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        folded = {"batch_norm": BatchNorm.FOLDED} if self.fold_batch_norm else {}
+        return known and known.asked(weights=Weights.FP16, **folded)
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint

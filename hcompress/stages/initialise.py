@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
-from hcompress.stages.base import Env
+from hcompress.spec.forecast import Forecast
+from hcompress.stages.base import Env, new_recogniser
 from hcompress.training.options import Charset, Shape
 
 
@@ -24,6 +25,9 @@ class Initialise(Shape):
     consumes: ClassVar[Kind] = Kind.NOTHING
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
+
+    def foreseen(self, known: Forecast | None) -> Forecast | None:  # noqa: ARG002
+        return new_recogniser(self.config(), self.charset)
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         import torch

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.compress.options import Scale
+from hcompress.spec.config import BatchNorm, Weights
+from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from hcompress.data.feed import Feed
     from hcompress.spec.config import Preprocessing
 
 
@@ -38,35 +39,31 @@ class Int8:
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
 
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        return known and known.asked(weights=Weights.INT8, batch_norm=BatchNorm.FOLDED)
+
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+        import torch
+
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
-        from hcompress.compress import int8 as quantising
-        from hcompress.compute.quantised import MAX_ABS, SEARCHED
+        from hcompress.compress.int8 import int8_model
 
         assert source is not None
         before = load_checkpoint(source)
-        model = quantising.prepared(before.model)
-        lines = self._lines(before.config.preprocessing, env)
-        moments = quantising.input_moments(model, lines)
-        ratios = MAX_ABS if self.scale is Scale.MAX_ABS else SEARCHED
-        made = quantising.with_int8_weights(model, moments, self.keep, ratios)
+        lines = self._lines(before.config.preprocessing)
+        shown = lines.watched("calibration", env.progress) if lines is not None else ()
+        images = (torch.from_numpy(batch.images) for batch in shown)
+        made = int8_model(before.model, images, self.scale, self.keep)
         save_checkpoint(
             out / MODEL_FILE, made.model, before.vocabulary, env.provenance, packed=made.packed
         )
         return made.report
 
-    def _lines(self, size: Preprocessing, env: Env) -> Iterator[Tensor]:
-        """uint8 [1, H, W, 3] each; none without data, or where they would change nothing."""
-        import torch
+    def _lines(self, size: Preprocessing) -> Feed | None:
+        """Lines of the data, one at a time; None without data."""
+        from hcompress.data.feed import first_images
+        from hcompress.data.source import open_data
 
-        from hcompress.data import batches, source
-
-        if self.data is None or self.scale is Scale.MAX_ABS:
-            return
-        lines = source.open_data(self.data)
-        count = min(self.images, len(lines))
-        env.progress.start("calibration", count)
-        for batch in batches.batches(lines, range(count), 1, size):
-            yield torch.from_numpy(batch.images)
-            env.progress.advance()
-        env.progress.finish()
+        if self.data is None:
+            return None
+        return first_images(open_data(self.data), self.images, 1, size)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from hcompress.artifacts.kinds import Kind
+from hcompress.errors import InputRefused
 from hcompress.export.options import ServingPrecision
+from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 from hcompress.strict.schema import Param
 
@@ -44,6 +46,9 @@ class OnnxStage:
         "torch", "onnx", "onnxsim", "onnxruntime", "numpy",
     )  # fmt: skip
 
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        return known
+
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import load_checkpoint
         from hcompress.export.onnx import export
@@ -62,12 +67,12 @@ class OnnxStage:
 
     def _images(self, size: Preprocessing, seed: int) -> NDArray[np.uint8]:
         """uint8 [N, H, W, 3]: the first lines of the data, or noise."""
-        from hcompress.data import batches, source
+        from hcompress.data.feed import first_images
+        from hcompress.data.source import open_data
         from hcompress.export.onnx import noise_images
 
         if self.data is None:
             return noise_images(self.images, size, seed)
-        lines = source.open_data(self.data)
-        count = min(self.images, len(lines))
-        (batch,) = batches.batches(lines, range(count), max(1, count), size)
-        return batch.images
+        for batch in first_images(open_data(self.data), self.images, self.images, size):
+            return batch.images  # all of them
+        raise InputRefused(f"{self.data}: it holds no images: nothing to compare on")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.charset import UnknownCharacter
+from hcompress.codes.options import Looking, MinDistance
+from hcompress.data.options import LookBatch, Unknown, Workers
+from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
-from hcompress.training.options import LookBatch, MinDistance, Unknown, Workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +37,34 @@ class Recode:
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy")
 
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        return known
+
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from hcompress.checkpoints.checkpoint import MODEL_FILE, write_stored
-        from hcompress.codes.recode import recode
+        import torch
+
+        from hcompress.checkpoints.checkpoint import (
+            MODEL_FILE,
+            load_checkpoint,
+            read_stored,
+            write_stored,
+        )
+        from hcompress.codes.count import count_images
+        from hcompress.codes.recode import codes_of, recoded
+        from hcompress.codes.soft_votes import SoftVotes
+        from hcompress.data.source import open_data
 
         assert source is not None
-        metadata, tensors, report = recode(self, source, env)
-        write_stored(out / MODEL_FILE, metadata, tensors)
-        return report
+        before = load_checkpoint(source)
+        old = codes_of(before.model, source)
+        vocabulary, length = old.shape
+        votes = SoftVotes.none(vocabulary, length, before.model.classifier)
+        looking = Looking(self.images, self.batch, self.unknown, self.workers)
+        shares = count_images(
+            before, open_data(self.data), votes, looking, self.name, env.threads, env.progress
+        )
+        codes, report = recoded(old, votes, self.old_weight, self.min_distance, before.vocabulary)
+        metadata, stored = read_stored(source)
+        metadata = replace(metadata, provenance=env.provenance)
+        write_stored(out / MODEL_FILE, metadata, stored | {"codebook": torch.from_numpy(codes)})
+        return {"images_per_process": shares, **report}

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
+from hcompress.compress.options import Parts
+from hcompress.data.options import LookBatch, Workers
 from hcompress.errors import UsageError
+from hcompress.spec.config import BatchNorm
+from hcompress.spec.forecast import Forecast
+from hcompress.spec.heads import Learned, Softmax
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
-from hcompress.training.options import LookBatch, Workers
+
+if TYPE_CHECKING:
+    from hcompress.data.feed import Feed
+    from hcompress.spec.config import RecogniserConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,44 +51,49 @@ class Regrow:
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
 
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        changes: dict[str, Any] = {}
+        if self.matrices:
+            changes |= {"head": Softmax(), "inputs": Learned()}
+        if self.layers:
+            changes["shared_layers"] = False
+        if self.ffn:
+            changes["ffn"] = True
+        if self.batch_norm:
+            changes["batch_norm"] = BatchNorm.LIVE
+        return known and known.as_floats(**changes)
+
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         import torch
 
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
-        from hcompress.compress.regrow import Parts, regrown
-        from hcompress.data.batches import batches
-        from hcompress.data.source import open_data
+        from hcompress.compress.regrow import regrown
 
         assert source is not None
         before = load_checkpoint(source)
+        parts = Parts(self.matrices, self.layers, self.ffn, self.batch_norm)
+        lines = self._lines(before.config) if parts.measured(before.config) else None
+        shown = lines.watched(self.name, env.progress) if lines is not None else ()
         torch.manual_seed(env.seed)
         torch.set_num_threads(env.threads)
-        size = before.config.preprocessing
-        looked_at = 0
-
-        def seen() -> Iterator[torch.Tensor]:
-            """Asked for nothing where there is no batch normalisation to measure."""
-            nonlocal looked_at
-            if self.data is None:
-                raise UsageError(
-                    "regrow: folded batch normalisation is measured on images:"
-                    " name them (data), or leave it folded (batch_norm)"
-                )
-            data = open_data(self.data)
-            count = min(self.images, len(data))
-            env.progress.start("regrow", count)
-            for batch in batches(data, range(count), self.batch, size, self.workers):
-                yield torch.from_numpy(batch.images)
-                looked_at += len(batch.texts)
-                env.progress.advance(len(batch.texts))
-            env.progress.finish()
-
-        parts = Parts(self.matrices, self.layers, self.ffn, self.batch_norm)
-        model = regrown(before.model, seen(), parts)
+        model = regrown(before.model, (torch.from_numpy(batch.images) for batch in shown), parts)
         save_checkpoint(out / MODEL_FILE, model, before.vocabulary, env.provenance)
         return {
-            "images": looked_at,
+            "images": lines.images if lines is not None else 0,
             **model.config.halves(),
             **model.config.layers(),
             "batch_norm": model.config.batch_norm,
         }
+
+    def _lines(self, config: RecogniserConfig) -> Feed:
+        """What batch normalisation is measured on."""
+        from hcompress.data.feed import first_images
+        from hcompress.data.source import open_data
+
+        if self.data is None:
+            raise UsageError(
+                "regrow: folded batch normalisation is measured on images:"
+                " name them (data), or leave it folded (batch_norm)"
+            )
+        source = open_data(self.data)
+        return first_images(source, self.images, self.batch, config.preprocessing, self.workers)

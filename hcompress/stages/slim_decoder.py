@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 from hcompress.artifacts.kinds import Kind
 from hcompress.compress.options import SharedFrom
 from hcompress.errors import UsageError
+from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 from hcompress.strict.schema import Param
 
@@ -31,20 +32,29 @@ class SlimDecoder:
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
-        from hcompress.compress.slim_decoder import with_shared_layers, without_ffn
-
-        assert source is not None
+    def check(self) -> None:
+        """Raises UsageError if the parameters leave nothing to do."""
         if not (self.remove_ffn or self.share_layers):
             raise UsageError(
                 "slim-decoder: remove_ffn and share_layers are both off: nothing to do"
             )
-        before = load_checkpoint(source)
-        model = before.model
+
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        changes: dict[str, bool] = {}
         if self.remove_ffn:
-            model = without_ffn(model)
+            changes["ffn"] = False
         if self.share_layers:
-            model = with_shared_layers(model, self.shared_from)
+            changes["shared_layers"] = True
+        return known and known.as_floats(**changes)
+
+    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+        from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
+        from hcompress.compress.slim_decoder import slimmed
+
+        assert source is not None
+        self.check()
+        before = load_checkpoint(source)
+        share = self.shared_from if self.share_layers else None
+        model = slimmed(before.model, remove_ffn=self.remove_ffn, share=share)
         save_checkpoint(out / MODEL_FILE, model, before.vocabulary, env.provenance)
         return model.config.layers()

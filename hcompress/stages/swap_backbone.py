@@ -5,32 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
-from hcompress.spec.config import Backbone
+from hcompress.errors import UsageError
+from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
-from hcompress.strict.schema import Param
-from hcompress.training.options import BackboneWidth, FfnWidth, LineTraining, Width
+from hcompress.training.options import SwapOptions, Workplace
 
 
 @dataclass(frozen=True, kw_only=True)
-class SwapBackbone(LineTraining):
+class SwapBackbone(SwapOptions):
     """Put another backbone under the recogniser and distil the old one into it.
 
     Parts whose shapes agree keep their weights. The paper's light model is also narrower
     (d = 256 for 512): its decoder and head are then new too and learn from the teacher's answers.
     With steps = 0 the new parts stay untrained.
     """
-
-    data: Annotated[
-        Path | None, Param("lines to learn from; needed where steps > 0", data=True)
-    ] = None
-    family: Annotated[Backbone, Param("the new backbone")] = Backbone.MOBILENET_V2
-    backbone_width: BackboneWidth = 1.0
-    width: Width = 256
-    ffn_width: FfnWidth = 1024
-    distil: Annotated[float, Param("weight of the distance to the teacher", 0)] = 1.0
 
     name: ClassVar[str] = "swap-backbone"
     version: ClassVar[int] = 4
@@ -39,12 +30,33 @@ class SwapBackbone(LineTraining):
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ("torch", "lightning-fabric")
 
+    def check(self) -> None:
+        """Raises UsageError if there is nothing to learn from."""
+        if self.steps and self.data is None:
+            raise UsageError("swap-backbone: steps > 0 needs data; or set steps = 0")
+
+    def foreseen(self, known: Forecast | None) -> Forecast | None:
+        return known and known.as_floats(
+            backbone=self.family,
+            backbone_width=self.backbone_width,
+            width=self.width,
+            ffn_width=self.ffn_width,
+        )
+
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
+        from hcompress.data.source import open_optional
         from hcompress.training.swap_backbone import swap_backbone
 
         assert source is not None
+        self.check()
         before = load_checkpoint(source)
-        model, report = swap_backbone(self, before, env)
+        model, report = swap_backbone(
+            self,
+            before,
+            open_optional(self.data if self.steps else None),
+            open_optional(self.validation if self.steps else None),
+            Workplace(env.seed, env.threads, env.progress, env.scratch),
+        )
         save_checkpoint(out / MODEL_FILE, model, before.vocabulary, env.provenance)
         return report

@@ -1,43 +1,61 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all: the only place that writes under a final name."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, Final
 
-from hcompress.errors import InputRefused, UsageError
-
-_JSON_LIMIT: Final = 1 << 30
-"""Bytes a JSON file of a run may have: the readings of a million lines are a tenth of it."""
+_TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` so that ``path`` holds the old text or all of the new."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_text(path, text)
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write beside, flush, rename: ``path`` holds all of ``data``, or what it held before.
 
-
-def write_text(path: Path, text: str) -> None:
-    """As `write_json`, for text."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8", errors="surrogateescape") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    The file beside is a new one, by a name nobody foresees: no link that lies in wait is followed,
+    and no two writers share it. A failure removes it; what a kill leaves, `sweep` removes.
+    """
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        handle = os.open(temporary, flags, 0o666)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(handle)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # the name that somebody knows
+        raise
     sync(path.parent)
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file of ours; None where it is missing or damaged: the caller starts anew."""
-    from hcompress.strict.json import read_json as read_strictly
+def write_text(path: Path, text: str) -> None:
+    """As `write_bytes`, in UTF-8; bytes of a path that are none come back as they were."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
-    with contextlib.suppress(UsageError, InputRefused):
-        return read_strictly(path, _JSON_LIMIT)
-    return None
+
+def write_json(path: Path, value: Any) -> None:
+    """As `write_text`. Raises ValueError on NaN and infinities, which JSON lacks."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file's name is one that `write_bytes` gives to what is not whole yet."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed writes left in ``folder``, in which nobody else writes now."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if is_temporary(path.name):
+            path.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:
@@ -47,13 +65,3 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write beside, flush, rename: the name holds the whole file or what it held before."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

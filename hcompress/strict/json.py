@@ -2,58 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from hcompress.errors import InputRefused, UsageError
 from hcompress.strict.files import quoted, read_small, shown
+from hcompress.strict.read import read
 
-_Kind = TypeVar("_Kind")
-
-
-class Fields:
-    """A JSON object. Every reader raises InputRefused where the value is not what it must be."""
-
-    def __init__(self, raw: object, where: str) -> None:
-        if not isinstance(raw, dict):
-            raise InputRefused(f"{where}: not an object: remove it and run again")
-        self.raw: Mapping[str, Any] = raw
-        self.where = where
-
-    def text(self, key: str, default: str | None = None) -> str:
-        return self._read(key, str, default)
-
-    def whole(self, key: str, default: int | None = None) -> int:
-        return self._read(key, int, default)
-
-    def number(self, key: str) -> float:
-        """A finite number, whole or not."""
-        value: Any = self.raw.get(key)
-        if type(value) not in (int, float) or not math.isfinite(value):
-            raise InputRefused(f"{self.where}: {key}: must be a finite number")
-        return float(value)
-
-    def maybe_number(self, key: str) -> float | None:
-        return None if self.raw.get(key) is None else self.number(key)
-
-    def table(self, key: str) -> Fields:
-        """The object under ``key``; an empty one where there is none."""
-        return Fields(self._read(key, dict, {}), f"{self.where}: {key}")
-
-    def tables(self, key: str) -> list[Fields]:
-        """The list of objects under ``key``; empty where there is none."""
-        return [Fields(entry, f"{self.where}: {key}") for entry in self._read(key, list, [])]
-
-    def _read(self, key: str, kind: type[_Kind], default: _Kind | None) -> _Kind:
-        value = self.raw.get(key, default)
-        if type(value) is not kind:
-            raise InputRefused(f"{self.where}: {key}: must be of type {kind.__name__}")
-        return value
-
-
+T = TypeVar("T")
+_MOST_OF_OURS: Final = 1 << 30
+"""Bytes of a file of a run: the readings of a million lines are a tenth of it."""
 MAX_FILE_BYTES = 64 << 20
 
 
@@ -79,6 +40,16 @@ def strict_json(data: bytes | str, where: str) -> Any:
 def read_json(path: Path, limit: int = MAX_FILE_BYTES) -> Any:
     """Parse a whole JSON file. Raises UsageError (absent) and InputRefused (anything else)."""
     return strict_json(read_small(path, limit), shown(path))
+
+
+def recall(kind: type[T], path: Path) -> T | None:
+    """A JSON file of ours as a ``kind``; None if it is missing or damaged: the caller starts anew.
+
+    Keys that the ``kind`` lacks are passed over.
+    """
+    with contextlib.suppress(UsageError, InputRefused):
+        return read(kind, read_json(path, _MOST_OF_OURS), shown(path), only_known=False)
+    return None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -112,11 +83,3 @@ def _short(text: str) -> int:
 
 def _first_line(error: ValueError) -> str:
     return quoted(str(error).splitlines()[0], 200)[1:-1] if str(error) else "malformed"
-
-
-def read_fields(path: Path) -> Fields:
-    """The JSON object in ``path``; raises InputRefused where it is missing or damaged."""
-    try:
-        return Fields(read_json(path), str(path))
-    except UsageError:
-        raise InputRefused(f"{path}: missing: not a run's folder, or a run cut short") from None

@@ -12,7 +12,7 @@ import math
 import os
 import re
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -20,20 +20,20 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from hcompress.errors import HcompressError, InputRefused
-from hcompress.strict.schema import TAG, Shape, fields_of, shape_of, tag_of
+from hcompress.strict.schema import TAG, Param, Shape, shape_of, table_of
 from hcompress.strict.show import brief, huge, show, suggest
 
 _TABLE: Final = "a table of keys"
-_NOUNS: Final[Mapping[type, tuple[str, str]]] = {
-    bool: ("true or false", "true or false"),
-    int: ("a whole number", "whole numbers"),
-    float: ("a number", "numbers"),
-    Decimal: ("a number", "numbers"),
-    str: ("a string", "strings"),
-    Path: ("a path", "paths"),
-    dict: (_TABLE, "tables"),
-    list: ("a list", "lists"),
-    tuple: ("a list", "lists"),
+_NOUNS: Final[Mapping[type, str]] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    Decimal: "a number",
+    str: "a string",
+    object: "anything",
+    Path: "a path",
+    list: "a list",
+    tuple: "a list",
 }
 _NUMBERS: Final = (int, float, Decimal)
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
@@ -72,7 +72,7 @@ def change(
     """``value``, a dataclass, with the fields that ``raw`` names as `read` would have them."""
     reader = _Reader(where, refuse, base, only_known=True)
     kind: Any = type(value)
-    old = {entry.name: getattr(value, entry.name) for entry in fields_of(kind)}
+    old = {entry.name: getattr(value, entry.name) for entry in table_of(kind).fields}
     made: T = reader.made(kind, {**old, **reader.given(kind, raw, ())}, ())
     return made
 
@@ -89,17 +89,17 @@ def take_version(
     To be asked first: another version has other keys. Raises ``refuse`` unless it is ``known``.
     """
     if not isinstance(raw, Mapping):
-        raise refuse(f"{where}: must be {_TABLE}")
+        raise refuse(f"{where}: is {show(raw)}: must be {_TABLE}")
     rest = dict(raw)
     version = rest.pop(key, None)
+    if type(version) is int and version in known:
+        return version, rest
     reads = f"this hcompress reads {', '.join(map(str, sorted(known)))} only"
-    if version is None:
-        near = next((other for other in rest if "did you" in suggest(other, [key], "")), None)
-        meant = "" if near is None else f"; {brief(near)} is there: did you mean it?"
-        raise refuse(f"{where}: {key} is missing{meant or ': ' + reads}")
-    if type(version) is not int or version not in known:
+    if version is not None:
         raise refuse(f"{where}: {key} = {show(version)}: {reads}")
-    return version, rest
+    near = next((other for other in rest if "did you" in suggest(other, [key], "")), None)
+    about = f": {reads}" if near is None else f"; {brief(near)} is there: did you mean it?"
+    raise refuse(f"{where}: {key} is missing{about}")
 
 
 @dataclass(frozen=True)
@@ -113,34 +113,33 @@ class _Reader:
 
     def value(self, shape: Shape, raw: object, at: _At) -> Any:
         """``raw`` as its ``shape`` has it."""
-        if raw is None and shape.optional:
-            return None
         base = shape.base
-        if base is object:
+        if base is object or (raw is None and shape.optional):
             return raw
         if base in (tuple, list):
             return self._sequence(shape, raw, at)
         if base is dict:
-            table, inner = self._table(raw, at), shape.inner[0]
-            return {key: self.value(inner, entry, (*at, key)) for key, entry in table.items()}
+            name, inner = shape.inner
+            return {
+                self.value(name, key, (*at, key)): self.value(inner, entry, (*at, key))
+                for key, entry in self._table(raw, at).items()
+            }
         if base is types.UnionType or dataclasses.is_dataclass(base):
-            return self._dataclass(shape, raw, at)
+            return self._dataclass(shape, self._table(raw, at), at)
         return self._scalar(shape, raw, at)
 
     def given(self, kind: Any, raw: Mapping[str, Any], at: _At) -> dict[str, Any]:
         """The fields that ``raw`` holds, by their names. Refuses keys that none has."""
-        known = {entry.key: entry for entry in fields_of(kind)}
-        if self.only_known:
-            for key in raw:
-                if key not in known:
-                    place = _dotted((*at, key), quote=True)
-                    hint = suggest(key, known, "keys")
-                    raise self.refuse(f"{self.where}: unknown key {place}{hint}")
-        return {
-            known[key].name: self.value(known[key].shape, entry, (*at, key))
-            for key, entry in raw.items()
-            if key in known
-        }
+        known = table_of(kind).by_key
+        values = {}
+        for key, entry in raw.items():
+            if key in known:
+                values[known[key].name] = self.value(known[key].shape, entry, (*at, key))
+            elif self.only_known:
+                place = _dotted((*at, key), quote=True)
+                hint = suggest(key, known, "keys")
+                raise self.refuse(f"{self.where}: unknown key {place}{hint}")
+        return values
 
     def made(self, kind: type[T], values: Mapping[str, Any], at: _At) -> T:
         """The dataclass of these fields, checked by itself."""
@@ -150,103 +149,109 @@ class _Reader:
             place = f"{_dotted(at)}: " if at else ""
             raise self.refuse(f"{self.where}: {place}{error}") from None
 
-    def _dataclass(self, shape: Shape, raw: object, at: _At) -> Any:
-        table = self._table(raw, at)
-        arms = shape.inner or (shape,)
-        tags = {tag_of(arm.base): arm.base for arm in arms}
-        kind = tags.get(None)
-        if kind is None:
-            tag, table = table.get(TAG), {key: table[key] for key in table if key != TAG}
-            kind = tags.get(tag) if isinstance(tag, str) else None
-        if kind is None:
-            hint = suggest(tag, map(str, tags), "one of")
-            said = "is missing" if tag is None else f"= {show(tag)}"
-            raise self.refuse(f"{self.where}: {_dotted((*at, TAG))} {said}{hint}")
-        values = self.given(kind, table, at)
-        for entry in fields_of(kind):
+    def _dataclass(self, shape: Shape, raw: Mapping[str, Any], at: _At) -> Any:
+        kind = shape.base
+        if shape.inner or table_of(kind).tag is not None:
+            kind = self._arm([arm.base for arm in shape.inner or (shape,)], raw, at)
+            raw = {key: raw[key] for key in raw if key != TAG}
+        values = self.given(kind, raw, at)
+        for entry in table_of(kind).by_key.values():
             if entry.required and entry.name not in values:
                 about = f": {entry.param.help}" if entry.param.help else ""
-                raise self.refuse(f"{self.where}: {_dotted((*at, entry.key))} is missing{about}")
+                raise self._wrong((*at, entry.key), f"is missing{about}")
         return self.made(kind, values, at)
+
+    def _arm(self, kinds: Sequence[type[Any]], raw: Mapping[str, Any], at: _At) -> type[Any]:
+        """The dataclass whose tag ``raw`` has."""
+        tag = raw.get(TAG)
+        tags = {str(table_of(kind).tag): kind for kind in kinds}
+        if isinstance(tag, str) and tag in tags:
+            return tags[tag]
+        said = "is missing" if tag is None else f"= {show(tag)}"
+        raise self._wrong((*at, TAG), f"{said}{suggest(tag, tags, 'one of')}")
 
     def _table(self, raw: object, at: _At) -> Mapping[str, Any]:
         if not isinstance(raw, Mapping):
-            raise self._fault(raw, at, _TABLE)
+            raise self._unlike(raw, at, _TABLE)
         return raw
 
     def _sequence(self, shape: Shape, raw: object, at: _At) -> Any:
         inner, fixed = shape.inner, shape.fixed
         if not isinstance(raw, list | tuple) or (fixed and len(raw) != len(inner)):
-            plural = _NOUNS.get(inner[0].base, ("", "tables"))[1]
-            raise self._fault(raw, at, f"a list of {len(inner) if fixed else plural}")
+            each = _NOUNS.get(inner[0].base, "a string" if inner[0].choices else _TABLE)
+            raise self._unlike(
+                raw, at, f"a list of {len(inner)}" if fixed else f"a list, each {each}"
+            )
         shapes = inner if fixed else inner * len(raw)
-        found = (
+        return shape.base(
             self.value(one, entry, (*at, _called(one, entry, index)))
             for index, (one, entry) in enumerate(zip(shapes, raw, strict=True))
         )
-        return shape.base(found)
 
-    def _scalar(self, shape: Shape, raw: object, at: _At) -> Any:
+    def _scalar(self, shape: Shape, raw: Any, at: _At) -> Any:
         kind = shape.base
         if issubclass(kind, StrEnum):
-            if not isinstance(raw, str) or raw not in shape.choices:
-                hint = suggest(raw, shape.choices, "one of")
-                raise self._wrong(raw, at, hint)
+            if raw not in shape.choices:
+                raise self._wrong(at, f"= {show(raw)}{suggest(raw, shape.choices, 'one of')}")
             return kind(raw)
         if kind is Path:
             return self._path(raw, at)
-        value, bounds = _number(kind, raw), shape.bounds_text
-        if kind in _NUMBERS and (huge(raw) or (type(value) is kind and _outside(shape, value))):
-            raise self._fault(raw, at, bounds or ("smaller" if huge(raw) else "finite"))
+        value = _number(kind, raw)
+        if kind in _NUMBERS and (huge(raw) or _outside(shape.param, value)):
+            must = shape.bounds_text or ("smaller" if huge(raw) else "finite")
+            raise self._unlike(raw, at, must)
         if type(value) is not kind:
-            raise self._fault(raw, at, _NOUNS[kind][0] + (f", {bounds}" if bounds else ""))
+            bounds = shape.bounds_text
+            raise self._unlike(raw, at, _NOUNS[kind] + (f", {bounds}" if bounds else ""))
+        if kind is str and shape.param.pattern and not re.fullmatch(shape.param.pattern, raw):
+            raise self._unlike(raw, at, shape.param.help)
         return value
 
     def _path(self, raw: object, at: _At) -> Path:
         if not isinstance(raw, str | Path):
-            raise self._fault(raw, at, "a path")
+            raise self._unlike(raw, at, _NOUNS[Path])
         try:
             if not str(raw) or b"\0" in os.fsencode(raw):
                 raise ValueError
             path = Path(raw).expanduser()
         except (ValueError, RuntimeError):  # what no file system can spell; nobody's home
-            raise self._wrong(raw, at, ": not a path") from None
+            raise self._wrong(at, f"= {show(raw)}: not a path") from None
         return path if self.base is None else self.base / path
 
-    def _fault(self, raw: object, at: _At, must: str) -> HcompressError:
-        return self._wrong(raw, at, f": must be {must}")
+    def _unlike(self, raw: object, at: _At, must: str) -> HcompressError:
+        return self._wrong(at, f"{'=' if at else 'is'} {show(raw)}: must be {must}")
 
-    def _wrong(self, raw: object, at: _At, what: str) -> HcompressError:
-        place = f"{_dotted(at)} = {show(raw)}" if at else f"is {show(raw)}"
-        return self.refuse(f"{self.where}: {place}{what}")
+    def _wrong(self, at: _At, what: str) -> HcompressError:
+        return self.refuse(" ".join(filter(None, (f"{self.where}:", _dotted(at), what))))
 
 
 def _number(kind: type, raw: object) -> object:
     """A whole number as a float, and any number as a Decimal, if that is what is asked for."""
-    if huge(raw):
-        return raw
-    if kind is float and type(raw) is int:
-        return float(raw)
-    if kind is Decimal and type(raw) in (int, float):
+    if type(raw) is int and kind in (float, Decimal) and not huge(raw):
+        return kind(raw)
+    if type(raw) is float and kind is Decimal:
         return Decimal(repr(raw))  # as it was printed, and as people compare it
     return raw
 
 
-def _outside(shape: Shape, value: Any) -> bool:
+def _outside(param: Param, value: object) -> bool:
     """Whether a number is out of bounds, or none that can be compared."""
-    low, high = shape.param.minimum, shape.param.maximum
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return False
     if not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):
-        return shape.param.finite
+        return param.finite
+    low, high = param.minimum, param.maximum
     return (low is not None and value < low) or (high is not None and value > high)
 
 
 def _called(shape: Shape, entry: object, index: int) -> str | int:
-    """How an error calls an element of a list: by its first key, if that is text as a name is."""
-    if isinstance(entry, Mapping) and dataclasses.is_dataclass(shape.base):
-        first = next(iter(fields_of(shape.base)), None)  # type: ignore[arg-type]
-        name = entry.get(first.key) if first is not None and first.shape.base is str else None
-        if isinstance(name, str):
-            return name
+    """How an error calls an element of a list: by the text it needs first, as a name; by index."""
+    if isinstance(entry, dict) and dataclasses.is_dataclass(shape.base):
+        kind: Any = shape.base
+        fields = table_of(kind).by_key
+        first = next((key for key, field in fields.items() if field.required), "")
+        if isinstance(entry.get(first), str):
+            return str(entry[first])
     return index
 
 

@@ -46,6 +46,8 @@ class Param:
     """What files call the field; "": its name."""
     finite: bool = True
     """False if NaN and infinities are values too."""
+    pattern: str = ""
+    """A regular expression that all of a text has to match; ``help`` says it in words."""
 
 
 _PLAIN: Final = Param()
@@ -59,7 +61,8 @@ class Shape:
     """bool, int, float, str, Path, Decimal, a StrEnum, a dataclass, tuple, list or dict;
     object: anything; types.UnionType: one of several dataclasses."""
     inner: tuple[Shape, ...] = ()
-    """Of a list's elements, a dict's values, each place of a fixed tuple, each arm of a union."""
+    """Of a list's elements, a dict's keys and values, each place of a fixed tuple, each arm of a
+    union."""
     optional: bool = False
     """None is a value."""
     fixed: bool = False
@@ -141,31 +144,46 @@ class Parameter:
         return str(shown).lower()
 
 
+@dataclass(frozen=True)
+class Table:
+    """What a dataclass says of the table it is read from: a field for every key."""
+
+    by_key: Mapping[str, Parameter]
+    tag: str | None
+    """What the table's ``kind`` must be; None if the dataclass is no arm of a union."""
+
+    @property
+    def fields(self) -> tuple[Parameter, ...]:
+        return tuple(self.by_key.values())
+
+
 def describe(kind: type[Any]) -> tuple[Parameter, ...]:
     """The parameters of a stage's dataclass, in the order of its fields.
 
     Raises TypeError if a field is not one of the types a recipe can hold: our bug.
     """
-    for field in fields_of(kind):
+    for field in table_of(kind).fields:
         scalar = field.scalar
         if not (scalar in SCALARS or issubclass(scalar, StrEnum)) or field.shape.fixed:
             raise TypeError(f"{kind.__name__}.{field.name}: a recipe cannot hold it")
-    return fields_of(kind)
+    return table_of(kind).fields
 
 
-def fields_of(kind: type[Any]) -> tuple[Parameter, ...]:
-    """Every field that is given when ``kind`` is made. Raises TypeError on types nobody reads."""
-    return _fields_of(kind)  # type: ignore[arg-type]  # a class can be hashed
+def table_of(kind: type[Any]) -> Table:
+    """The keys of a dataclass. Raises TypeError if it is none, or has types nobody reads."""
+    return _table_of(kind)  # type: ignore[arg-type]  # a class can be hashed
 
 
 @functools.cache
-def _fields_of(kind: Any) -> tuple[Parameter, ...]:
-    owner: str = kind.__name__
+def _table_of(kind: Any) -> Table:
+    owner, tag = kind.__name__, getattr(kind, TAG, None)
     if not dataclasses.is_dataclass(kind):
         raise TypeError(f"{owner} is not a dataclass")
     hints = typing.get_type_hints(kind, include_extras=True)
     given = [field for field in dataclasses.fields(kind) if field.init]
-    return tuple(_field(owner, field, hints[field.name]) for field in given)
+    parameters = [_field(owner, field, hints[field.name]) for field in given]
+    tagged = isinstance(tag, str) and all(entry.name != TAG for entry in parameters)
+    return Table({entry.key: entry for entry in parameters}, str(tag) if tagged else None)
 
 
 def _field(owner: str, field: dataclasses.Field[Any], hint: Any) -> Parameter:
@@ -178,14 +196,6 @@ def _field(owner: str, field: dataclasses.Field[Any], hint: Any) -> Parameter:
         default = field.default_factory()
     required = default is dataclasses.MISSING
     return Parameter(field.name, shape, required, None if required else default)
-
-
-def tag_of(kind: type[Any]) -> str | None:
-    """The ``kind`` a dataclass is known by in files; None for one that is no arm of a union."""
-    if any(field.name == TAG for field in dataclasses.fields(kind)):
-        return None
-    found = getattr(kind, TAG, None)
-    return str(found) if isinstance(found, str) else None
 
 
 def shape_of(hint: Any, param: Param = _PLAIN) -> Shape:
@@ -216,7 +226,7 @@ def _union(arguments: tuple[Any, ...], param: Param) -> Shape:
     if len(arms) == 1:
         return dataclasses.replace(shape_of(arms[0], param), optional=optional)
     for arm in arms:
-        if not dataclasses.is_dataclass(arm) or tag_of(arm) is None:  # type: ignore[arg-type]
+        if not dataclasses.is_dataclass(arm) or table_of(arm).tag is None:  # type: ignore[arg-type]
             raise TypeError(f"{arm} in a union is no dataclass with a ClassVar {TAG}")
     return Shape(types.UnionType, tuple(Shape(arm) for arm in arms), optional, param=param)
 
@@ -224,7 +234,7 @@ def _union(arguments: tuple[Any, ...], param: Param) -> Shape:
 def _container(hint: Any, origin: Any, arguments: tuple[Any, ...], param: Param) -> Shape:
     inner = [shape_of(argument, param) for argument in arguments if argument is not ...]
     if origin in (dict, Mapping) and inner[0].base is str:
-        return Shape(dict, (inner[1],), param=param)
+        return Shape(dict, tuple(inner), param=param)
     if origin in (list, Sequence):
         return Shape(list if origin is list else tuple, (inner[0],), param=param)
     if origin is tuple:

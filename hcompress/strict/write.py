@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from hcompress.strict.schema import TAG, fields_of, tag_of
+from hcompress.strict.schema import TAG, table_of
 
 
 def plain(value: object) -> Any:
@@ -20,8 +20,7 @@ def plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return {str(key): plain(entry) for key, entry in value.items()}
     if not isinstance(value, type) and dataclasses.is_dataclass(value):
-        kind: Any = type(value)
-        tag = tag_of(kind)
-        own = {entry.key: plain(getattr(value, entry.name)) for entry in fields_of(kind)}
-        return own if tag is None else {TAG: tag, **own}
+        table = table_of(type(value))
+        own = {key: plain(getattr(value, entry.name)) for key, entry in table.by_key.items()}
+        return own if table.tag is None else {TAG: table.tag, **own}
     return value

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from hcompress.charset import UnknownCharacter
+from hcompress.data.feed import first_images
 from hcompress.recognisers.contract import Recogniser
 from hcompress.spec.vocabulary import Vocabulary
 
@@ -38,12 +39,9 @@ def fitted_temperature(
 
     The model's own if no target counts.
     """
-    from hcompress.data.batches import batches
-
     parts: list[Tensor] = []
     ids: list[Tensor] = []
-    count = min(images, len(validation))
-    for cut in batches(validation, range(count), batch, model.config.preprocessing):
+    for cut in first_images(validation, images, batch, model.config.preprocessing):
         targets = model.targets(cut.texts, vocabulary, UnknownCharacter.SKIP_LINE).to(model.device)
         memory = model.encode(torch.from_numpy(cut.images).to(model.device))
         parts.append(model.features(memory, targets)[targets.counted])

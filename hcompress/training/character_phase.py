@@ -9,49 +9,50 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hcompress.compute.device import check_shares
-from hcompress.data.source import open_data
 from hcompress.errors import InputRefused, UsageError
 from hcompress.recognisers.transformer.model import Transformer
 from hcompress.spec.vocabulary import Vocabulary
 from hcompress.training.character_trainer import GlyphTrainer
 from hcompress.training.lda import JUDGED, feature_length, start_columns
 from hcompress.training.line_trainer import glyph_preprocessing, snapshot_file, step_batches
-from hcompress.training.loop import Schedule, Task, train
+from hcompress.training.loop import Task, train
+from hcompress.training.schedule import Schedule
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lightning_fabric import Fabric
 
     from hcompress.data.batches import Batch
     from hcompress.data.render.source import RenderedSource
     from hcompress.data.sample import DataSource
     from hcompress.spec.config import Preprocessing
-    from hcompress.stages.base import Env
-    from hcompress.stages.train import Train
+    from hcompress.training.options import TrainOptions, Workplace
 
 
 def train_glyphs(
-    stage: Train, glyphs: Path, env: Env, fabric: Fabric, model: Transformer, vocabulary: Vocabulary
+    options: TrainOptions,
+    source: DataSource,
+    fabric: Fabric,
+    model: Transformer,
+    vocabulary: Vocabulary,
+    workplace: Workplace,
 ) -> dict[str, Any]:
-    """Teach ``model`` single characters, in place; returns the phase's figures."""
-    check_shares(glyph_batch=stage.glyph_batch)
-    source = open_data(glyphs)
-    size = glyph_preprocessing(model.config.preprocessing, stage.glyph_width)
-    lessons = _Lessons(stage, env, fabric, size)
-    if not stage.glyph_first:
-        trainer = GlyphTrainer(model, vocabulary, stage.unknown)
-        report = lessons.learn("glyphs", trainer, source, stage.glyph_steps)
+    """Teach ``model`` the single characters of ``source``, in place; returns the figures."""
+    check_shares(glyph_batch=options.glyph_batch)
+    size = glyph_preprocessing(model.config.preprocessing, options.glyph_width)
+    lessons = _Lessons(options, fabric, size, workplace)
+    if not options.glyph_first:
+        trainer = GlyphTrainer(model, vocabulary, options.unknown)
+        report = lessons.learn("glyphs", trainer, source, options.glyph_steps)
     else:
-        few = _some_of(source, stage.glyph_first, env.seed, vocabulary)
+        few = _some_of(source, options.glyph_first, workplace.seed, vocabulary)
         trainer = GlyphTrainer(model, Vocabulary(few.spec.characters))
-        first = lessons.learn("glyphs-first", trainer, few, stage.glyph_first_steps)
+        first = lessons.learn("glyphs-first", trainer, few, options.glyph_first_steps)
         trainer = GlyphTrainer(model, vocabulary)
 
         def prepare() -> None:
-            lessons.start_columns(trainer, source, stage.glyph_means * len(vocabulary.characters))
+            lessons.start_columns(trainer, source, options.glyph_means * len(vocabulary.characters))
 
-        report = lessons.learn("glyphs", trainer, source, stage.glyph_steps, prepare)
+        report = lessons.learn("glyphs", trainer, source, options.glyph_steps, prepare)
         report["first"] = first
     length = lessons.feature_length(trainer, source)
     trainer.cpu().hand_over(length)  # where the rest of the recogniser is
@@ -62,10 +63,10 @@ def train_glyphs(
 class _Lessons:
     """What the phase's parts have in common."""
 
-    stage: Train
-    env: Env
+    options: TrainOptions
     fabric: Fabric
     size: Preprocessing
+    workplace: Workplace
 
     def learn(
         self,
@@ -76,29 +77,29 @@ class _Lessons:
         prepare: Callable[[], None] | None = None,
     ) -> dict[str, Any]:
         """Train from the snapshot, or from what ``prepare`` makes; returns the figures."""
-        stage, fabric = self.stage, self.fabric
-        rate = stage.glyph_learning_rate
-        schedule = Schedule(steps, stage.glyph_batch, rate, snapshot_every=stage.snapshot_every)
+        options, fabric = self.options, self.fabric
+        rate = options.glyph_learning_rate
+        schedule = Schedule(steps, options.glyph_batch, rate, snapshot_every=options.snapshot_every)
         feed = step_batches(
             source,
-            stage.glyph_batch,
+            options.glyph_batch,
             steps,
             self.size,
-            stage.workers,
+            options.workers,
             fabric.global_rank,
             fabric.world_size,
             # Dealt out evenly, a character comes back after all the others: forgotten by then.
-            drawn_by=self.env.seed if stage.glyph_first else None,
+            drawn_by=self.workplace.seed if options.glyph_first else None,
         )
-        slower = (("columns", stage.glyph_column_rate),) if prepare is not None else ()
+        slower = (("columns", options.glyph_column_rate),) if prepare is not None else ()
         task = Task(label, trainer, trainer.loss, feed, slower=slower, prepare=prepare)
-        snapshot = snapshot_file(self.env.scratch, label)
-        state = train(task, schedule, fabric, snapshot, self.env.progress)
+        snapshot = snapshot_file(self.workplace.scratch, label)
+        state = train(task, schedule, fabric, snapshot, self.workplace.progress)
         return {"steps": state.step, "images": state.step * schedule.batch_size}
 
     def start_columns(self, trainer: GlyphTrainer, source: DataSource, count: int) -> None:
         """Columns from the first ``count`` images, judged on the next."""
-        progress = self.env.progress
+        progress = self.workplace.progress
         judged = range(count, count + JUDGED)
         share = start_columns(
             trainer, self._images(source, range(count)), self._images(source, judged), progress
@@ -112,9 +113,9 @@ class _Lessons:
     def _images(self, source: DataSource, indices: range) -> Iterator[Batch]:
         from hcompress.data.batches import batches
 
-        stage = self.stage
+        options = self.options
         places = [index % len(source) for index in indices]
-        return batches(source, places, stage.glyph_batch, self.size, stage.workers)
+        return batches(source, places, options.glyph_batch, self.size, options.workers)
 
 
 def _some_of(source: DataSource, count: int, seed: int, vocabulary: Vocabulary) -> RenderedSource:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from hcompress.data.batches import cut
 from hcompress.training.feature_cache import EncodedLines
 
 BATCH = 64
@@ -18,8 +19,8 @@ def fit_head(lines: EncodedLines, count: int) -> None:
     student = lines.trainer.student
     lines.trainer.eval()
     features, wanted = [], []
-    for start in range(0, min(count, len(lines.lines)), BATCH):
-        targets, encoded = lines.together(lines.lines[start : start + BATCH])
+    for batch in cut(lines.lines[:count], BATCH):
+        targets, encoded = lines.together(batch)
         h = student.features(encoded.memory, targets)
         features.append(h[targets.counted].double())
         wanted.append(targets.ids[targets.counted])

@@ -7,7 +7,7 @@ kept in memory as FP16, and gone through in a new order each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from hcompress.compute.threads import in_threads
+from hcompress.data.feed import first_images
 from hcompress.errors import InputRefused
 from hcompress.recognisers.contract import Recogniser, Targets
 from hcompress.recognisers.rebuild import folded
@@ -102,7 +103,7 @@ class EncodedLines:
         total: Tensor = model(None, targets, encoded)
         return Loss(total, int(targets.counted.sum()))
 
-    def together(self, batch: list[EncodedLine]) -> tuple[Targets, Encoded]:
+    def together(self, batch: Sequence[EncodedLine]) -> tuple[Targets, Encoded]:
         """What the lines ask for, and their encodings, on the recogniser's device."""
         device = self.trainer.device
         rows = torch.stack([line.memory for line in batch]).to(device).float()
@@ -136,24 +137,21 @@ def encode_lines(
 
     Raises InputRefused where no line is left.
     """
-    from hcompress.data.batches import batches
-
     trainer.eval()
     student = folded(trainer.student).to(trainer.device)  # the same sums with fewer passes
     lines: list[EncodedLine] = []
     common: Any = None
-    chosen = range(min(count, len(source)))
-    progress.start("encode", len(chosen))
-    made = batches(source, chosen, 32, student.config.preprocessing, workers)
-    for part in in_threads(partial(_encoded, trainer, student), made):
+    chosen = first_images(source, count, 32, student.config.preprocessing, workers)
+    progress.start("encode", chosen.images)
+    for part in in_threads(partial(_encoded, trainer, student), chosen):
         lines += part.lines
         common = part.common
         progress.advance(part.total)
     progress.finish()
     if not lines:
         raise InputRefused("training data: no line that counts")
-    left_out = len(chosen) - len(lines)
-    say_left_out("encode", left_out, len(chosen), progress)
+    left_out = chosen.images - len(lines)
+    say_left_out("encode", left_out, chosen.images, progress)
     return EncodedLines(trainer, lines, seed, common, left_out)
 
 

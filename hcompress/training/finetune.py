@@ -17,63 +17,74 @@ from hcompress.training.line_phase import train_lines
 from hcompress.training.line_trainer import Aim, LineTrainer
 
 if TYPE_CHECKING:
-    from hcompress.stages.base import Env
-    from hcompress.stages.finetune import Finetune
+    from pathlib import Path
+
+    from hcompress.data.sample import DataSource
+    from hcompress.training.options import FinetuneOptions, Workplace
 
 
 BACKBONE = "student.backbone."
 
 
-def finetune(stage: Finetune, before: Checkpoint, env: Env) -> tuple[Recogniser, dict[str, Any]]:
-    """The trained model, its confidence fitted on validation lines, and the figures."""
-    frozen = stage.backbone_rate == 0
+def finetune(
+    options: FinetuneOptions,
+    before: Checkpoint,
+    teacher: Recogniser | None,
+    lines: DataSource,
+    validation: DataSource | None,
+    workplace: Workplace,
+) -> tuple[Recogniser, dict[str, Any]]:
+    """Train on ``lines``, with the ``teacher`` that `load_teacher` gives.
+
+    Returns the trained model, its confidence fitted on validation lines, and the figures."""
+    frozen = options.backbone_rate == 0
     if before.config.batch_norm is BatchNorm.FOLDED and not frozen:
         raise UsageError("batch normalisation is folded: train the backbone before, not after")
-    check_shares(batch=stage.batch)
-    fabric = launch(stage.precision, env.threads)
-    torch.manual_seed(env.seed)
-    student = with_rerank(before.model) if stage.rerank else before.model
-    teacher = _teacher(stage, before, env)
+    check_shares(batch=options.batch)
+    fabric = launch(options.precision, workplace.threads)
+    torch.manual_seed(workplace.seed)
+    student = with_rerank(before.model) if options.rerank else before.model
     aim = Aim(
         before.vocabulary,
-        stage.unknown,
-        Losses(stage.smoothing, stage.margin, stage.code_cross_entropy, stage.soft_labels),
-        stage.distil,
-        stage.layers_weight,
-        stage.slim_routes,
+        options.unknown,
+        Losses(options.smoothing, options.margin, options.code_cross_entropy, options.soft_labels),
+        options.distil,
+        options.layers_weight,
+        options.slim_routes,
     )
     shared = frozen and teacher is not None and same_backbone(student, teacher)
-    if stage.lines and not (shared or teacher is None):
+    if options.lines and not (shared or teacher is None):
         raise UsageError(
             "lines asks for encodings that serve both: learn from a teacher with the same backbone,"
             " or from none (distil = 0, soft_labels = 0)"
         )
     if teacher is not None and not shared:
         teacher = folded(teacher).requires_grad_(False)  # it learns nothing, and is faster so
-    if stage.soft_labels and student.config.head.code_length is None:
+    if options.soft_labels and student.config.head.code_length is None:
         raise UsageError(
             "soft_labels is a share of code_cross_entropy among codes: set soft_labels = 0"
         )
-    kept = kept_prefixes(stage.kept_blocks, student)
-    if stage.fit_lines and student.config.head.code_length is None:
+    kept = kept_prefixes(options.kept_blocks, student)
+    if options.fit_lines and student.config.head.code_length is None:
         raise UsageError("fit_lines is for a Hamming classifier: set fit_lines = 0")
     trainer = LineTrainer(student, teacher, aim, encode_once=shared, frozen_backbone=frozen)
     if teacher is not None:
         teacher.to(fabric.device)
     model, figures = train_lines(
         "finetune",
-        stage,
-        stage.data,
+        options,
+        lines,
+        validation,
         trainer,
         fabric,
-        env,
+        workplace,
         freeze=(BACKBONE,) if frozen else kept,
-        slower=((BACKBONE, stage.backbone_rate),),
-        encode=stage.lines,
-        fit=stage.fit_lines,
-        weight_averaging=stage.weight_averaging,
+        slower=((BACKBONE, options.backbone_rate),),
+        encode=options.lines,
+        fit=options.fit_lines,
+        weight_averaging=options.weight_averaging,
     )
-    precision = resolve(stage.precision).value
+    precision = resolve(options.precision).value
     return model, {"precision": precision, "encoded_once": shared, **figures}
 
 
@@ -89,25 +100,31 @@ def kept_prefixes(count: int, student: Recogniser) -> tuple[str, ...]:
     return tuple(f"{BACKBONE}{name}." for name in path[:count])
 
 
-def _teacher(stage: Finetune, before: Checkpoint, env: Env) -> Recogniser | None:
-    if stage.distil == 0 and stage.soft_labels == 0:
+def load_teacher(
+    options: FinetuneOptions, before: Checkpoint, path: Path | None
+) -> Recogniser | None:
+    """The teacher that the options ask for, if any; it learns nothing.
+
+    Raises UsageError if there is none at ``path`` or the student can't learn from it.
+    """
+    if options.distil == 0 and options.soft_labels == 0:
         return None
-    if env.teacher is None:
-        asks = "distil" if stage.distil else "soft_labels"
+    if path is None:
+        asks = "distil" if options.distil else "soft_labels"
         raise UsageError(f"{asks} asks for a teacher; name one with --teacher, or set {asks} = 0")
-    teacher = load_checkpoint(env.teacher)
+    teacher = load_checkpoint(path)
     if teacher.vocabulary != before.vocabulary:
-        raise UsageError(f"{env.teacher}: the teacher's charset is another one")
-    if stage.soft_labels and teacher.config.head.code_length is not None:
-        raise UsageError(f"{env.teacher}: the teacher answers in codes; set soft_labels = 0")
-    if stage.distil and teacher.config.width != before.config.width:
+        raise UsageError(f"{path}: the teacher's charset is another one")
+    if options.soft_labels and teacher.config.head.code_length is not None:
+        raise UsageError(f"{path}: the teacher answers in codes; set soft_labels = 0")
+    if options.distil and teacher.config.width != before.config.width:
         raise UsageError(
-            f"{env.teacher}: the teacher has {teacher.config.width} features and the student"
+            f"{path}: the teacher has {teacher.config.width} features and the student"
             f" {before.config.width}: nothing to compare; set distil = 0"
         )
-    if stage.layers_weight and teacher.config.depth != before.config.depth:
+    if options.layers_weight and teacher.config.depth != before.config.depth:
         raise UsageError(
-            f"{env.teacher}: the teacher has {teacher.config.depth} layers and the student"
+            f"{path}: the teacher has {teacher.config.depth} layers and the student"
             f" {before.config.depth}: nothing to compare; set distil_layers = 0"
         )
     return teacher.model.requires_grad_(False)

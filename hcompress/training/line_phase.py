@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hcompress.data.source import open_data
 from hcompress.errors import UsageError
 from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import with_temperature
@@ -18,13 +16,14 @@ from hcompress.training.calibration import fitted_temperature
 from hcompress.training.closed_form import fit_head
 from hcompress.training.feature_cache import encode_lines
 from hcompress.training.line_trainer import LineTrainer, snapshot_file, step_batches, validate_lines
-from hcompress.training.loop import Loss, Schedule, Task, Validated, train
+from hcompress.training.loop import Loss, Task, Validated, train
+from hcompress.training.schedule import Schedule
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from hcompress.stages.base import Env
-    from hcompress.training.options import LineTraining
+    from hcompress.data.sample import DataSource
+    from hcompress.training.options import LineTraining, Workplace
 
 
 MATRICES = ("student.decoder.",)
@@ -34,11 +33,12 @@ would be a third of its time; with them it read no more lines of known fonts (re
 
 def train_lines(
     label: str,
-    stage: LineTraining,
-    data: Path,
+    options: LineTraining,
+    lines: DataSource,
+    validation: DataSource | None,
     trainer: LineTrainer,
     fabric: Fabric,
-    env: Env,
+    workplace: Workplace,
     *,
     freeze: tuple[str, ...] = (),
     slower: tuple[tuple[str, float], ...] = (),
@@ -55,17 +55,16 @@ def train_lines(
     model, vocabulary = trainer.student, trainer.aim.vocabulary
     body = model.config
     slim = isinstance(body, TransformerConfig) and body.shared_layers and not body.ffn
-    if stage.slim_routes and slim:
+    if options.slim_routes and slim:
         raise UsageError("the decoder is slim already: it has no other routes; set slim_routes = 0")
-    validation = open_data(stage.validation) if stage.validation is not None else None
     schedule = Schedule(
-        stage.steps,
-        stage.batch,
-        stage.learning_rate,
-        stage.matrix_rate,
-        validate_every=stage.validate_every if validation is not None else 0,
-        patience=stage.patience,
-        snapshot_every=stage.snapshot_every,
+        options.steps,
+        options.batch,
+        options.learning_rate,
+        options.matrix_rate,
+        validate_every=options.validate_every if validation is not None else 0,
+        patience=options.patience,
+        snapshot_every=options.snapshot_every,
         weight_averaging=weight_averaging,
     )
     place = fabric.global_rank, fabric.world_size
@@ -75,21 +74,23 @@ def train_lines(
     never_drawn = 0
     if encode:
         trainer.to(fabric.device)
-        lines = encode_lines(
-            trainer, open_data(data), encode, stage.workers, env.seed, env.progress
+        encoded = encode_lines(
+            trainer, lines, encode, options.workers, workplace.seed, workplace.progress
         )
-        feed, loss = lines.batches(stage.batch, stage.steps, *place), lines.loss
-        never_drawn = lines.left_out
+        feed, loss = encoded.batches(options.batch, options.steps, *place), encoded.loss
+        never_drawn = encoded.left_out
         if fit:
-            prepare = partial(fit_head, lines, fit)
+            prepare = partial(fit_head, encoded, fit)
     else:
         size = model.config.preprocessing
-        feed = step_batches(open_data(data), stage.batch, stage.steps, size, stage.workers, *place)
+        feed = step_batches(lines, options.batch, options.steps, size, options.workers, *place)
         loss = trainer.loss
 
     def validate(_: torch.nn.Module) -> Validated:
         assert validation is not None
-        return validate_lines(model, vocabulary, validation, stage.validation_images, stage.batch)
+        return validate_lines(
+            model, vocabulary, validation, options.validation_images, options.batch
+        )
 
     task = Task(
         label,
@@ -97,24 +98,26 @@ def train_lines(
         loss,
         feed,
         validate if validation is not None else None,
-        validated=min(stage.validation_images, len(validation)) if validation is not None else 0,
+        validated=min(options.validation_images, len(validation)) if validation is not None else 0,
         freeze=freeze,
         slower=slower,
         matrices=MATRICES,
         prepare=prepare,
     )
-    state = train(task, schedule, fabric, snapshot_file(env.scratch, label), env.progress)
+    state = train(
+        task, schedule, fabric, snapshot_file(workplace.scratch, label), workplace.progress
+    )
     model = model.cpu().eval()
     if validation is not None:
         temperature = fitted_temperature(
-            model, vocabulary, validation, stage.validation_images, stage.batch
+            model, vocabulary, validation, options.validation_images, options.batch
         )
         model = with_temperature(model, temperature)
     return model, {
         "device": str(fabric.device),
         "processes": fabric.world_size,
         "steps": state.step,
-        "images": state.step * stage.batch,
+        "images": state.step * options.batch,
         "lines_left_out": state.left_out + never_drawn,
         "best_step": state.best_step,
         "first_accuracy": state.first_accuracy if weight_averaging else None,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hcompress.charset import UnknownCharacter
+from hcompress.data.feed import first_images
 from hcompress.errors import InputRefused
 from hcompress.heads.contract import Losses
 from hcompress.metrics import similarity
@@ -192,18 +193,16 @@ def validate_lines(
     model: Recogniser, vocabulary: Vocabulary, validation: DataSource, images: int, batch_size: int
 ) -> Validated:
     """How the first ``images`` validation lines are read."""
-    from hcompress.data.batches import batches
-
-    count = min(images, len(validation))
+    lines = first_images(validation, images, batch_size, model.config.preprocessing)
     right, near = 0, 0.0
-    for batch in batches(validation, range(count), batch_size, model.config.preprocessing):
+    for batch in lines:
         pixels = torch.from_numpy(batch.images).to(model.device)
         ids = model.read(pixels, candidates=1).ids[:, :, 0].tolist()
         for row, text in zip(ids, batch.texts, strict=True):
             read = vocabulary.decode(row)
             right += read == text
             near += similarity(text, read)
-    return Validated(right / max(1, count), near / max(1, count))
+    return Validated(right / max(1, lines.images), near / max(1, lines.images))
 
 
 def glyph_preprocessing(preprocessing: Preprocessing, width: int) -> Preprocessing:

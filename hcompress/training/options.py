@@ -8,27 +8,20 @@ from typing import Annotated, Any, Self
 
 from hcompress.charset import UnknownCharacter
 from hcompress.compute.precision import Precision
+from hcompress.data.options import Unknown, Workers
+from hcompress.progress import Progress
 from hcompress.spec.config import Backbone, TransformerConfig
-from hcompress.strict.schema import MOST_BATCH, MOST_IMAGES, MOST_WORKERS, Param
+from hcompress.strict.schema import MOST_BATCH, MOST_IMAGES, Param
 
 Width = Annotated[int, Param("features d of encoder and decoder", 4, 4096)]
 FfnWidth = Annotated[int, Param("hidden features of the feed-forward networks", 4, 16384)]
 BackboneWidth = Annotated[float, Param("multiplies the backbone's channels", 0.01, 8)]
 Lines = Param("lines to train on: LMDB, label file or rendered-text spec", data=True)
-Workers = Annotated[
-    int,
-    Param("processes that prepare images; they never change them", 0, MOST_WORKERS, keyed=False),
-]
 MatrixRate = Annotated[
     float,
     Param("peak rate of the decoder's matrices, by Muon; 0 leaves them to AdamW", 0),
 ]
 BatchSize = Annotated[int, Param("lines a step, over all processes", 1, MOST_BATCH)]
-MinDistance = Annotated[
-    float, Param("share of the bits in which any two codes differ, at least", 0, 0.5)
-]
-LookBatch = Annotated[int, Param("images at once; part of the result's identity", 1, MOST_BATCH)]
-Unknown = Annotated[UnknownCharacter, Param("what an unknown character in a label does")]
 Charset = Annotated[Path, Param("UTF-8 file of the characters, in order of their ids")]
 
 
@@ -90,3 +83,140 @@ class LineTraining:
     unknown: Unknown = UnknownCharacter.REFUSE
     precision: Annotated[Precision, Param("arithmetic of the training")] = Precision.AUTO
     workers: Workers = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(Shape, LineTraining):
+    """How a softmax recogniser is trained from data alone."""
+
+    data: Annotated[Path, Lines]
+    charset: Charset
+    glyphs: Annotated[Path | None, Param("single characters to begin with", data=True)] = None
+    glyph_steps: Annotated[int, Param("training steps on single characters", 0)] = 1000
+    glyph_batch: Annotated[int, Param("single characters a step", 1, MOST_BATCH)] = 128
+    glyph_learning_rate: Annotated[float, Param("peak rate on single characters", 0)] = 2e-3
+    glyph_width: Annotated[int, Param("pixels across a single character; 0: square", 0)] = 0
+    glyph_first: Annotated[
+        int, Param("characters to begin with, drawn by the seed; 0: all of them at once", 0)
+    ] = 0
+    glyph_first_steps: Annotated[int, Param("training steps on these alone", 0)] = 1000
+    glyph_means: Annotated[
+        int, Param("images of every character that its first column is made from", 1, 1000)
+    ] = 3
+    glyph_column_rate: Annotated[
+        float, Param("the columns' rate, once all characters are there, as a share", 0)
+    ] = 1.0
+
+    @property
+    def glyphs_first(self) -> Path | None:
+        """`glyphs`, if any step is spent on them."""
+        return self.glyphs if self.glyph_steps or self.glyph_first else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwapOptions(LineTraining):
+    """How a recogniser is distilled into one with another backbone."""
+
+    data: Annotated[
+        Path | None, Param("lines to learn from; needed where steps > 0", data=True)
+    ] = None
+    family: Annotated[Backbone, Param("the new backbone")] = Backbone.MOBILENET_V2
+    backbone_width: BackboneWidth = 1.0
+    width: Width = 256
+    ffn_width: FfnWidth = 1024
+    distil: Annotated[float, Param("weight of the distance to the teacher", 0)] = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneOptions(LineTraining):
+    """How a changed recogniser is trained until it reads again."""
+
+    data: Annotated[Path, Lines]
+    backbone_rate: Annotated[
+        float, Param("the backbone's share of the rate; 0 keeps it as it is, and is faster", 0, 1)
+    ] = 0.0
+    kept_blocks: Annotated[
+        int,
+        Param(
+            "the backbone's first blocks, counted from the image, that stay as they are while those"
+            " after them learn: theirs are the largest maps, and most of a step's time",
+            0,
+        ),
+    ] = 0
+    lines: Annotated[
+        int,
+        Param(
+            "distinct lines to learn from, encoded once and kept in memory (some 0.06 MiB each with"
+            " the light backbone); 0 draws new lines at every step; needs backbone_rate = 0",
+            0,
+        ),
+    ] = 0
+    fit_lines: Annotated[
+        int,
+        Param(
+            "lines whose features W is first fitted to the codes on, in closed form; of `lines`;"
+            " 0 keeps W as it comes",
+            0,
+        ),
+    ] = 0
+    margin: Annotated[float, Param("threshold of the hinge loss, theta in Eq. 6", 0)] = 1.0
+    code_cross_entropy: Annotated[
+        float,
+        Param(
+            "weight of the cross-entropy over all codes, where the hinge asks each bit alone; each"
+            " step then multiplies with every code (a softmax's loss is that anyway)",
+            0,
+        ),
+    ] = 0.0
+    soft_labels: Annotated[
+        float,
+        Param(
+            "the share of what code_cross_entropy asks for that is the teacher's answer, the rest"
+            " the label: which characters a blurred one might be",
+            0,
+            1,
+        ),
+    ] = 0.0
+    rerank: Annotated[
+        bool,
+        Param(
+            "from now on, when it reads, let the bit logits choose among the five nearest codes: a"
+            " sign alone does not tell how sure a bit is; once on it stays on"
+        ),
+    ] = False
+    distil: Annotated[float, Param("weight of the distance to the teacher's features", 0)] = 4.0
+    distil_layers: Annotated[
+        float,
+        Param(
+            "weight of the distance to the teacher's states below the last layer; needs distil and"
+            " as many layers as the teacher",
+            0,
+        ),
+    ] = 2.0
+    weight_averaging: Annotated[
+        bool,
+        Param(
+            "end with the mean of the weights before and after training, where it reads validation"
+            " lines as well: for a student that reads already"
+        ),
+    ] = False
+    learning_rate: Annotated[float, Param("peak rate", 0)] = 2e-3
+    matrix_rate: MatrixRate = 7e-3
+    batch: BatchSize = 32
+    patience: Annotated[int, Param("validations without a gain before stopping; 0: never", 0)] = 4
+
+    @property
+    def layers_weight(self) -> float:
+        """`distil_layers` where features are distilled: the states below lead to them."""
+        return self.distil_layers if self.distil else 0.0
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a training runs, whatever it trains."""
+
+    seed: int
+    threads: int
+    progress: Progress
+    scratch: Path
+    """Half-way states (snapshots)."""

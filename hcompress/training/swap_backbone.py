@@ -18,11 +18,11 @@ from hcompress.training.line_phase import train_lines
 from hcompress.training.line_trainer import Aim, LineTrainer
 
 if TYPE_CHECKING:
-    from hcompress.stages.base import Env
-    from hcompress.stages.swap_backbone import SwapBackbone
+    from hcompress.data.sample import DataSource
+    from hcompress.training.options import SwapOptions, Workplace
 
 
-def new_student(stage: SwapBackbone, before: Checkpoint, seed: int) -> Recogniser:
+def new_student(options: SwapOptions, before: Checkpoint, seed: int) -> Recogniser:
     """The recogniser with the new backbone; tensors whose shapes agree are the teacher's."""
     config = before.config
     if not isinstance(config, TransformerConfig):
@@ -33,10 +33,10 @@ def new_student(stage: SwapBackbone, before: Checkpoint, seed: int) -> Recognise
     if before.model.head.softmax_columns() is None or inputs is None or inputs.table() is None:
         raise UsageError("swap-backbone comes before factorise: give it a whole softmax")
     shape = config.asked(
-        backbone=stage.family,
-        backbone_width=stage.backbone_width,
-        width=stage.width,
-        ffn_width=stage.ffn_width,
+        backbone=options.family,
+        backbone_width=options.backbone_width,
+        width=options.width,
+        ffn_width=options.ffn_width,
     )
     if shape == config:
         raise UsageError("swap-backbone: the recogniser has this backbone already")
@@ -54,24 +54,32 @@ def new_student(stage: SwapBackbone, before: Checkpoint, seed: int) -> Recognise
 
 
 def swap_backbone(
-    stage: SwapBackbone, before: Checkpoint, env: Env
+    options: SwapOptions,
+    before: Checkpoint,
+    lines: DataSource | None,
+    validation: DataSource | None,
+    workplace: Workplace,
 ) -> tuple[Recogniser, dict[str, Any]]:
-    """The student after distillation, and the figures."""
-    student = new_student(stage, before, env.seed)
-    if not stage.steps:
+    """The student after distillation on ``lines``, and the figures.
+
+    ``lines`` may be None if there are no steps.
+    """
+    student = new_student(options, before, workplace.seed)
+    if not options.steps:
         return student.eval(), {"steps": 0, "trained": False}
-    if stage.data is None:
-        raise UsageError("swap-backbone: steps > 0 needs data; or set steps = 0")
-    check_shares(batch=stage.batch)
-    fabric = launch(stage.precision, env.threads)
+    assert lines is not None
+    check_shares(batch=options.batch)
+    fabric = launch(options.precision, workplace.threads)
     teacher = before.model.requires_grad_(False).to(fabric.device)
     aim = Aim(
         before.vocabulary,
-        stage.unknown,
-        Losses(stage.smoothing),
-        distil=stage.distil,
-        slim_routes=stage.slim_routes,
+        options.unknown,
+        Losses(options.smoothing),
+        distil=options.distil,
+        slim_routes=options.slim_routes,
     )
     trainer = LineTrainer(student, teacher, aim)
-    model, figures = train_lines("swap-backbone", stage, stage.data, trainer, fabric, env)
-    return model, {"precision": resolve(stage.precision).value, "trained": True, **figures}
+    model, figures = train_lines(
+        "swap-backbone", options, lines, validation, trainer, fabric, workplace
+    )
+    return model, {"precision": resolve(options.precision).value, "trained": True, **figures}

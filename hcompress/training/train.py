@@ -6,32 +6,49 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hcompress.charset import read_charset
 from hcompress.compute.device import check_shares, launch, resolve
 from hcompress.heads.contract import Losses
+from hcompress.recognisers.build import build
 from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.transformer.model import Transformer
-from hcompress.spec.vocabulary import Vocabulary
 from hcompress.training.character_phase import train_glyphs
 from hcompress.training.line_phase import train_lines
 from hcompress.training.line_trainer import Aim, LineTrainer
 
 if TYPE_CHECKING:
-    from hcompress.stages.base import Env
-    from hcompress.stages.train import Train
+    from hcompress.data.sample import DataSource
+    from hcompress.spec.vocabulary import Vocabulary
+    from hcompress.training.options import TrainOptions, Workplace
 
 
-def train_teacher(stage: Train, env: Env) -> tuple[Recogniser, Vocabulary, dict[str, Any]]:
-    """The trained recogniser, its characters, and the figures of both phases."""
-    check_shares(batch=stage.batch)
-    vocabulary = Vocabulary(read_charset(stage.charset))
-    fabric = launch(stage.precision, env.threads)
-    torch.manual_seed(env.seed)
-    started = Transformer(stage.config(), len(vocabulary))
-    report: dict[str, Any] = {"precision": resolve(stage.precision).value}
-    if stage.glyphs is not None and (stage.glyph_steps or stage.glyph_first):
-        report["glyphs"] = train_glyphs(stage, stage.glyphs, env, fabric, started, vocabulary)
-    aim = Aim(vocabulary, stage.unknown, Losses(stage.smoothing), slim_routes=stage.slim_routes)
+def train_teacher(
+    options: TrainOptions,
+    vocabulary: Vocabulary,
+    lines: DataSource,
+    validation: DataSource | None,
+    glyphs: DataSource | None,
+    workplace: Workplace,
+) -> tuple[Recogniser, dict[str, Any]]:
+    """The trained recogniser, and the figures of both phases.
+
+    ``glyphs`` are single characters to begin with, if any step is spent on them.
+    """
+    check_shares(batch=options.batch)
+    fabric = launch(options.precision, workplace.threads)
+    torch.manual_seed(workplace.seed)
+    started = build(options.config(), len(vocabulary))
+    assert isinstance(started, Transformer)
+    report: dict[str, Any] = {"precision": resolve(options.precision).value}
+    if glyphs is not None:
+        report["glyphs"] = train_glyphs(options, glyphs, fabric, started, vocabulary, workplace)
+    aim = Aim(
+        vocabulary,
+        options.unknown,
+        Losses(options.smoothing),
+        slim_routes=options.slim_routes,
+    )
     trainer = LineTrainer(started, None, aim)
-    model, report["lines"] = train_lines("lines", stage, stage.data, trainer, fabric, env)
-    return model, vocabulary, report
+    model, report["lines"] = train_lines(
+        "lines", options, lines, validation, trainer, fabric, workplace
+    )
+    return model, report

@@ -12,9 +12,9 @@ from PIL import Image
 from hcompress.cli import main
 from hcompress.cli.read_command import image_files
 from hcompress.errors import UsageError
+from tests.builders import LIGHT, recogniser
 from tests.model_files import good_pt
 from tests.runtime.test_stepwise import exported
-from tests.tiny_recognisers import LIGHT, recogniser
 
 
 def picture(path: Path, width: int = 40) -> Path:

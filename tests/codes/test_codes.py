@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,34 +11,35 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hcompress.checkpoints.checkpoint import Checkpoint
 from hcompress.checkpoints.codebook import codebook_bytes, read_codebook
 from hcompress.codes.distances import distances, mean_distance, nearest_codes
-from hcompress.codes.make import make_codebook
-from hcompress.codes.options import Method
+from hcompress.codes.make import columns_of, make_codebook
+from hcompress.codes.options import CodebookOptions, Method
 from hcompress.codes.repair import separate
+from hcompress.codes.report import codebook_report
 from hcompress.codes.votes import Votes, projected, random_bits, random_projection, voted_bits
 from hcompress.codes.whitened import Scatter, orthogonal_projection, whitened_projections
 from hcompress.errors import InputRefused, NumericalError, UsageError
 from hcompress.heads.hamming.codebook import Codebook, pack, unpack
-from hcompress.progress import NoProgress
-from hcompress.spec.header import Provenance
 from hcompress.spec.vocabulary import Vocabulary
-from hcompress.stages.base import Env
-from hcompress.stages.codebook import MakeCodebook
-from tests.tiny_recognisers import SMALL, recogniser
+from tests.builders import SMALL, recogniser
 
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def random_votes(seed: int, features: int = 200, vocabulary: int = 9, length: int = 16) -> Votes:
-    rng = np.random.default_rng(seed)
-    votes = Votes.none(vocabulary, length)
-    votes.add(
-        rng.standard_normal((features, length), dtype=np.float32),
-        rng.integers(0, vocabulary - 2, features),
-        rng.integers(0, 2, features).astype(bool),
-    )
-    return votes
+def no_votes(vocabulary: int, length: int) -> Votes:
+    """Votes for features that are projected already."""
+    return Votes.none(vocabulary, np.eye(length, dtype=np.float32), lambda h: h.argmax(-1))
+
+
+def made_from_columns(
+    teacher: Checkpoint, min_distance: float = 1 / 64
+) -> tuple[Codebook, dict[str, Any]]:
+    """256 bits a character, and the report."""
+    options = CodebookOptions(Method.COLUMNS, 256, min_distance, seed=7)
+    codebook, *figures = make_codebook(columns_of(teacher.model), None, options)
+    return codebook, codebook_report(codebook.codes, *figures, teacher.vocabulary)
 
 
 @given(SEEDS, st.integers(1, 40))
@@ -46,41 +48,55 @@ def test_votes_do_not_depend_on_how_features_are_cut(seed: int, cut: int) -> Non
     rng = np.random.default_rng(seed)
     projected = rng.standard_normal((60, 8), dtype=np.float32)
     ids, right = rng.integers(0, 5, 60), rng.integers(0, 2, 60).astype(bool)
-    whole, parts = Votes.none(5, 8), Votes.none(5, 8)
-    whole.add(projected, ids, right)
+    whole, parts = no_votes(5, 8), no_votes(5, 8)
+    whole.count(projected, ids, right)
     for start in reversed(range(0, 60, cut)):
         rows = slice(start, start + cut)
-        parts.add(projected[rows], ids[rows], right[rows])
+        parts.count(projected[rows], ids[rows], right[rows])
     for field in ("sums", "seen", "right"):
         assert (getattr(whole, field) == getattr(parts, field)).all()
 
 
 def test_a_vote_is_the_papers_majority() -> None:
-    votes = Votes.none(4, 8)
+    votes = no_votes(4, 8)
     rng = np.random.default_rng(0)
     features = rng.standard_normal((7, 8), dtype=np.float32)
-    votes.add(features, np.full(7, 3), np.ones(7, bool))
+    votes.count(features, np.full(7, 3), np.ones(7, bool))
     bits, sure, _ = voted_bits(votes, np.zeros((4, 8)))
     ayes = (features >= 0).sum(0)
     assert (bits[3] == (ayes > 7 / 2)).all()
     assert sure[3] == pytest.approx(np.abs(2 * ayes - 7) / 7)
 
 
+def test_a_feature_votes_by_its_side_of_every_plane() -> None:
+    rng = np.random.default_rng(0)
+    projection = random_projection(5, 16, 0)
+    features, ids = torch.from_numpy(rng.standard_normal((9, 5), np.float32)), torch.arange(9) % 4
+    votes = Votes.none(4, projection, lambda h: (h[:, 0] > 0).long())
+    votes.add(features, ids)
+    expected = no_votes(4, 16)
+    right = (features[:, 0] > 0).long() == ids
+    expected.count((features @ torch.from_numpy(projection)).numpy(), ids.numpy(), right.numpy())
+    for mine, theirs in zip(votes.whole_numbers, expected.whole_numbers, strict=True):
+        assert (mine == theirs).all()
+    assert votes.right.sum() == right.sum() > 0
+
+
 def test_zero_counts_as_plus_one() -> None:
-    votes = Votes.none(1, 8)
-    votes.add(np.zeros((1, 8), np.float32), np.array([0]), np.array([True]))
+    votes = no_votes(1, 8)
+    votes.count(np.zeros((1, 8), np.float32), np.array([0]), np.array([True]))
     assert (votes.sums == 1).all()
-    bits, _, _ = voted_bits(Votes.none(1, 8), np.zeros((1, 8)))
+    bits, _, _ = voted_bits(no_votes(1, 8), np.zeros((1, 8)))
     assert bits.all()
 
 
 def test_ties_unseen_and_never_right_take_the_fallback_and_are_reported() -> None:
-    votes = Votes.none(4, 8)
+    votes = no_votes(4, 8)
     up, down = np.ones((1, 8), np.float32), -np.ones((1, 8), np.float32)
     for row in (up, down):  # character 1: every bit a tie
-        votes.add(row, np.array([1]), np.array([True]))
-    votes.add(down, np.array([2]), np.array([False]))  # never read right
-    votes.add(down, np.array([3]), np.array([True]))
+        votes.count(row, np.array([1]), np.array([True]))
+    votes.count(down, np.array([2]), np.array([False]))  # never read right
+    votes.count(down, np.array([3]), np.array([True]))
     fallback = np.tile(np.array([3.0, -4.0] * 4), (4, 1))
     bits, sure, repairs = voted_bits(votes, fallback)
     assert (repairs.unseen, repairs.never_right, repairs.tied_bits) == ((0,), (2,), 8)
@@ -185,9 +201,7 @@ def test_columns_that_are_nearly_equal_get_codes_that_are_apart() -> None:
     with torch.no_grad():
         columns[9] = columns[7] + 0.04 * columns[8]
         columns[11] = columns[7]
-    stage = MakeCodebook(method=Method.COLUMNS, code_length=256)
-    env = Env(7, 1, Provenance("codebook", "ab" * 32), NoProgress(), Path())
-    made, report = make_codebook(stage, teacher, env)
+    made, report = made_from_columns(teacher)
     name = teacher.vocabulary.name
     assert report["collisions"]["pairs"] == [[name(11), name(7)]]
     near = report["near_collisions"]
@@ -204,9 +218,7 @@ def test_bits_that_part_column_codes_are_those_nearest_to_either_side() -> None:
     columns = teacher.model.classifier.weight
     with torch.no_grad():
         columns[11] = columns[7]
-    stage = MakeCodebook(method=Method.COLUMNS, code_length=256)
-    env = Env(7, 1, Provenance("codebook", "ab" * 32), NoProgress(), Path())
-    made, _ = make_codebook(stage, teacher, env)
+    made, _ = made_from_columns(teacher)
     sides = columns[7].detach().double().numpy() @ random_projection(32, 256, 7)
     flipped = np.flatnonzero(np.diff(unpack(made.codes)[[7, 11]], axis=0))
     assert sorted(flipped) == sorted(np.argsort(np.abs(sides))[:4])
@@ -214,11 +226,9 @@ def test_bits_that_part_column_codes_are_those_nearest_to_either_side() -> None:
 
 def test_codes_are_as_far_apart_as_asked_for() -> None:
     teacher = recogniser(SMALL)
-    env = Env(7, 1, Provenance("codebook", "ab" * 32), NoProgress(), Path())
     found = {}
     for min_distance in (1 / 64, 0.375):
-        stage = MakeCodebook(method=Method.COLUMNS, code_length=256, min_distance=min_distance)
-        made, report = make_codebook(stage, teacher, env)
+        made, report = made_from_columns(teacher, min_distance)
         found[min_distance] = int(nearest_codes(made.codes, 1).distances.min())
     assert found[1 / 64] < 96 <= found[0.375]
     assert report["near_collisions"]["apart"] == 96
@@ -238,7 +248,8 @@ def labelled(seed: int, count: int = 400, characters: int = 12, width: int = 6):
 def scatter_of(features: np.ndarray, ids: np.ndarray, characters: int, cut: int) -> Scatter:  # type: ignore[type-arg]
     scatter = Scatter.none(characters, features.shape[1])
     for start in reversed(range(0, len(ids), cut)):
-        scatter.add(features[start : start + cut], ids[start : start + cut])
+        rows = slice(start, start + cut)
+        scatter.add(torch.from_numpy(features[rows]), torch.from_numpy(ids[rows]))
     return scatter
 
 
@@ -308,8 +319,11 @@ def test_whitened_codes_name_characters_where_plain_column_codes_do_not() -> Non
 
 
 def test_whitened_codes_need_data() -> None:
-    teacher = recogniser(SMALL)
-    stage = MakeCodebook(method=Method.WHITENED, code_length=64)
-    env = Env(7, 1, Provenance("codebook", "ab" * 32), NoProgress(), Path())
+    options = CodebookOptions(Method.WHITENED, 64, 1 / 64, seed=7)
     with pytest.raises(UsageError, match="method = whitened needs data"):
-        make_codebook(stage, teacher, env)
+        make_codebook(columns_of(recogniser(SMALL).model), None, options)
+
+
+def test_codes_fill_whole_bytes() -> None:
+    with pytest.raises(UsageError, match="code_length 12 must be a multiple of 8"):
+        CodebookOptions(Method.COLUMNS, 12, 1 / 64, seed=7)

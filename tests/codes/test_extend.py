@@ -35,19 +35,20 @@ from hcompress.data.batches import Batch
 from hcompress.errors import InputRefused, UsageError
 from hcompress.heads.hamming.codebook import Bits, pack, unpack
 from hcompress.progress import NoProgress
-from hcompress.recognisers.grow import new_vectors, vectors_of
-from hcompress.runs.forecast import after, forecast_of
+from hcompress.runs.forecast import after, bytes_of, forecast_of
 from hcompress.runs.recipe import parse_recipe
 from hcompress.runs.runner import StageOptions, run_stage
 from hcompress.spec.config import RecogniserConfig, Weights
 from hcompress.spec.header import Provenance
+from hcompress.spec.heads import Hamming, HammingInputs
 from hcompress.spec.vocabulary import Vocabulary
 from hcompress.stages import STAGES
 from hcompress.stages.base import Env
 from hcompress.stages.extend import Extend
 from hcompress.stages.half import Half
 from hcompress.stages.int8 import Int8
-from tests.tiny_recognisers import CONFIGS, LIGHT, int8, pictures, recogniser
+from tests.builders import CONFIGS, LIGHT, int8, pictures, recogniser
+from tests.forcing import forced
 
 HERE = Provenance("extend", "cd" * 32)
 FP32 = replace(LIGHT, weights=Weights.FP32)
@@ -168,12 +169,11 @@ def test_a_second_pass_knows_the_code_of_the_character_before(tmp_path: Path) ->
     found, before = load_checkpoint(tmp_path / "out"), load_checkpoint(source)
     ids = torch.tensor([[1, *found.vocabulary.encode("一新")]])
     memory = before.model.encode(torch.from_numpy(pictures(1, LIGHT)))
-    vectors = torch.cat([vectors_of(before.model), torch.zeros(2, LIGHT.width)])
+    vectors = torch.cat([before.model.inputs.vectors(), torch.zeros(2, LIGHT.width)])
     zeros = torch.nn.functional.embedding(ids, vectors)
-    first = before.model.classifier(before.model.decoder(zeros, memory))[0, 2] >= 0
-    signs = found.model.signs()
+    first = before.model.head.logits(before.model.decoder(zeros, memory))[0, 2] >= 0
     # Nothing new stands before it, so both passes give the first one the same code.
-    second = found.model.classifier(found.model.features(memory, ids, signs))[0] >= 0
+    second = found.model.head.logits(found.model.features(memory, forced(ids)))[0] >= 0
     codes = unpack(found.model.codebook.numpy())
     assert (codes[found.vocabulary.id_of("新")] == second[1].numpy()).all()
     assert (codes[found.vocabulary.id_of("字")] == second[2].numpy()).all()
@@ -259,7 +259,7 @@ def test_nothing_to_add_and_lines_too_long(tmp_path: Path) -> None:
 
 
 def test_more_characters_than_codes_are_refused(tmp_path: Path) -> None:
-    made = recogniser(replace(LIGHT, code_length=8), characters=252)
+    made = recogniser(replace(LIGHT, head=Hamming(8), inputs=HammingInputs(8)), characters=252)
     source = saved(tmp_path / "model", made)
     with pytest.raises(InputRefused, match="8 bits make 256 codes"):
         run(Extend(data=lines(tmp_path / "d", ["新", "字"])), source, tmp_path / "out")
@@ -346,12 +346,12 @@ def test_looks_come_from_where_the_character_stands() -> None:
     made = recogniser(FP32)
     vocabulary = Vocabulary((*made.vocabulary.characters, "新"))
     images = pictures(2, LIGHT)
-    vectors = torch.cat([vectors_of(made.model), torch.zeros(1, LIGHT.width)]).detach()
+    vectors = torch.cat([made.model.inputs.vectors(), torch.zeros(1, LIGHT.width)]).detach()
     feed = [Batch(images, ["一新", "丁七"], [0, 1])]
     looks = look(made.model, vectors, vocabulary, 5, feed, NoProgress())
     memory = made.model.encode(torch.from_numpy(images[:1]))
-    ids = torch.tensor([[1, 3]])
-    wanted = made.model.classifier(made.model.features(memory, ids, made.model.signs()))[0, 1]
+    asked = forced(torch.tensor([[1, 3]]))
+    wanted = made.model.head.logits(made.model.features(memory, asked))[0, 1]
     np.testing.assert_allclose(looks.logits[0], wanted.detach().numpy(), rtol=1e-4, atol=1e-4)
     assert looks.ids.tolist() == [0]
     assert not looks.led
@@ -361,8 +361,8 @@ def test_a_learned_embedding_gets_a_vector_near_those_of_near_codes() -> None:
     model = recogniser(CLASSIFIER_ONLY).model
     signs = model.signs()
     with torch.no_grad():
-        found = new_vectors(model, signs[[5, 9]])
-        wanted = vectors_of(model)[[5, 9]]
+        found = model.inputs.new_vectors(signs[[5, 9]])
+        wanted = model.inputs.vectors()[[5, 9]]
     away = (found - wanted).norm() / wanted.norm()
     assert float(away) < 0.1  # 33 characters, 64 bits: the fit is all but exact
 
@@ -420,7 +420,7 @@ def test_a_recipe_may_have_it_and_a_dry_run_knows_the_size(tmp_path: Path) -> No
     known = after(stage, forecast_of(source / MODEL_FILE))
     assert known is not None
     made = run_stage(stage, open_source(source / MODEL_FILE), tmp_path / "out", StageOptions())
-    assert known.bytes == pytest.approx(made.file.stat().st_size, abs=400)
+    assert bytes_of(known) == pytest.approx(made.file.stat().st_size, abs=400)
     assert made.manifest is not None
     rows = made.manifest.breakdown["components"]
     assert next(row["bytes"] for row in rows if row["name"] == "codebook") == 463 * 8

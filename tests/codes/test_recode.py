@@ -12,15 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hcompress.checkpoints.checkpoint import MODEL_FILE, Checkpoint, load_checkpoint, read_stored
-from hcompress.codes.soft_votes import Leanings, moved_bits
+from hcompress.codes.soft_votes import SoftVotes, moved_bits
 from hcompress.errors import NumericalError, UsageError
 from hcompress.heads.hamming.codebook import unpack
 from hcompress.runs.forecast import after, forecast_of
 from hcompress.stages.recode import Recode
+from tests.builders import CONFIGS, pictures, recogniser
 from tests.codes.test_extend import KINDS, env, lines, saved
 from tests.compress.test_factorise import texts_of
+from tests.forcing import forced
 from tests.special import BOS, EOS, PAD
-from tests.tiny_recognisers import CONFIGS, pictures, recogniser
+
+
+def none(vocabulary: int, length: int) -> SoftVotes:
+    """For features that are bit logits already."""
+    return SoftVotes.none(vocabulary, length, torch.nn.Identity())
 
 
 def run(stage: Recode, source: Path, out: Path) -> dict[str, Any]:
@@ -35,11 +41,11 @@ def test_codes_are_the_sides_of_the_sums_in_any_order(seed: int, weight: float) 
     logits = rng.normal(0, 1, (60, 16)).astype(np.float32)
     ids = rng.integers(0, 9, 60)
     old = rng.integers(0, 2, (10, 16)).astype(bool)
-    found = Leanings.none(10, 16)
-    found.add(logits, ids)
-    other = Leanings.none(10, 16)
+    found = none(10, 16)
+    found.add(torch.from_numpy(logits), torch.from_numpy(ids))
+    other = none(10, 16)
     for part in np.array_split(rng.permutation(60), 7):
-        other.add(logits[part], ids[part])
+        other.add(torch.from_numpy(logits[part]), torch.from_numpy(ids[part]))
     np.testing.assert_array_equal(found.sums, other.sums)
     bits, sure = moved_bits(found, old, weight)
     np.testing.assert_array_equal(bits[9], old[9])  # not seen
@@ -54,12 +60,13 @@ def test_codes_are_the_sides_of_the_sums_in_any_order(seed: int, weight: float) 
 def test_an_old_code_that_counts_enough_stays_and_nan_is_refused() -> None:
     rng = np.random.default_rng(0)
     old = rng.integers(0, 2, (4, 8)).astype(bool)
-    found = Leanings.none(4, 8)
-    found.add(rng.normal(0, 5, (30, 8)).astype(np.float32), rng.integers(0, 4, 30))
+    found = none(4, 8)
+    looks = torch.from_numpy(rng.normal(0, 5, (30, 8)).astype(np.float32))
+    found.add(looks, torch.from_numpy(rng.integers(0, 4, 30)))
     np.testing.assert_array_equal(moved_bits(found, old, 31.0)[0], old)
     assert (moved_bits(found, old, 0.0)[0] != old).any()
     with pytest.raises(NumericalError, match="NaN"):
-        found.add(np.full((1, 8), np.nan, np.float32), np.array([1]))
+        found.add(torch.full((1, 8), torch.nan), torch.tensor([1]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -98,9 +105,9 @@ def agreement(source: Path, texts: list[str], last: int) -> float:
         memory = model.encode(images)
         for line, text in enumerate(texts):
             ids = [*made.vocabulary.encode(text), last]
-            given_ = torch.tensor([[BOS, *ids[:-1]]])
-            h = model.features(memory[line : line + 1], given_, model.code_signs())[0]
-            bits = torch.where(model.classifier(h) >= 0, 1.0, -1.0)
+            asked = forced(torch.tensor([[BOS, *ids[:-1]]]))
+            h = model.features(memory[line : line + 1], asked)[0]
+            bits = torch.where(model.head.logits(h) >= 0, 1.0, -1.0)
             total += float((bits * signs[ids]).mean(-1).sum())
             count += len(ids)
     return total / count

@@ -29,26 +29,30 @@ from hcompress.codes.options import Method
 from hcompress.compress import replace_head as surgery
 from hcompress.compress.factorise import (
     RIDGE,
+    Moment,
     truncated,
     with_factorised_classifier,
     with_factorised_embedding,
 )
-from hcompress.data.batches import batches
+from hcompress.data.feed import first_images
 from hcompress.data.source import open_data
 from hcompress.errors import InputRefused, UsageError
 from hcompress.export.onnx import export
 from hcompress.export.parity import decode_torch
 from hcompress.heads.hamming.codebook import Codebook
 from hcompress.progress import NoProgress
-from hcompress.recognisers.contract import Recogniser
-from hcompress.recognisers.observe import labelled_features, second_moment
-from hcompress.runs.forecast import Forecast, after, forecast_of
+from hcompress.recognisers.observe import observe
+from hcompress.recognisers.transformer.model import Recogniser
+from hcompress.runs.forecast import after, bytes_of, forecast_of
 from hcompress.runs.recipe import load_recipe
 from hcompress.runtime.onnx_reader import OnnxReader
 from hcompress.runtime.serving import ServingPair
-from hcompress.spec.config import Classifier, Embedding, RecogniserConfig
+from hcompress.spec.config import TransformerConfig
 from hcompress.spec.exported import ENCODER_FILE, STEP_FILE
+from hcompress.spec.flat import config_from_flat, config_to_flat
+from hcompress.spec.forecast import Forecast
 from hcompress.spec.header import Provenance
+from hcompress.spec.heads import Hamming, Learned, Softmax
 from hcompress.stages import STAGES
 from hcompress.stages.base import Env, Stage
 from hcompress.stages.codebook import MakeCodebook
@@ -60,16 +64,17 @@ from hcompress.stages.int8 import Int8
 from hcompress.stages.slim_decoder import SlimDecoder
 from hcompress.stages.swap_backbone import SwapBackbone
 from hcompress.strict.digest import file_digest
-from hcompress.training.finetune import finetune
+from hcompress.training.finetune import finetune, load_teacher
+from hcompress.training.options import Workplace
 from tests import ROOT
-from tests.tiny_recognisers import CONFIGS, SMALL, pictures, recogniser
+from tests.builders import CONFIGS, SMALL, pictures, recogniser
 
 HERE = Provenance("factorise", "cd" * 32)
 RECIPES = ROOT / "recipes"
 
 
-def env(folder: Path, teacher: Path | None = None) -> Env:
-    return Env(7, 1, HERE, NoProgress(), folder, teacher)
+def env(folder: Path) -> Env:
+    return Env(7, 1, HERE, NoProgress(), folder)
 
 
 def saved(folder: Path, made: Checkpoint) -> Path:
@@ -131,7 +136,10 @@ def test_with_features_their_products_move_least(seed: int, size: tuple[int, int
     rows, width, bottleneck = size[0], size[1], min(size[1:])
     matrix = random_matrix(seed, (rows, width))
     features = random_matrix(seed + 1, (50, width)) * torch.logspace(0, -1, width)
-    moment = second_moment(features.split(20), width)
+    counted = Moment.none(width)
+    for part in features.split(20):
+        counted.add(part, torch.zeros(len(part)))
+    moment = counted.mean()
     torch.testing.assert_close(moment, features.double().T @ features.double() / 50)
     table, projection = truncated(matrix, bottleneck, moment)
     torch.testing.assert_close(projection @ projection.T, torch.eye(bottleneck))
@@ -156,15 +164,26 @@ def test_a_bottleneck_of_all_features_changes_no_answer(tmp_path: Path) -> None:
         torch.testing.assert_close(found.probabilities, expected.probabilities, atol=1e-4, rtol=0)
 
 
+class Kept:
+    """All features that were observed."""
+
+    def __init__(self) -> None:
+        self.features: list[torch.Tensor] = []
+
+    def add(self, features: torch.Tensor, ids: torch.Tensor) -> None:
+        assert len(features) == len(ids)
+        self.features.append(features)
+
+
 def test_lines_decide_what_the_softmax_keeps(tmp_path: Path) -> None:
     made = recogniser(SMALL)
     texts = texts_of(made, 30)
     data = lines(tmp_path / "lines", made, [*texts, "never seen"])
     source = saved(tmp_path / "before", made)
-    feed = batches(open_data(data), range(30), 64, SMALL.preprocessing, 0)
-    features = torch.cat(
-        [part for part, _ in labelled_features(made, feed, UnknownCharacter.REFUSE, NoProgress())]
-    )
+    feed, kept = first_images(open_data(data), 30, 64, SMALL.preprocessing), Kept()
+    refuse = UnknownCharacter.REFUSE
+    observe(made.model, made.vocabulary, feed, kept, refuse, "lines", NoProgress())
+    features = torch.cat(kept.features)
     assert len(features) == sum(len(text) + 1 for text in texts)
     wanted = made.model.classifier(features).detach()
 
@@ -220,11 +239,14 @@ def test_an_engines_sidecar_names_the_bottleneck(tmp_path: Path) -> None:
 
 
 def test_configurations_say_a_bottleneck_only_where_there_is_one() -> None:
-    plain = RecogniserConfig().to_dict()
+    plain = config_to_flat(TransformerConfig())
+    assert plain is not None
     assert not any("bottleneck" in key for key in plain)
     config = CONFIGS["factorised"]
-    assert config.to_dict()["classifier_bottleneck"] == 12
-    assert RecogniserConfig.from_dict(config.to_dict()) == config
+    told = config_to_flat(config)
+    assert told is not None
+    assert told["classifier_bottleneck"] == 12
+    assert config_from_flat(told) == config
     for change in (
         {"classifier_bottleneck": 0},
         {"classifier_bottleneck": 257},
@@ -236,7 +258,7 @@ def test_configurations_say_a_bottleneck_only_where_there_is_one() -> None:
         {"embedding_bottleneck": 8, "embedding": "hamming", "code_length": 64},
     ):
         with pytest.raises(InputRefused, match="bottleneck"):
-            RecogniserConfig.from_dict(plain | change)
+            config_from_flat(plain | change)
 
 
 def codebook_for(model: Recogniser) -> Codebook:
@@ -314,7 +336,7 @@ def test_forecasts_follow_the_files(tmp_path: Path) -> None:
         assert isinstance(known, Forecast)
         assert known.config == found.config
         actual = (source / MODEL_FILE).stat().st_size
-        assert known.bytes == pytest.approx(actual, rel=0.02, abs=20_000), stage.name
+        assert bytes_of(known) == pytest.approx(actual, rel=0.02, abs=20_000), stage.name
     assert after(Factorise(), None) is None
 
 
@@ -328,9 +350,11 @@ def test_fine_tuning_learns_both_matrices(tmp_path: Path) -> None:
         stage = Finetune(data=data, steps=6, batch=8, workers=0, matrix_rate=1e-3, **more)
         scratch = tmp_path / f"scratch{number}"
         scratch.mkdir()
-        model, figures = finetune(stage, student, env(scratch, source / MODEL_FILE))
+        told = load_teacher(stage, student, source / MODEL_FILE)
+        workplace = Workplace(7, 1, NoProgress(), scratch)
+        model, figures = finetune(stage, student, told, open_data(data), None, workplace)
         assert figures["steps"] == 6
-        assert model.config.classifier_bottleneck == model.config.embedding_bottleneck == 6
+        assert (model.config.head, model.config.inputs) == (Softmax(6), Learned(6))
         for name in (n for n in before if n.startswith(("classifier.", "embedding."))):
             assert not torch.equal(model.state_dict()[name], before[name]), name
 
@@ -380,7 +404,6 @@ def test_recipes_differ_from_the_main_one_by_the_head_alone(bottleneck: int) -> 
 
 def test_a_hybrid_of_codes_and_a_factorised_embedding_reads() -> None:
     made = recogniser(CONFIGS["factorised-embedding"])
-    assert made.config.classifier is Classifier.HAMMING
-    assert made.config.embedding is Embedding.LEARNED
+    assert (made.config.head, made.config.inputs) == (Hamming(64), Learned(8))
     read = made.model.read(torch.from_numpy(pictures(6, made.config))).ids[:, :, 0]
     assert len({tuple(line) for line in read.tolist()}) > 1

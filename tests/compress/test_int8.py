@@ -31,7 +31,7 @@ from hcompress.spec.config import Weights
 from hcompress.spec.header import KEY, Provenance
 from hcompress.stages.base import Env
 from hcompress.stages.int8 import Int8
-from tests.tiny_recognisers import CONFIGS, LIGHT, SMALL, int8, pictures, recogniser
+from tests.builders import CONFIGS, LIGHT, SMALL, int8, pictures, recogniser
 
 HERE = Provenance("int8", "cd" * 32)
 PLAIN = {name: replace(config, weights=Weights.FP32) for name, config in CONFIGS.items()}

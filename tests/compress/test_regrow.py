@@ -22,16 +22,17 @@ from hcompress.compress.regrow import (
     with_own_layers,
 )
 from hcompress.errors import InputRefused, UsageError
-from hcompress.export import forms
 from hcompress.onnx_writer.simplify import simplify
 from hcompress.runs.runner import StageOptions, run_stage
-from hcompress.spec.config import BatchNorm, Classifier, Embedding, RecogniserConfig, Weights
+from hcompress.spec.config import BatchNorm, TransformerConfig, Weights
 from hcompress.spec.header import ModelMetadata, Provenance
+from hcompress.spec.heads import Hamming, Learned, Softmax
 from hcompress.stages.regrow import Regrow
+from tests.builders import CONFIGS, LIGHT, ROUNDING, SMALL, int8, pictures, recogniser
+from tests.forcing import forced
 from tests.special import BOS
-from tests.tiny_recognisers import CONFIGS, LIGHT, ROUNDING, SMALL, int8, pictures, recogniser
 
-RERANKED = CONFIGS["refined"]
+RERANKED = CONFIGS["reranked"]
 
 
 def features(made: Checkpoint) -> torch.Tensor:
@@ -39,7 +40,7 @@ def features(made: Checkpoint) -> torch.Tensor:
     ids = torch.tensor([[BOS, 4, 5, 6]] * 3)
     with torch.inference_mode():
         memory = model.encode(torch.from_numpy(pictures(3, made.config)))
-        return model.features(memory, ids, model.code_signs())
+        return model.features(memory, forced(ids))
 
 
 def lines(folder: Path) -> Path:
@@ -54,7 +55,7 @@ def lines(folder: Path) -> Path:
 def as_onnx(made: Checkpoint, folder: Path) -> Path:
     text = ModelMetadata(made.config, made.vocabulary, Provenance("onnx", None)).to_json()
     half = made.config.weights is not Weights.FP32
-    graph = forms.portable(made.model, text, store_half=half, weights=made.stored())
+    graph = made.model.graph(text, store_half=half, weights=made.stored())
     path = folder / "model.onnx"
     path.write_bytes(simplify(graph, frozenset(made.stored())).data)
     return path
@@ -62,15 +63,12 @@ def as_onnx(made: Checkpoint, folder: Path) -> Path:
 
 @pytest.mark.parametrize("config", [LIGHT, RERANKED])
 def test_a_regrown_recogniser_has_every_part_and_the_same_features(
-    config: RecogniserConfig,
+    config: TransformerConfig,
 ) -> None:
     made = recogniser(config)
     seen = torch.from_numpy(pictures(16, config))
     large = regrown(made.model, [seen[:8], seen[8:]])
-    assert (large.config.classifier, large.config.embedding) == (
-        Classifier.SOFTMAX,
-        Embedding.LEARNED,
-    )
+    assert (large.config.head, large.config.inputs) == (Softmax(), Learned())
     assert large.config.ffn
     assert not large.config.shared_layers
     assert large.config.batch_norm is BatchNorm.LIVE
@@ -121,8 +119,8 @@ def test_a_bottleneck_stays_and_the_rest_comes_back() -> None:
         before = recogniser(CONFIGS[name])
         seen = [torch.from_numpy(pictures(4, before.config))]
         after = regrown(before.model, seen).config
-        assert after.embedding_bottleneck == before.config.embedding_bottleneck
-        assert (after.classifier, after.uses_codes, after.ffn) == (Classifier.SOFTMAX, False, True)
+        assert after.inputs == before.config.inputs
+        assert (after.head.kind, after.uses_codes, after.ffn) == ("softmax", False, True)
     with pytest.raises(UsageError, match="all the parts"):
         regrown(recogniser(CONFIGS["factorised"]).model, [])
 
@@ -142,7 +140,7 @@ def test_a_student_is_made_trainable_and_stays_small() -> None:
 
 def test_confidences_keep_their_temperature() -> None:
     """Where every bit logit is one bit's worth, both heads give the same probabilities."""
-    made = recogniser(replace(RERANKED, temperature=3.0, code_length=64))
+    made = recogniser(replace(RERANKED, temperature=3.0, head=Hamming(64, rerank=True)))
     model = made.model
     large = with_matrices(model)
     signs, agreement = model.signs(), model.signs() @ model.signs().T
@@ -225,7 +223,7 @@ def test_a_packaged_onnx_file_is_regrown_by_the_stage_itself(tmp_path: Path) -> 
     assert manifest is not None
     assert manifest.report["images"] == 6
     loaded = load_checkpoint(made[0].file)
-    assert loaded.config.classifier is Classifier.SOFTMAX
+    assert loaded.config.head == Softmax()
     assert loaded.config.weights is Weights.FP32
 
 

@@ -29,7 +29,7 @@ from hcompress.spec.exported import ENCODER_FILE, STEP_FILE
 from hcompress.spec.header import Provenance
 from hcompress.stages.base import Env
 from hcompress.stages.engine import EngineStage
-from tests.tiny_recognisers import LIGHT, SMALL, recogniser
+from tests.builders import LIGHT, SMALL, recogniser
 
 HERE = Provenance("onnx", "cd" * 32)
 NO_RTX = importlib.util.find_spec("tensorrt_rtx") is None

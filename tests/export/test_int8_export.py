@@ -12,14 +12,14 @@ import pytest
 
 from hcompress import sizes
 from hcompress.errors import InputRefused, NumericalError
-from hcompress.export import forms
 from hcompress.export.onnx import export
 from hcompress.export.parity import decode_torch
 from hcompress.onnx_writer.stored_once import check_stored_once
+from hcompress.recognisers.transformer.files import decoder_step
 from hcompress.runtime.onnx_reader import OnnxReader
 from hcompress.runtime.session import Session
 from hcompress.spec.header import Provenance
-from tests.tiny_recognisers import CONFIGS, LIGHT, SMALL, int8, pictures
+from tests.builders import CONFIGS, LIGHT, SMALL, int8, pictures
 
 HERE = Provenance("onnx", "cd" * 32)
 QUERY = "decoder.layers.0.self_attention.query.weight"
@@ -44,7 +44,7 @@ def test_exports_answer_as_torch_does(name: str) -> None:
 def test_int8_is_what_the_portable_file_holds(tmp_path: Path) -> None:
     for name, config in CONFIGS.items():
         made = int8(config)
-        model = forms.portable(made.model, "{}", store_half=True, weights=made.stored())
+        model = made.model.graph("{}", store_half=True, weights=made.stored())
         onnx.checker.check_model(model, full_check=True)
         check_stored_once(model, made.stored(), store_half=True, whole=True)
         held = {t.name: t for t in model.graph.initializer}
@@ -82,7 +82,7 @@ def test_the_reader_takes_int8_and_refuses_scales_that_are_none(tmp_path: Path) 
 def test_no_tool_folds_int8_weights_back() -> None:
     for config in (replace(LIGHT, width=64, heads=4), replace(SMALL, width=64)):
         made = int8(config, characters=600)
-        model = forms.portable(made.model, "{}", store_half=True, weights=made.stored())
+        model = made.model.graph("{}", store_half=True, weights=made.stored())
         before = len(model.SerializeToString())
         simple, same = onnxsim.simplify(model)
         assert same
@@ -93,7 +93,7 @@ def test_no_tool_folds_int8_weights_back() -> None:
 
 def test_the_serving_form_holds_the_same_weights_as_fp16() -> None:
     made = int8(LIGHT)
-    model = forms.decoder_step(made.model, "{}", store_half=True, half=True)
+    model = decoder_step(made.model, "{}", store_half=True, half=True)
     held = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     for name in (QUERY, "classifier.projection.weight"):
         assert held[name].dtype == np.float16

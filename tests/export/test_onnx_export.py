@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,23 +18,26 @@ from onnx import TensorProto
 from hcompress import sizes
 from hcompress.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from hcompress.errors import NumericalError
-from hcompress.export import forms
 from hcompress.export.parity import Decodings, decode_torch
 from hcompress.export.tensorrt.whole_loop import whole_loop
-from hcompress.heads import graph as heads
-from hcompress.heads.hamming.graph import Codes, portable_codes, serving_codes
-from hcompress.lab.bench.heads import Shape, hamming_config, hamming_weights
+from hcompress.heads.build import build_head
+from hcompress.heads.contract import Form, Setting
+from hcompress.lab.bench.heads import Shape, hamming_weights
 from hcompress.onnx_writer.emulate_fp16 import rounded_in_float
 from hcompress.onnx_writer.graph import Graph, value
 from hcompress.onnx_writer.simplify import simplify
 from hcompress.onnx_writer.stored_once import check_stored_once
+from hcompress.recognisers.transformer.files import decoder_step, encoder
 from hcompress.runtime.serving import ServingPair
 from hcompress.runtime.session import Session
 from hcompress.search import CodeIndex, pack_signs
 from hcompress.spec.config import Weights
+from hcompress.spec.exported import HEIGHT
 from hcompress.spec.header import ModelMetadata, Provenance
+from hcompress.spec.heads import Hamming, HammingInputs
+from tests.builders import CONFIGS, LIGHT, ROUNDING, pictures, recogniser
+from tests.forcing import forced
 from tests.special import BOS, EOS, FIRST_READABLE, PAD
-from tests.tiny_recognisers import CONFIGS, LIGHT, ROUNDING, pictures, recogniser
 
 Images = NDArray[np.uint8]
 FROM_HERE = Provenance("onnx", "cd" * 32)
@@ -47,14 +49,12 @@ def store_half(made: Checkpoint) -> bool:
 
 def portable(made: Checkpoint, probe: bool = False) -> onnx.ModelProto:
     text = ModelMetadata(made.config, made.vocabulary, FROM_HERE).to_json()
-    return forms.portable(made.model, text, store_half=store_half(made), probe=probe)
+    return made.model.graph(text, store_half=store_half(made), probe=probe)
 
 
 def pair(made: Checkpoint, half: bool = False) -> tuple[onnx.ModelProto, onnx.ModelProto]:
     written = {"store_half": store_half(made), "half": half}
-    return forms.encoder(made.model, "{}", **written), forms.decoder_step(
-        made.model, "{}", **written
-    )
+    return encoder(made.model, "{}", **written), decoder_step(made.model, "{}", **written)
 
 
 def run(model: onnx.ModelProto | bytes, images: Images) -> Decodings:
@@ -98,7 +98,7 @@ def test_every_form_answers_as_torch_does(name: str, count: int) -> None:
 @pytest.mark.parametrize("rerank", [False, True])
 @pytest.mark.parametrize("characters", [1, 2, 3, 300])
 def test_vocabularies_of_all_sizes(characters: int, rerank: bool) -> None:
-    made = recogniser(replace(LIGHT, rerank=rerank), characters)
+    made = recogniser(replace(LIGHT, head=Hamming(64, rerank)), characters)
     images = pictures(4, made.config)
     found = run(portable(made), images)
     assert found.ids.shape[2] == min(5, characters + 1)
@@ -136,9 +136,7 @@ def test_ties_go_to_the_lowest_id_and_the_unreadable_are_never_read() -> None:
     with torch.no_grad():
         logits = made.model.classifier(
             made.model.features(
-                made.model.encode(torch.from_numpy(images[:1])),
-                torch.tensor([[BOS]]),
-                made.model.signs(),
+                made.model.encode(torch.from_numpy(images[:1])), forced(torch.tensor([[BOS]]))
             )
         )[0, 0]
     bits = np.packbits((logits >= 0).numpy().astype(np.uint8), bitorder="little")
@@ -147,10 +145,8 @@ def test_ties_go_to_the_lowest_id_and_the_unreadable_are_never_read() -> None:
 
 
 @pytest.mark.parametrize("count", [4000, 20_000], ids=["the tie is in the key", "no room for it"])
-@pytest.mark.parametrize("form", [portable_codes, serving_codes])
-def test_ties_among_many_long_codes_go_to_the_lowest_id(
-    count: int, form: Callable[..., Codes | None]
-) -> None:
+@pytest.mark.parametrize("form", [Form(serving=False, height=48), Form(serving=True)])
+def test_ties_among_many_long_codes_go_to_the_lowest_id(count: int, form: Form) -> None:
     """With K = 2048 a whole float32 has room for the distance and 16,352 ids, and no more."""
     rng = np.random.default_rng(count)
     codes = np.tile(rng.integers(0, 256, (count // 4, 256), np.uint8), (4, 1))
@@ -161,9 +157,10 @@ def test_ties_among_many_long_codes_go_to_the_lowest_id(
         "codebook": torch.from_numpy(codes),
     }
     # A fitted temperature: scaled by one, sums are no whole numbers any more.
-    g, config = Graph(weights, store_half=False), replace(hamming_config(shape), temperature=19.3)
-    images = (g, config, count, "images") if form is portable_codes else (g, config, count)
-    ranked = heads.rank(g, config, "h", count, form(*images))
+    g, setting = Graph(weights, store_half=False), Setting(count, 32, FIRST_READABLE, 19.3)
+    with torch.device("meta"):
+        head = build_head(Hamming(2048), setting)
+    ranked = head.graph(g, "h", head.prepare(g, form))
     g.rename(ranked.ids, "ids")
     inputs = [value("h", TensorProto.FLOAT, ("N", 32))]
     inputs.append(value("images", TensorProto.UINT8, (1, "H", 1, 1)))
@@ -189,7 +186,7 @@ def test_a_step_with_its_cache_equals_the_whole_prefix() -> None:
         before = np.concatenate([np.full((4, 1), BOS), found.ids[:, : steps - 1, 0]], 1)
         for length in range(1, steps + 1):
             prefix = torch.from_numpy(before[:, :length])
-            logits = model.classifier(model.features(memory, prefix, model.signs()))[:, -1]
+            logits = model.classifier(model.features(memory, forced(prefix)))[:, -1]
             alive = ~np.isin(before[:, length - 1], (EOS, PAD))
             np.testing.assert_allclose(bits[alive, length - 1], logits[alive], atol=ROUNDING)
 
@@ -227,7 +224,7 @@ def test_islands_stay_in_float32(tmp_path: Path) -> None:
 
 def big_codebook() -> Checkpoint:
     """Packed 128 KB, unpacked 1 MB as int8."""
-    return recogniser(replace(LIGHT, code_length=512), characters=2000)
+    return recogniser(replace(LIGHT, head=Hamming(512), inputs=HammingInputs(512)), characters=2000)
 
 
 def test_no_tool_folds_the_packed_codebook(tmp_path: Path) -> None:
@@ -257,7 +254,7 @@ def test_a_session_told_the_height_unpacks_while_loading(tmp_path: Path) -> None
     made = big_codebook()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    options.add_free_dimension_override_by_name(forms.HEIGHT, 16)
+    options.add_free_dimension_override_by_name(HEIGHT, 16)
     options.optimized_model_filepath = str(tmp_path / "saved.onnx")
     onnxruntime.InferenceSession(portable(made).SerializeToString(), options)
     kinds = Counter(node.op_type for node in onnx.load(tmp_path / "saved.onnx").graph.node)

@@ -21,13 +21,15 @@ from hcompress.export.parity import Decodings, Parity, compare, decode_torch, ha
 from hcompress.onnx_writer.emulate_fp16 import rounded_in_float
 from hcompress.onnx_writer.simplify import simplify
 from hcompress.progress import NoProgress
-from hcompress.spec.config import Classifier, Weights
+from hcompress.spec.config import Weights
 from hcompress.spec.exported import ENCODER_FILE, STEP_FILE
 from hcompress.spec.header import Provenance
+from hcompress.spec.heads import Hamming
 from hcompress.stages.base import Env
 from hcompress.stages.onnx import OnnxStage
+from tests.builders import CONFIGS, LIGHT, pictures, recogniser
+from tests.forcing import forced
 from tests.special import BOS, PAD
-from tests.tiny_recognisers import CONFIGS, LIGHT, pictures, recogniser
 
 FROM_HERE = Provenance("onnx", "cd" * 32)
 
@@ -106,7 +108,7 @@ def test_a_line_that_hangs_on_a_bit_at_zero_is_undecided() -> None:
     images, model = pictures(1, made.config), made.model
     with torch.no_grad():
         memory = model.encode(torch.from_numpy(images))
-        h = model.features(memory, torch.tensor([[BOS]]), model.signs())[0, 0]
+        h = model.features(memory, forced(torch.tensor([[BOS]])))[0, 0]
         weight = model.classifier.projection.weight
         weight[7] -= (weight[7] @ h) * h / (h @ h)
         bits = (model.classifier(h) >= 0).numpy().astype(np.uint8)
@@ -128,12 +130,12 @@ def test_a_line_that_hangs_on_a_bit_at_zero_is_undecided() -> None:
 
 
 def test_a_refined_line_hangs_on_equal_agreement_or_on_who_is_looked_at() -> None:
-    made = recogniser(replace(LIGHT, rerank=True), characters=40)
+    made = recogniser(replace(LIGHT, head=Hamming(64, rerank=True)), characters=40)
     images, model = pictures(1, made.config), made.model
     nothing = np.zeros(0, np.int64)
     with torch.no_grad():
         memory = model.encode(torch.from_numpy(images))
-        h = model.features(memory, torch.tensor([[BOS]]), model.signs())[0, 0]
+        h = model.features(memory, forced(torch.tensor([[BOS]])))[0, 0]
         logits = model.classifier(h)
         weight = model.classifier.projection.weight
         assert logits.abs().min() > 1e-2
@@ -196,7 +198,7 @@ def test_the_stage_writes_checked_files_and_its_figures(name: str, tmp_path: Pat
     assert report["bytes"] == (out / "model.onnx").stat().st_size
     assert report["parity"]["images"] == 5
     assert report["onnxsim"]["taken"] in ("onnxsim", "as written")
-    hamming = made.config.classifier is Classifier.HAMMING
+    hamming = isinstance(made.config.head, Hamming)
     assert ("bits_different" in report["parity"]) == hamming
     for file in out.rglob("*.onnx"):
         stored = sizes.read_metadata(file)

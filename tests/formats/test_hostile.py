@@ -77,11 +77,11 @@ SAFETENSORS: dict[str, tuple[bytes, str]] = {
     "unknown dtype": (make.safetensors_bytes({"a": ENTRY(0, 4, [1], "F128")}, bytes(4)), "dtype"),
     "entry with more keys": (
         make.safetensors_bytes({"a": {**ENTRY(0, 4, [1]), "x": 1}}, bytes(4)),
-        "entry",
+        'unknown key "x"; keys: data_offsets, dtype, shape',
     ),
-    "entry that is no object": (make.safetensors_bytes({"a": [1]}), "entry"),
+    "entry that is no object": (make.safetensors_bytes({"a": [1]}), "must be a table"),
     "true as a dimension": (make.safetensors_bytes({"a": ENTRY(0, 4, [True])}, bytes(4)), "whole"),
-    "negative dimension": (make.safetensors_bytes({"a": ENTRY(0, 4, [-1])}, bytes(4)), "whole"),
+    "negative dimension": (make.safetensors_bytes({"a": ENTRY(0, 4, [-1])}, bytes(4)), "must be 0"),
     "float dimension": (make.safetensors_bytes({"a": ENTRY(0, 4, [1.0])}, bytes(4)), "whole"),
     "NaN": (
         make.safetensors_bytes(b'{"a":{"dtype":"U8","shape":[NaN],"data_offsets":[0,1]}}'),
@@ -105,8 +105,8 @@ SAFETENSORS: dict[str, tuple[bytes, str]] = {
     ),
     "data missing": (make.safetensors_bytes({"a": ENTRY(0, 8, [2])}, bytes(4)), "truncated"),
     "data behind the end": (make.safetensors_bytes({"a": ENTRY(0, 4, [1])}, bytes(5)), "appended"),
-    "metadata of numbers": (make.safetensors_bytes({"__metadata__": {"a": 1}}), "texts"),
-    "metadata a list": (make.safetensors_bytes({"__metadata__": []}), "texts"),
+    "metadata of numbers": (make.safetensors_bytes({"__metadata__": {"a": 1}}), "a string"),
+    "metadata a list": (make.safetensors_bytes({"__metadata__": []}), "a table"),
 }
 
 
@@ -119,7 +119,7 @@ def test_safetensors(name: str, tmp_path: Path) -> None:
 def test_names_are_shown_on_one_line_and_cut(tmp_path: Path) -> None:
     for name in ("a\nb\r\x1b[31m", "\ud800", "x" * 5000, "\u202eevil", "汉字"):
         data = make.safetensors_bytes({name: {"dtype": "U8"}})
-        line = refused(write(tmp_path, "m.safetensors", data), "entry")
+        line = refused(write(tmp_path, "m.safetensors", data), "shape is missing")
         assert line.isprintable()
         line.encode("utf-8")
     assert "汉字" in line

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def judged(
     **limits: Any,
 ) -> Verdict:
     """One artifact, one component, one baseline."""
-    artifact = ArtifactLimits("m.onnx", bounds or Bounds(), **limits)
+    artifact = ArtifactLimits(path="m.onnx", **asdict(bounds or Bounds()), **limits)
     entry = None if base is None else BaselineEntry(base, {"backbone": base})
     baseline = Baseline({"m.onnx": entry}) if entry else None
     measured = Measured(size, {"backbone": size}, evaluation=EVALUATION)
@@ -113,7 +113,7 @@ def test_a_component_may_be_asked_not_to_exist() -> None:
 
 
 def test_new_and_removed() -> None:
-    limits = Limits(tuple(ArtifactLimits(p, Bounds(max_bytes=9999)) for p in ("new", "old")))
+    limits = Limits(tuple(ArtifactLimits(path=p, max_bytes=9999) for p in ("new", "old")))
     baseline = Baseline(
         {
             "old": BaselineEntry(30, {"backbone": 10, "decoder FFN": 20}),
@@ -142,7 +142,7 @@ def test_new_and_removed() -> None:
 @pytest.mark.parametrize(("size", "status"), [(100, "pass"), (101, "fail")])
 def test_a_component_that_comes_from_nothing_has_grown(size: int, status: str) -> None:
     bounds = Bounds(max_growth_percent=Decimal(1), growth_floor_bytes=100)
-    limits = Limits((ArtifactLimits("m", Bounds(), {"decoder FFN": bounds}),))
+    limits = Limits((ArtifactLimits(path="m", components={"decoder FFN": bounds}),))
     baseline = Baseline({"m": BaselineEntry(9, {"backbone": 9})})
     found = Measured(9 + size, {"backbone": 9, "decoder FFN": size})
     row = next(r for r in judge(limits, baseline, {"m": found}).rows if r.subject == "decoder FFN")
@@ -151,14 +151,14 @@ def test_a_component_that_comes_from_nothing_has_grown(size: int, status: str) -
 
 
 def test_new_does_not_hide_a_fail() -> None:
-    limits = Limits((ArtifactLimits("m", Bounds(max_bytes=5)),))
+    limits = Limits((ArtifactLimits(path="m", max_bytes=5),))
     verdict = judge(limits, Baseline({}), {"m": Measured(7, {"container": 7})})
     assert total(verdict)[0] == "fail"
 
 
 def test_what_was_not_measured_fails() -> None:
     limits = Limits(
-        (ArtifactLimits("m", Bounds(max_bytes=5), accuracy=AccuracyLimits("e", Decimal(0))),)
+        (ArtifactLimits(path="m", max_bytes=5, accuracy=AccuracyLimits("e", Decimal(0))),)
     )
     for measured in ({}, {"m": Measured(problem="m: no such file")}):
         verdict = judge(limits, None, measured)
@@ -186,7 +186,7 @@ def test_accuracy(limits: dict[str, str], status: str, note: str) -> None:
 
 
 def accuracy_row(limits: AccuracyLimits, entry: BaselineEntry) -> Any:
-    artifact = ArtifactLimits("m", Bounds(), accuracy=limits)
+    artifact = ArtifactLimits(path="m", accuracy=limits)
     measured = Measured(1000, {"backbone": 1000}, evaluation=EVALUATION)
     return judge(Limits((artifact,)), Baseline({"m": entry}), {"m": measured}).rows[-1]
 
@@ -265,18 +265,18 @@ def test_a_limits_file_is_read_exactly(tmp_path: Path) -> None:
         ("schema_version = 1", "schema_version = 2", "schema_version"),
         ("schema_version = 1", "schema_version = true", "schema_version"),
         ("schema_version = 1\n", "\n", "schema_version"),
-        ("100_000", "true", "max_bytes must be a whole number"),
-        ("100_000", "-1", "max_bytes must be a whole number"),
-        ("100_000", "1e5", "max_bytes must be a whole number"),
-        ("100_000", '"100 kB"', "max_bytes must be a whole number"),
+        ("100_000", "true", "max_bytes = true: must be a whole number, at least 0"),
+        ("100_000", "-1", "max_bytes = -1: must be at least 0"),
+        ("100_000", "1e5", "max_bytes = 1E+5: must be a whole number, at least 0"),
+        ("100_000", '"100 kB"', 'max_bytes = "100 kB": must be a whole number'),
         ("100_000", "99", "min_bytes is above max_bytes"),
-        ("= 1.5", "= nan", "max_growth_percent must be a number"),
-        ("= 1.5", "= inf", "max_growth_percent must be a number"),
-        ("= 1.5", "= -1", "max_growth_percent must be a number"),
-        ("= 1.5", "= true", "max_growth_percent must be a number"),
-        ("= 1.5", "= 1e400000", "max_growth_percent must be a number"),
+        ("= 1.5", "= nan", "max_growth_percent = NaN: must be 0 to 1000000"),
+        ("= 1.5", "= inf", "max_growth_percent = Infinity: must be 0 to 1000000"),
+        ("= 1.5", "= -1", "max_growth_percent = -1: must be 0 to 1000000"),
+        ("= 1.5", "= true", "max_growth_percent = true: must be a number"),
+        ("= 1.5", "= 1e400000", "max_growth_percent = 1E+400000: must be 0 to 1000000"),
         ("max_growth_percent = 1.5", "", "growth_floor_bytes does nothing"),
-        ("0.93", "93", "min_accuracy must be a number from 0 to 1"),
+        ("0.93", "93", '"model.safetensors".accuracy.min_accuracy = 93: must be 0 to 1'),
         ('evaluation = "eval.json"', "", "evaluation is missing"),
         ("min_accuracy = 0.93\nmax_accuracy_drop = 1", "", "sets no limit"),
         (
@@ -284,8 +284,8 @@ def test_a_limits_file_is_read_exactly(tmp_path: Path) -> None:
             "[artifacts.components.codebook]",
             "no limit",
         ),
-        ('path = "model.safetensors"', "", "path must be"),
-        ("[[artifacts]]", "[artifacts]", "[[artifacts]]"),
+        ('path = "model.safetensors"', "", "artifacts[0].path is missing"),
+        ("[[artifacts]]", "[artifacts]", "artifacts = a table: must be a list, each a table"),
         ("schema_version = 1", "schema_version = ", "is not TOML"),
         ("schema_version = 1", "x = " + "[" * 3000, "is not TOML"),
     ],
@@ -519,7 +519,7 @@ def test_rows_json_and_markdown(project: Path) -> None:
 
 
 def test_markdown_cannot_be_broken_out_of() -> None:
-    limits = Limits((ArtifactLimits("a|b<img src=x>\n## title", Bounds(max_bytes=1)),))
+    limits = Limits((ArtifactLimits(path="a|b<img src=x>\n## title", max_bytes=1),))
     shown = markdown(judge(limits, None, {}))
     assert "<img" not in shown
     assert "\n## title" not in shown

@@ -15,13 +15,13 @@ from hcompress.cli import main
 from hcompress.lab.bench import growth, heads, image, models, run, search, show, timing
 from hcompress.progress import NoProgress
 from hcompress.runtime import OnnxReader
-from hcompress.spec.config import RecogniserConfig
+from hcompress.spec.config import TransformerConfig
 from hcompress.training.options import Shape
 from tests.special import EOS
 
 BITS = 256
 TINY = timing.Effort(0.0, 2, 2)
-SHAPE = RecogniserConfig(backbone_width=0.1, width=16, ffn_width=16, heads=2, depth=2, max_steps=6)
+SHAPE = TransformerConfig(backbone_width=0.1, width=16, ffn_width=16, heads=2, depth=2, max_steps=6)
 CHARACTERS = tuple(map(chr, range(0x4E00, 0x4E00 + 60)))
 
 
@@ -218,8 +218,8 @@ def test_the_command_takes_a_model_and_writes_a_figure(
 ) -> None:
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(run, "QUICK_PLAN", plan(charset))
-    monkeypatch.setattr(search, "has_faiss", lambda: False)
-    monkeypatch.setattr(image, "has_rapidocr", lambda: False)
+    for name in ("faiss", "rapidocr"):
+        monkeypatch.setitem(sys.modules, name, None)
     out = tmp_path / "out"
     code = main(["bench", str(built.hamming), "--quick", "--json", "--out", str(out)])
     said = capsys.readouterr()
@@ -269,7 +269,7 @@ def test_out_is_never_written_over(
 
 def test_the_twin_has_the_shape_it_is_compared_with() -> None:
     assert Shape.like(SHAPE).config() == SHAPE
-    assert Shape.like(RecogniserConfig()).config() == RecogniserConfig()
+    assert Shape.like(TransformerConfig()).config() == TransformerConfig()
 
 
 def test_a_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,11 +76,11 @@ def test_a_study_without_a_corpus_is_as_it_was(files: Path) -> None:
     ("good", "bad", "line"),
     [
         ('"lines.txt" =', '"line.txt" =', "data: nothing in the study reads"),
-        ('"more.txt"', "3", "must be a string"),
+        ('"more.txt"', "3", 'data."lines.txt" = 3: must be a path'),
         ('"more.txt"', '""', "not a path"),
         ("tune.margin", "tone.margin", '"tone.margin": no stage "tone"; did you mean "tune"?'),
         ("tune.margin", "tune.margn", 'unknown key "margn"; did you mean "margin"'),
-        ("[data]", "[dta]", "data is missing"),
+        ("[data]", "[dta]", 'unknown key "dta"; did you mean "data"?'),
         ('summary = "other lines"', "seeds = [1]", 'unknown key "seeds"'),
         ('name = "other"', 'name = "../x"', "must do as the name of a folder"),
         ("schema_version = 1", "schema_version = 2", "this hcompress reads 1 only"),

@@ -12,9 +12,13 @@ import pytest
 from hcompress.cli import main
 from hcompress.errors import HcompressError, InputRefused, UsageError
 from hcompress.lab.study import readings
+from hcompress.lab.study.result import voted
 from hcompress.lab.study.run import StudyResult, run_study
+from hcompress.lab.study.show import votes_text
 from hcompress.lab.study.spec import Study
+from hcompress.reports import caveats
 from hcompress.runs.shrink import RunOptions
+from hcompress.strict.digest import file_digest
 from tests.fake_stages import safetensors_bytes
 from tests.fake_study import CALLS, RECIPE, STAGES, Reader, load, write_files
 
@@ -43,15 +47,15 @@ def test_two_variants_with_two_seeds(files: Path) -> None:
     assert json.loads(result.json.read_text()) == result.figures
     figures = result.figures
     assert set(figures) == {
-        "format", "study", "summary", "seeds", "threads", "reference", "method", "tests",
-        "teacher", "variants", "versions",
+        "format", "study", "summary", "seeds", "threads", "reference", "common", "varied",
+        "method", "tests", "teacher", "variants", "versions",
     }  # fmt: skip
     assert figures["tests"]["known"]["images"] == 10
     assert set(figures["teacher"]) == {"name", "digest", "bytes", "params", "tests"}
     whole, wide = figures["variants"]
     assert set(wide) == {
         "name", "stages", "differs", "bytes", "params", "images_trained", "training_seconds",
-        "tests", "runs",
+        "votes", "tests", "runs",
     }  # fmt: skip
     assert wide["differs"] == {"without": ["slim"], "with": [], "set": {"tune.margin": 2.0}}
     assert whole["differs"] == {"without": [], "with": [], "set": {}}
@@ -85,6 +89,37 @@ def test_the_markdown_names_no_place_of_this_machine(files: Path) -> None:
     assert "fakes \\| beside fakes" in text
     assert "wide: without slim; tune.margin = 2.0" in text
     assert text.count("| wide |") == 2
+
+
+def test_what_the_variants_share_stands_in_the_table(files: Path) -> None:
+    result = run(files)
+    by_label = {entry["label"]: entry for entry in result.figures["common"]}
+    assert [*by_label] == ["codes", "slim", "tune", "onnx"]
+    tune, slim = by_label["tune"], by_label["slim"]
+    assert (tune["stage"], tune["variants"]) == ("fake-tune", ["whole", "wide"])
+    assert "margin" not in tune["settings"], "they differ in it"
+    assert tune["settings"]["data"] == "lines.txt", "a name, not a path of this machine"
+    assert (slim["variants"], slim["settings"]["shade"]) == (["whole"], "dark")
+    text = result.markdown.read_text()
+    assert result.figures["varied"] == {"tune.margin": 1.0}
+    assert "\n- whole: the reference; tune.margin = 1.0\n" in text
+    assert "\n## Common settings\n" in text
+    assert "\n- slim (fake-slim; in whole): " in text
+    assert "data = lines.txt" in text
+    assert "shade = dark" in text
+
+
+def test_votes_and_a_known_teacher_are_told(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = {"samples": {"median": 1.0, "none": 3936, "one": 7999, "total": 9}}
+    told = "votes a character: median 1, none for 3,936 characters, one for 7,999"
+    assert votes_text(voted(figures) or {}) == told
+    assert voted({"samples": None}) is voted({"samples": {"median": 1.0}}) is voted(None) is None
+    digest = file_digest(files / "teacher.safetensors")
+    monkeypatch.setattr(caveats, "TEACHERS", {digest: "It is a fake."})
+    monkeypatch.setattr("hcompress.lab.study.run.voted", lambda _report: voted(figures))
+    text = run(files).markdown.read_text()
+    assert f"- whole: the reference; tune.margin = 1.0; {told}\n" in text
+    assert "\nIt is a fake.\n" in text
 
 
 def test_equal_stages_are_made_once(files: Path) -> None:

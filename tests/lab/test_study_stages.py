@@ -12,8 +12,8 @@ import pytest
 from hcompress.checkpoints.checkpoint import save_checkpoint
 from hcompress.cli import main
 from hcompress.spec.header import Provenance
+from tests.builders import SMALL, recogniser
 from tests.runs.test_resume import check, harness
-from tests.tiny_recognisers import SMALL, recogniser
 
 RECIPE = """
 schema_version = 1

@@ -15,7 +15,7 @@ from PIL import Image
 from hcompress.artifacts.folder import open_artifact
 from hcompress.gate.run import run_gate
 from tests import ROOT
-from tests.models import noise
+from tests.builders import SOFTMAX, pictures
 
 pytestmark = pytest.mark.slow
 
@@ -96,7 +96,7 @@ def test_each_file_names_its_stage_and_its_parent(table: dict[str, Any], root: P
 
 def test_each_file_reads_an_image_alone(table: dict[str, Any], root: Path, tmp_path: Path) -> None:
     image = tmp_path / "image.png"
-    Image.fromarray(noise(1)[0]).save(image)
+    Image.fromarray(pictures(1, SOFTMAX)[0]).save(image)
     columns, smallest = table["columns"], table["int8"][1]
     chosen = (columns[0], columns[6], table["onnx"], smallest, smallest["onnx"])
     for number, entry in enumerate(chosen):

@@ -20,6 +20,7 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.artifacts.manifest import FileRecord, Manifest, Parent, StageRecord
 from hcompress.errors import InputRefused
 from hcompress.reports import write_report
+from hcompress.reports.caveats import TEACHERS
 from hcompress.reports.load import load_report
 from hcompress.reports.model import accuracy_change, duration_text
 from hcompress.reports.page import render_page
@@ -34,6 +35,8 @@ from hcompress.reports.size_table import (
     table1_rows,
 )
 from hcompress.sizes import RERANKED, Component
+from hcompress.strict.digest import file_digest
+from tests import ROOT
 
 HOSTILE = "</script><img src=x onerror=alert(1)>|`$\u202e\x00\"'"
 MIB = 1 << 20
@@ -164,7 +167,8 @@ def run(tmp_path: Path) -> Path:
     recipe = {"name": "hamming-ocr-latin", "summary": f"All of it. {HOSTILE}", "seed": 7}
     _write(folder / "recipe.json", recipe)
     teacher = {"path": "latin.safetensors", "digest": _hex("teacher"), "breakdown": SOFTMAX}
-    _write(folder / "00-teacher.json", {**teacher, "techniques": [TECHNIQUES[0]]})
+    about = {"techniques": [TECHNIQUES[0]], "characters": 20_948}
+    _write(folder / "00-teacher.json", {**teacher, **about})
     where = folder / "evaluations"
     for number, right in ((0, 476), (2, 254), (3, 10), (4, 472), (5, 472), (6, 471)):
         name = "00-teacher" if number == 0 else f"{number:02d}-{STAGES[number - 1][0]}"
@@ -180,7 +184,8 @@ def _column(name: str, count: int, **mib: float) -> Column:
     parts = tuple(
         Component(part.replace("_", " "), round(size * MIB), 5) for part, size in mib.items()
     )
-    return Column(name, TECHNIQUES[:count], sum(part.bytes for part in parts), parts)
+    size = sum(part.bytes for part in parts)
+    return Column(name, TECHNIQUES[:count], size, parts, characters=20_948)
 
 
 def test_rows_have_check_marks_groups_total_and_the_papers_sizes() -> None:
@@ -213,7 +218,20 @@ def test_rows_have_check_marks_groups_total_and_the_papers_sizes() -> None:
 def test_the_papers_size_goes_by_the_set_of_techniques(
     techniques: tuple[str, ...], mib: float | None
 ) -> None:
-    assert Column("any", techniques, 1).paper_mib == mib
+    assert Column("any", techniques, 1, characters=20_948).paper_mib == mib
+
+
+@pytest.mark.parametrize(
+    ("characters", "held_against"),
+    [(None, False), (94, False), (6_625, False), (20_902, True), (20_951, True), (40_000, False)],
+)
+def test_the_papers_size_is_for_a_model_of_its_size(
+    characters: int | None, held_against: bool
+) -> None:
+    column = dataclasses.replace(_column("light", 1, backbone=2.0), characters=characters)
+    assert column.paper_mib == (55.6 if held_against else None)
+    assert any(row[0].startswith("paper") for row in table1_rows([column])) == held_against
+    assert column.to_dict()["characters"] == characters
 
 
 def test_a_technique_the_paper_lacks_gets_a_row_of_its_own() -> None:
@@ -268,6 +286,14 @@ def test_limits_are_said_from_the_records(run: Path) -> None:
     assert "nothing here was run on a GPU" in said
     assert "06-onnx: unverified: no GPU." in said
     assert "validation.toml, test.toml: text rendered from fonts" in said
+
+
+def test_a_shipped_teacher_is_said_to_be_what_it_is(run: Path) -> None:
+    raw = json.loads((run / "00-teacher.json").read_text(encoding="utf-8"))
+    assert not set(TEACHERS.values()) & set(load_report(run).limits)
+    digest = file_digest(ROOT / "recipes" / "teacher" / "gbk21k.safetensors")
+    _write(run / "00-teacher.json", {**raw, "digest": digest})
+    assert TEACHERS[digest] in load_report(run).limits
 
 
 def test_three_files_are_written_and_nothing_else(run: Path) -> None:
@@ -442,19 +468,25 @@ def _set(path: str, key: str, value: object) -> Callable[[Path], None]:
     [
         (lambda run: (run / "run.json").unlink(), "run.json: missing"),
         (_replace_text("recipe.json", "{"), "recipe.json: is not strict JSON"),
-        (_replace_text("recipe.json", "[]"), "recipe.json: not an object"),
+        (_replace_text("recipe.json", "[]"), "recipe.json: is a list of 0: must be a table"),
         (_replace_text("run.json", "[" * 100_000), "run.json: JSON is nested too deeply"),
         (_replace_text("evaluations/00-teacher.json", '{"images": NaN}'), "NaN is no number"),
         (_set("evaluations/00-teacher.json", "accuracy", 10**400), "out of range"),
         (_as_pipe("run.json"), "run.json: is a named pipe"),
-        (_set("evaluations/00-teacher.json", "accuracy", "high"), "accuracy: must be a finite"),
-        (_set("evaluations/00-teacher.json", "accuracy", True), "accuracy: must be a finite"),
+        (
+            _set("evaluations/00-teacher.json", "accuracy", "high"),
+            'accuracy = "high": must be a number',
+        ),
+        (
+            _set("evaluations/00-teacher.json", "accuracy", True),
+            "accuracy = true: must be a number",
+        ),
         (
             _set("run.json", "stages", [{"folder": "../x", "label": "x"}]),
             "not a folder of this run",
         ),
         (_set("00-teacher.json", "breakdown", {"bytes": 3}), "00-teacher.json: breakdown"),
-        (_replace_text("01-codebook/manifest.json", "{}"), "manifest.json: format: missing"),
+        (_replace_text("01-codebook/manifest.json", "{}"), "manifest.json: format is missing"),
     ],
 )
 def test_damage_is_refused_in_one_line_and_nothing_is_written(

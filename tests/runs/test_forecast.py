@@ -11,12 +11,13 @@ from PIL import Image
 
 from hcompress.codes.options import Method
 from hcompress.errors import UsageError
-from hcompress.runs.forecast import Forecast, after
+from hcompress.runs.forecast import after, bytes_of
 from hcompress.runs.plan import make_plan
 from hcompress.runs.recipe import load_recipe
 from hcompress.runs.runner import StageOptions, run_stage
 from hcompress.runs.shrink import RunOptions, run_recipe
-from hcompress.spec.config import RecogniserConfig
+from hcompress.spec.config import TransformerConfig
+from hcompress.spec.forecast import Forecast
 from hcompress.stages import STAGES
 from hcompress.stages.base import Stage
 from hcompress.stages.codebook import MakeCodebook
@@ -60,7 +61,7 @@ def test_sizes_are_foreseen(tmp_path: Path) -> None:
         known = after(stage, known)
         assert isinstance(known, Forecast)
         actual = source.file.stat().st_size
-        assert known.bytes == pytest.approx(actual, rel=0.02, abs=40_000), stage.name
+        assert bytes_of(known) == pytest.approx(actual, rel=0.02, abs=40_000), stage.name
 
 
 RECIPE = """
@@ -112,4 +113,4 @@ def test_what_no_recogniser_can_be_is_the_users_mistake(tmp_path: Path, stage: S
         (tmp_path / "charset.txt").write_text("ab")
         stage = dataclasses.replace(stage, charset=tmp_path / "charset.txt")
     with pytest.raises(UsageError, match="must be"):
-        after(stage, Forecast(RecogniserConfig(), 100, 0))
+        after(stage, Forecast(TransformerConfig(), 100, 0))

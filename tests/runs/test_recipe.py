@@ -73,29 +73,37 @@ MISTAKES: list[tuple[str, str, str]] = [
     ('"dark"', '"drak"', 'shade = "drak"; did you mean "dark"?'),
     ('"dark"', "3", "shade = 3; one of: dark, light"),
     ('shade = "dark"', "deep = 1", "deep = 1: must be true or false"),
-    ('shade = "dark"', 'layers = "a"', 'layers = "a": must be a list of str'),
+    ('shade = "dark"', 'layers = "a"', 'layers = "a": must be a list, each a string'),
     ('shade = "dark"', "layers = [1]", "layers[0] = 1: must be a string"),
     ('shade = "dark"', "limit = 0", "limit = 0: must be at least 1"),
     ('"fake-slim"', '"fake-slm"', 'unknown stage "fake-slm"; did you mean "fake-slim"?'),
-    ('stage = "fake-slim"', "", 'stages: entry 2: no stage = "NAME"'),
-    ('label = "slim"', 'label = "../x"', "label = '../x': lower-case letters"),
+    ('stage = "fake-slim"', "", 'stages: entry 2: stage is missing: write stage = "NAME"'),
+    ('label = "slim"', 'label = "../x"', 'label = "../x": must be lower-case letters'),
     ('label = "slim"', 'label = "fake-train"', 'label "fake-train" is used twice'),
     ("seed = 3", "sed = 3", 'unknown key "sed"; did you mean "seed"?'),
-    ("seed = 3", 'seed = "3"', "seed = '3': must be a whole number"),
-    ('label = "slim"', "seed = -1", 'stage "fake-slim": seed = -1: must be at least 0'),
-    ('label = "slim"', 'seed = "a"', "seed = 'a': must be a whole number"),
-    ("seed = 3", "threads = 0", "threads = 0: must be at least 1"),
+    ("seed = 3", 'seed = "3"', 'seed = "3": must be a whole number'),
+    ('label = "slim"', "seed = -1", 'stage "fake-slim": seed = -1: must be 0 to 9'),
+    ('label = "slim"', 'seed = "a"', 'seed = "a": must be a whole number'),
+    ("seed = 3", "threads = 0", "threads = 0: must be 1 to 1024"),
     ("schema_version = 1", "schema_version = 2", "schema_version = 2: this hcompress reads 1"),
     ("schema_version = 1", "schema_verison = 1", "schema_version is missing"),
     ('name = "tiny"', "", "name is missing"),
-    (STAGE, "[[stagez]]\n", "stages is missing"),
+    (STAGE, "[[stagez]]\n", 'unknown key "stagez"; did you mean "stages"?'),
     ("seed = 3", "seed = ", "not TOML"),
     ("seed = 3", "seed = " + "9" * 5000, "not TOML: Exceeds the limit"),
-    ("seed = 3", "[evaluate]\nimages = 5\n", "[evaluate]: data is missing"),
+    ("seed = 3", "[evaluate]\nimages = 5\n", "[evaluate]: data is missing: the validation data"),
     ("seed = 3", '[evaluate]\ndata = "x"\nmaxloss = 1\n', 'did you mean "max_loss"?'),
-    ("seed = 3", '[evaluate]\ndata = "x"\nmax_loss = -1\n', "must be 0 to 100 points"),
-    ("seed = 3", '[evaluate]\ndata = "x"\nimages = 0\n', "images = 0: must be at least 1"),
-    ("seed = 3", '[evaluate]\ndata = "x"\nimages = 1_000_000_000\n', "at most 100000000"),
+    (
+        "seed = 3",
+        '[evaluate]\ndata = "x"\nmax_loss = -1\n',
+        "max_loss = -1: must be 0 to 100",
+    ),
+    (
+        "seed = 3",
+        '[evaluate]\ndata = "x"\nimages = 0\n',
+        "images = 0: must be 1 to 100000000",
+    ),
+    ("seed = 3", '[evaluate]\ndata = "x"\nimages = 1_000_000_000\n', "must be 1 to 100000000"),
 ]
 
 
@@ -161,8 +169,11 @@ def test_a_name_that_is_no_folders_name_is_refused(name: str) -> None:
         parse_recipe(raw, FAKES, "here", Path())
 
 
-@pytest.mark.parametrize(("key", "value"), [("seed", 2**63), ("threads", 10**6)])
-def test_numbers_that_would_stop_a_library_are_refused(key: str, value: int) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [("seed", 2**63, "0 to 9223372036854775807"), ("threads", 10**6, "1 to 1024")],
+)
+def test_numbers_that_would_stop_a_library_are_refused(key: str, value: int, allowed: str) -> None:
     raw = {"schema_version": 1, "name": "x", key: value, "stages": [{"stage": "fake-slim"}]}
-    with pytest.raises(UsageError, match=f"{key} = {value}: must be at most"):
+    with pytest.raises(UsageError, match=f"{key} = {value}: must be {allowed}"):
         parse_recipe(raw, FAKES, "here", Path())

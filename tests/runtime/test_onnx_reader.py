@@ -18,13 +18,12 @@ from onnx import helper, numpy_helper
 from hcompress.checkpoints.checkpoint import MODEL_FILE, save_checkpoint
 from hcompress.errors import HcompressError, InputRefused, NumericalError, UsageError
 from hcompress.evaluation.torch_reader import TorchReader
-from hcompress.export import forms
 from hcompress.runtime import OnnxReader, readings
 from hcompress.runtime.validate import check_tensors
 from hcompress.sizes import Layout, Piece
 from hcompress.spec.header import KEY, ModelMetadata, Provenance
 from hcompress.spec.vocabulary import Vocabulary
-from tests.tiny_recognisers import CONFIGS, LIGHT, pictures, recogniser
+from tests.builders import CONFIGS, LIGHT, pictures, recogniser
 
 HERE = Provenance("onnx", None)
 MADE = recogniser(LIGHT)
@@ -33,7 +32,7 @@ MADE = recogniser(LIGHT)
 def written(folder: Path) -> Path:
     text = ModelMetadata(MADE.config, MADE.vocabulary, HERE).to_json()
     path = folder / "model.onnx"
-    path.write_bytes(forms.portable(MADE.model, text, store_half=True).SerializeToString())
+    path.write_bytes(MADE.model.graph(text, store_half=True).SerializeToString())
     return path
 
 
@@ -61,7 +60,7 @@ def test_images_of_any_size_are_read_as_torch_reads_them(tmp_path: Path) -> None
     assert reader.read([]) == []
 
 
-@pytest.mark.parametrize("name", ["softmax", "refined", "light"])
+@pytest.mark.parametrize("name", ["softmax", "reranked", "light"])
 def test_a_checkpoint_that_answers_nan_is_a_numerical_error(name: str) -> None:
     made = recogniser(CONFIGS[name])
     with torch.no_grad():

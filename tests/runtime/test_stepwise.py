@@ -17,23 +17,23 @@ from onnx import numpy_helper
 
 from hcompress.checkpoints.checkpoint import Checkpoint
 from hcompress.errors import InputRefused, NumericalError
-from hcompress.export import forms
 from hcompress.export.parity import decode_torch
 from hcompress.onnx_writer.simplify import simplify
 from hcompress.runtime import OnnxReader
 from hcompress.runtime import partition as split
-from hcompress.spec.config import Classifier, RecogniserConfig, Weights
+from hcompress.spec.config import TransformerConfig, Weights
 from hcompress.spec.exported import BIT_LOGITS
 from hcompress.spec.header import ModelMetadata, Provenance
+from hcompress.spec.heads import Hamming, HammingInputs, Softmax
 from tests import ROOT
+from tests.builders import CONFIGS, LIGHT, ROUNDING, int8, pictures, recogniser
 from tests.special import EOS, PAD
-from tests.tiny_recognisers import CONFIGS, LIGHT, ROUNDING, int8, pictures, recogniser
 
 
 def exported(folder: Path, made: Checkpoint) -> Path:
     text = ModelMetadata(made.config, made.vocabulary, Provenance("onnx", None)).to_json()
     half, weights = made.config.weights is not Weights.FP32, made.stored()
-    graph = forms.portable(made.model, text, store_half=half, weights=weights)
+    graph = made.model.graph(text, store_half=half, weights=weights)
     path = folder / "model.onnx"
     path.write_bytes(simplify(graph, frozenset(weights)).data)
     return path
@@ -42,12 +42,12 @@ def exported(folder: Path, made: Checkpoint) -> Path:
 @pytest.mark.parametrize("make", [recogniser, int8])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_steps_answer_as_the_loop_and_as_torch(
-    name: str, make: Callable[[RecogniserConfig], Checkpoint], tmp_path: Path
+    name: str, make: Callable[[TransformerConfig], Checkpoint], tmp_path: Path
 ) -> None:
     made = make(CONFIGS[name])
     path = exported(tmp_path, made)
     stepwise, loop = OnnxReader(path, steps=True), OnnxReader(path, steps=False)
-    assert OnnxReader(path).stepwise == (made.config.classifier is Classifier.HAMMING)
+    assert OnnxReader(path).stepwise == isinstance(made.config.head, Hamming)
     assert (stepwise.stepwise, loop.stepwise) == (True, False)
     images = pictures(7, made.config)
     ids, chances = stepwise.decode(images)
@@ -89,9 +89,9 @@ def test_threads_share_a_reader(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("make", [recogniser, int8])
 def test_the_step_holds_no_ranking_and_the_encoder_no_decoder(
-    make: Callable[[RecogniserConfig, int], Checkpoint], tmp_path: Path
+    make: Callable[[TransformerConfig, int], Checkpoint], tmp_path: Path
 ) -> None:
-    made = make(replace(LIGHT, code_length=512), 500)
+    made = make(replace(LIGHT, head=Hamming(512), inputs=HammingInputs(512)), 500)
     path = exported(tmp_path, made)
     data = path.read_bytes()
     cut = split.split(data, path)
@@ -163,7 +163,7 @@ def added_to_bits(model: onnx.ModelProto, name: str) -> None:
     body.node.insert(list(body.node).index(maker) + 1, add)
 
 
-@pytest.mark.parametrize("name", ["light", "refined"])
+@pytest.mark.parametrize("name", ["light", "reranked"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_bits_that_are_no_numbers_are_a_numerical_error(
     value: float, name: str, tmp_path: Path
@@ -265,7 +265,7 @@ def imported_by_reading(path: Path, *modules: str) -> list[str]:
 
 def test_a_softmax_model_needs_no_search(tmp_path: Path) -> None:
     made = recogniser(CONFIGS["hamming-embedding"])
-    assert made.config.classifier is Classifier.SOFTMAX
+    assert made.config.head == Softmax()
     path = exported(tmp_path, made)
     assert imported_by_reading(path, "torch", "onnx", "hcompress.search") == []
 

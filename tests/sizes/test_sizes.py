@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 from hcompress import sizes
 from hcompress.errors import InputRefused, UsageError
 from hcompress.sizes.breakdown import tally
+from hcompress.spec.config import Backbone, RecogniserConfig, TransformerConfig, Weights
+from hcompress.spec.heads import Hamming, HammingInputs, Learned, Softmax
 from hcompress.strict.digest import file_digest
 from tests import model_files as make
 
@@ -279,27 +282,41 @@ def test_metadata_and_techniques(tmp_path: Path) -> None:
 
 
 def test_techniques_of_every_kind() -> None:
-    full = {
-        "backbone": "mobilenet_v2",
-        "classifier": "hamming",
-        "embedding": "hamming",
-        "ffn": False,
-        "shared_layers": True,
-        "weights": "fp16",
-    }
+    full = TransformerConfig(
+        head=Hamming(64),
+        inputs=HammingInputs(64),
+        ffn=False,
+        shared_layers=True,
+        weights=Weights.FP16,
+    )
     assert sizes.techniques(full) == list(sizes.TECHNIQUES[:6])
-    assert sizes.techniques({**full, "weights": "int8"})[-1] == "INT8"
-    teacher = {"backbone": "resnet31", "classifier": "softmax", "embedding": "learned"}
-    assert sizes.techniques({**teacher, "ffn": True, "shared_layers": False}) == []
-    assert sizes.techniques({}) == []
-    assert sizes.techniques({**full, "refined": True}) == [*sizes.TECHNIQUES[:6], sizes.RERANKED]
-    assert sizes.techniques({**full, "refined": 1}) == list(sizes.TECHNIQUES[:6])
-    bottlenecks = {"classifier_bottleneck": 64, "embedding_bottleneck": 128}
+    assert sizes.techniques(replace(full, weights=Weights.INT8))[-1] == "INT8"
+    teacher = TransformerConfig(backbone=Backbone.RESNET31)
+    assert sizes.techniques(teacher) == []
+    assert sizes.techniques(RecogniserConfig()) == []
+    told = replace(full, head=Hamming(64, rerank=True))
+    assert sizes.techniques(told) == [*sizes.TECHNIQUES[:6], sizes.RERANKED]
     named = ["Factorised Softmax (p = 64)", "Factorised Embedding (p = 128)"]
-    assert sizes.techniques(teacher | bottlenecks) == named
+    factorised = replace(teacher, head=Softmax(64), inputs=Learned(128))
+    assert sizes.techniques(factorised) == named
+
+
+def test_a_file_is_taken_at_no_word_that_is_not_one_of_ours(tmp_path: Path) -> None:
+    def said(**config: object) -> list[str]:
+        about = json.dumps({"format": 1, "config": {"backbone": "resnet31", **config}})
+        header = {"__metadata__": {"hcompress": about}, "w": make.tensor_entry(0, 4, [1])}
+        data = make.safetensors_bytes(header, bytes(4))
+        return sizes.techniques_of(write(tmp_path, "a.safetensors", data))
+
+    coded = {"classifier": "hamming", "code_length": 64}
+    assert said(**coded) == ["Hamming Classifier"]
+    assert said(**coded, refined=True) == ["Hamming Classifier", sizes.RERANKED]
+    assert said(**coded, refined=1) == []
+    assert said(classifier_bottleneck=64) == ["Factorised Softmax (p = 64)"]
     for odd in (None, 0, -4, 10**9, True, "64)", [], 64.0):
-        assert sizes.techniques({"classifier_bottleneck": odd, "embedding_bottleneck": odd}) == []
-    assert sizes.techniques({"ffn": 0, "shared_layers": 1}) == []
+        assert said(classifier_bottleneck=odd, embedding_bottleneck=odd) == []
+    assert said(ffn=0, shared_layers=1) == []
+    assert said(ffn=False, shared_layers=True) == list(sizes.TECHNIQUES[3:5])
 
 
 def test_compare(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hcompress.errors import GateFailed, HcompressError, InputRefused, UsageError
 from hcompress.strict.json import strict_json
 from hcompress.strict.read import change, read, take_version
-from hcompress.strict.schema import Param, describe, fields_of
+from hcompress.strict.schema import Param, describe, table_of
 from hcompress.strict.show import HUGE, show, suggest
 from hcompress.strict.write import plain
 
@@ -116,7 +116,7 @@ def test_every_kind_is_read() -> None:
     )  # fmt: skip
     assert type(found.number) is float
     assert type(found.shade) is Shade
-    assert set(WHOLE) == {entry.key for entry in fields_of(Everything)}
+    assert WHOLE.keys() == table_of(Everything).by_key.keys()
 
 
 def test_defaults_stand_where_nothing_is_said() -> None:
@@ -163,14 +163,14 @@ def test_defaults_stand_where_nothing_is_said() -> None:
         ({"path": "a\0b"}, 'path = "a\\x00b": not a path'),
         ({"path": "\ud800"}, 'path = "\\ud800": not a path'),
         ({"path": 3}, "path = 3: must be a path"),
-        ({"seeds": 3}, "seeds = 3: must be a list of whole numbers"),
-        ({"seeds": "12"}, 'seeds = "12": must be a list of whole numbers'),
+        ({"seeds": 3}, "seeds = 3: must be a list, each a whole number"),
+        ({"seeds": "12"}, 'seeds = "12": must be a list, each a whole number'),
         ({"seeds": [1, True]}, "seeds[1] = true: must be a whole number, 0 to 9"),
         ({"seeds": [1, 10]}, "seeds[1] = 10: must be 0 to 9"),
         ({"rows": [["a", 1, 2]]}, "rows[0] = a list of 3: must be a list of 2"),
         ({"rows": [["a", "b"]]}, 'rows[0][1] = "b": must be a number'),
-        ({"rows": {}}, "rows = a table: must be a list of lists"),
-        ({"parts": {}}, "parts = a table: must be a list of tables"),
+        ({"rows": {}}, "rows = a table: must be a list, each a list"),
+        ({"parts": {}}, "parts = a table: must be a list, each a table of keys"),
         ({"parts": [3]}, "parts[0] = 3: must be a table of keys"),
         ({"parts": [{"bytes": 1}]}, "parts[0].name is missing"),
         ({"parts": [{"name": "x"}]}, "parts.x.bytes is missing"),
@@ -205,6 +205,29 @@ def test_what_is_missing_is_named_with_what_it_is_for() -> None:
     ):
         left = {key: value for key, value in good.items() if key != name}
         assert refused(left, Needs) == said
+
+
+Digest = Annotated[str, Param("4 hexadecimal digits", pattern="[0-9a-f]{4}")]
+
+
+@dataclass(frozen=True)
+class Files:
+    digest: Digest
+    files: Mapping[Digest, Digest] = field(default_factory=dict)
+
+
+def test_texts_and_keys_have_patterns() -> None:
+    found = read(Files, {"digest": "00ff", "files": {"1234": "abcd"}}, "here")
+    assert found == Files("00ff", {"1234": "abcd"})
+    for raw, line in (
+        ({"digest": "00FF"}, 'digest = "00FF": must be 4 hexadecimal digits'),
+        ({"digest": "00ff\n"}, 'digest = "00ff\\n": must be 4 hexadecimal digits'),
+        ({"digest": 1234}, "digest = 1234: must be a string"),
+        ({}, "digest is missing: 4 hexadecimal digits"),
+        ({"digest": "00ff", "files": {"x": "1234"}}, 'files.x = "x": must be 4 hexadecimal digits'),
+        ({"digest": "00ff", "files": {"1234": ""}}, 'files.1234 = "": must be 4 hexadecimal digit'),
+    ):
+        assert refused(raw, Files).startswith(line)
 
 
 def test_not_a_number_is_read_where_it_was_asked_for() -> None:
@@ -298,8 +321,8 @@ def test_versions_are_looked_at_first() -> None:
         ({"format": 10**6000}, "format = a huge number: this hcompress reads 1, 2 only"),
         ({"x": 1}, "format is missing: this hcompress reads 1, 2 only"),
         ({"fromat": 1}, 'format is missing; "fromat" is there: did you mean it?'),
-        ([], "must be a table of keys"),
-        (None, "must be a table of keys"),
+        ([], "is a list of 0: must be a table of keys"),
+        (None, "is null: must be a table of keys"),
     ):
         with pytest.raises(InputRefused) as caught:
             take_version(raw, "format", (1, 2), "here")
@@ -315,7 +338,7 @@ def test_a_field_that_nothing_can_be_read_as_is_our_bug(hint: Any) -> None:
     with pytest.raises(TypeError, match=r"Bad\.field"):
         read(kind, {}, "here")
     with pytest.raises(TypeError, match="not a dataclass"):
-        fields_of(int)
+        table_of(int)
 
 
 def test_a_recipe_holds_less_than_a_file() -> None:
@@ -334,7 +357,7 @@ VALUES = st.recursive(
     ),
     max_leaves=12,
 )  # fmt: skip
-KEYS = st.sampled_from([entry.key for entry in fields_of(Everything)])
+KEYS = st.sampled_from(list(table_of(Everything).by_key))
 
 
 @given(st.dictionaries(KEYS, VALUES, max_size=5))

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from hcompress.charset import UnknownCharacter
+from hcompress.charset import UnknownCharacter, read_charset
 from hcompress.compute.precision import Precision
-from hcompress.data.batches import Batch
+from hcompress.data.source import open_data, open_optional
 from hcompress.errors import InputRefused, UsageError
 from hcompress.progress import NoProgress
-from hcompress.spec.header import Provenance
-from hcompress.stages.base import Env
+from hcompress.recognisers.contract import Recogniser
+from hcompress.spec.vocabulary import Vocabulary
 from hcompress.stages.train import Train
-from hcompress.training.character_trainer import GlyphTrainer
-from hcompress.training.lda import Moments
+from hcompress.training.options import Workplace
 from hcompress.training.train import train_teacher
-from tests import models
 from tests.runs.test_runner import Listener
-from tests.special import PAD
+from tests.training.tasks import Killed, Killer
 
 CHARACTERS = "0123456789AB"
 SPEC = """
@@ -35,56 +33,6 @@ max_length = 4
 even = true
 glyph_width = 32
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def test_columns_look_where_features_differ_least_within_a_class() -> None:
-    rng = torch.Generator().manual_seed(0)
-    loud = torch.tensor([50.0] + [1.0] * 11)
-    means = torch.randn(40, 12, generator=rng) * 3 + 100
-    ids = torch.arange(40).repeat(6)
-    moments = Moments.empty(41, 12)
-    for half in (slice(0, 120), slice(120, 240)):
-        noise = torch.randn(120, 12, generator=rng) * loud
-        moments.add(means[ids[half]] + noise, ids[half])
-    columns, centre = moments.columns()
-    assert not columns[40].any()  # no image of it
-    fresh = means[ids] + torch.randn(240, 12, generator=rng) * loud
-    found = ((fresh.double() - centre) @ columns.T).argmax(1)
-    plain = moments.sums[:40] / 6 - centre
-    nearest = torch.cdist(fresh.double() - centre, plain).argmin(1)
-    right, less = ((found == ids).double().mean().item(), (nearest == ids).double().mean().item())
-    assert right > 0.9 > 0.5 > less
-
-
-def test_columns_need_a_character_with_two_images() -> None:
-    moments = Moments.empty(3, 4)
-    moments.add(torch.randn(3, 4), torch.arange(3))
-    with pytest.raises(InputRefused, match="no character has two images"):
-        moments.columns()
-
-
-class Killed(Exception):
-    pass
-
-
-class Killer(NoProgress):
-    """Strikes at a report of progress."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-
-    def advance(self, count: int = 1, note: str = "") -> None:  # noqa: ARG002
-        self.left -= 1
-        if not self.left:
-            raise Killed
 
 
 def stage(folder: Path, **more: int) -> Train:
@@ -110,9 +58,19 @@ def stage(folder: Path, **more: int) -> Train:
     )
 
 
+def learnt(
+    made: Train, scratch: Path, progress: NoProgress
+) -> tuple[Recogniser, Vocabulary, dict[str, Any]]:
+    """As the stage does it."""
+    vocabulary = Vocabulary(read_charset(made.charset))
+    lines, glyphs = open_data(made.data), open_optional(made.glyphs_first)
+    workplace = Workplace(1, 1, progress, scratch)
+    model, report = train_teacher(made, vocabulary, lines, None, glyphs, workplace)
+    return model, vocabulary, report
+
+
 def trained(made: Train, scratch: Path, progress: NoProgress) -> dict[str, torch.Tensor]:
-    env = Env(1, 1, Provenance("train", None), progress, scratch)
-    model, _, report = train_teacher(made, env)
+    model, _, report = learnt(made, scratch, progress)
     assert report["glyphs"]["first"] == {"steps": 5, "images": 40}
     return model.state_dict()
 
@@ -157,22 +115,6 @@ def test_columns_are_made_from_every_character_alike(old: str, new: str, tmp_pat
         trained(made, tmp_path / "scratch", NoProgress())
 
 
-def test_a_label_is_one_character_of_the_charset_or_left_out() -> None:
-    model, known = models.recogniser(models.SOFTMAX), models.CHARACTERS
-    trainer = GlyphTrainer(model, known)
-    for text in ("ab", ""):
-        with pytest.raises(InputRefused, match=f"label '{text}' has {len(text)}: give images of"):
-            trainer.ids(["a", text])
-    with pytest.raises(InputRefused, match=r"'z'.*choose unknown = skip-line"):
-        trainer.ids(["z"])
-    trainer = GlyphTrainer(model, known, UnknownCharacter.SKIP_LINE)
-    assert trainer.ids(["b", "z"]) == [known.id_of("b"), PAD]
-    batches = [Batch(models.noise(2), texts, [0, 1]) for texts in (["b", "z"], ["b", "b"])]
-    some, both = (trainer.loss(trainer.eval(), batch) for batch in batches)
-    assert (some.targets, some.left_out, both.targets, both.left_out) == (1, 1, 2, 0)
-    assert 0 < some.total.item() < both.total.item()
-
-
 def test_characters_to_be_left_out_reach_the_single_ones(tmp_path: Path) -> None:
     """A charset without some of what the spec shows."""
     made = replace(stage(tmp_path, glyph_first=0, steps=0), unknown=UnknownCharacter.SKIP_LINE)
@@ -181,7 +123,7 @@ def test_characters_to_be_left_out_reach_the_single_ones(tmp_path: Path) -> None
     (tmp_path / "all.txt").write_text(CHARACTERS, encoding="utf-8")
     glyphs.write_text(glyphs.read_text().replace("charset.txt", "all.txt"), encoding="utf-8")
     listener = Listener()
-    train_teacher(made, Env(1, 1, Provenance("train", None), listener, tmp_path / "scratch"))
+    learnt(made, tmp_path / "scratch", listener)
     # 40 of a deck of 12, three whole turns and 4 more: two of each turn are not there.
     assert any("of 40 images left out" in line for line in listener.said)
 

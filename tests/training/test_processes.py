@@ -17,7 +17,7 @@ from hcompress.data.source import open_data
 from hcompress.recognisers.contract import Recogniser
 from hcompress.spec.header import Provenance
 from hcompress.training.line_trainer import Aim, LineTrainer, step_batches
-from tests.models import CHARACTERS, SOFTMAX, noise, recogniser
+from tests.builders import CHARACTERS, SOFTMAX, noise, untrained
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,7 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_training_on_two_processes_follows_one(labels: Path, tmp_path: Path) -> None:
     """The backbone is frozen: batch normalisation would see half a batch on each of two."""
-    before, path = recogniser(SOFTMAX), tmp_path / "model.safetensors"
+    before, path = untrained(SOFTMAX), tmp_path / "model.safetensors"
     save_checkpoint(path, before, CHARACTERS, Provenance("train", None))
     made = []
     for processes in (1, 2):

@@ -14,10 +14,10 @@ from hcompress.checkpoints.checkpoint import MODEL_FILE
 from hcompress.runs.runner import StageOptions, run_stage
 from hcompress.stages.initialise import Initialise
 from tests import ROOT
+from tests.builders import LIGHT, recogniser
 from tests.codes.test_extend import lines, saved
 from tests.compress.test_factorise import texts_of
 from tests.runs.test_resume_stages import write_inputs
-from tests.tiny_recognisers import LIGHT, recogniser
 
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "hcompress"]
 ONE = ["-m", "hcompress"]

@@ -1,10 +1,8 @@
 """The typefaces that text is drawn with, as data: package, files, licence, side of the split.
 
-Split by family, so that test lines are in fonts whose every weight and slant is new to the
-recogniser. Fonts come from packages alone, so that every machine draws the same; none is
-copied into this one. PyPI has few free Chinese fonts, Debian has many: those families are
-Debian packages, and their licences are as Debian's copyright files and the fonts' own name
-tables have them.
+Split by family: test lines are in fonts whose every weight and slant is new to the recogniser.
+Fonts come from packages alone, so that every machine draws the same. PyPI has few free Chinese
+ones, Debian has many, with licences as its copyright files and the fonts' name tables have them.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hcompress.compute.libraries import require
 from hcompress.data.render.families import DEBIAN, FAMILIES, MODULES, Family
 from hcompress.data.render.spec import Split
 from hcompress.errors import EnvironmentFailed
@@ -97,10 +98,9 @@ def _bytes(face: Face) -> bytes:
 @functools.cache
 def coverage(face: Face) -> frozenset[str]:
     """The characters the face draws as ink: mapped, not to .notdef, and with an outline."""
-    try:
-        from fontTools.ttLib import TTFont
-    except ModuleNotFoundError as error:
-        raise EnvironmentFailed(f"{error}; {INSTALL}") from None
+    require("rendered text", ("fonttools",))
+    from fontTools.ttLib import TTFont
+
     with TTFont(io.BytesIO(_bytes(face)), lazy=True, fontNumber=0) as opened:
         inked = _truetype_ink(opened) if "glyf" in opened else _cff_ink(opened)
         mapping: dict[int, str] = opened.getBestCmap() or {}

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import NodeProto, TensorProto, helper
 
-from hcompress.heads.contract import Form, Setting
-from hcompress.heads.ranked import FLOAT, FLOAT16, UINT8, Ranked, ranked, top
+from hcompress.heads.contract import Form, Ranked, Setting
+from hcompress.heads.ranked import FLOAT, FLOAT16, UINT8, ranked, top
 from hcompress.onnx_writer.graph import Graph
 from hcompress.spec.heads import Hamming
 

@@ -19,7 +19,7 @@ from hcompress.spec.config import CANDIDATES
 from hcompress.spec.heads import Hamming, HammingInputs
 
 if TYPE_CHECKING:
-    from hcompress.heads.ranked import Ranked
+    from hcompress.heads.contract import Ranked
     from hcompress.onnx_writer.graph import Graph
 
 

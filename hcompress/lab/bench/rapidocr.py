@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hcompress import doctor
+from hcompress.compute.libraries import version
 from hcompress.errors import EnvironmentFailed
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class RapidOcrReader:
     @property
     def title(self) -> str:
         """What was compared with, to be found again."""
-        return f"{NAME} {doctor.version(NAME)}, {self.file.name}"
+        return f"{NAME} {version(NAME)}, {self.file.name}"
 
     def read(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[PeerReading]:
         """A reading for each RGB image, h x w x 3 of any size, one a call as RapidOCR has it."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hcompress import __version__, doctor
+from hcompress.compute.libraries import version
 from hcompress.errors import InputRefused, UsageError
 from hcompress.lab.bench.timing import CLOCK_NAME, QUICK, THOROUGH, Effort
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from hcompress.spec.config import TransformerConfig
 
 
+NEEDS: Final = ("torch", "safetensors", "onnx", "onnxsim")
+"""What the models that it measures are built with."""
 VERSIONS: Final = ("numpy", "onnxruntime", "onnx", "onnxsim", "torch", "faiss-cpu", "rapidocr")
 ONE_THREAD: Final = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
@@ -116,7 +119,7 @@ def machine() -> dict[str, Any]:
 def versions() -> dict[str, str | None]:
     """By distribution; None for what is not installed."""
     ours: dict[str, str | None] = {"hcompress": __version__}
-    return ours | {name: doctor.version(name) for name in VERSIONS}
+    return ours | {name: version(name) for name in VERSIONS}
 
 
 def left_out() -> list[str]:

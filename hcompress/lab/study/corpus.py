@@ -6,17 +6,17 @@ One file takes every study that was written for one set of data to another.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from hcompress.errors import UsageError
 from hcompress.lab.study.variant import Settings, apply, settings
 from hcompress.runs.recipe import Recipe, find_file, packaged_folder
 from hcompress.stages.base import Stage
 from hcompress.strict.read import change
-from hcompress.strict.schema import describe
-from hcompress.strict.toml import Table, read_toml
+from hcompress.strict.schema import Param, describe
+from hcompress.strict.toml import Named, read_file, read_toml
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,14 @@ class Corpus:
                 raise UsageError(f"{self.where}: data: nothing in the study reads {path}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class _CorpusFile(Named):
+    """A corpus file's keys."""
+
+    data: Mapping[str, Path]
+    common: Annotated[Mapping[str, Any], Param(key="set")] = field(default_factory=dict)
+
+
 def packaged_corpora() -> dict[str, Path]:
     """The packaged corpora by name, in order."""
     return {path.stem: path for path in sorted((packaged_folder() / "corpora").glob("*.toml"))}
@@ -73,21 +81,10 @@ def load_corpus(spelling: str) -> Corpus:
 
 def parse_corpus(raw: Mapping[str, Any], where: str, base: Path) -> Corpus:
     """A corpus from its parsed TOML; paths are relative to ``base``. Raises UsageError."""
-    table = Table(raw, where, base)
-    table.check_version()
-    name = table.folder_name("name")
-    summary = table.take("summary", str, "")
-    common = table.take("set", dict, {})
-    places = Table(table.take("data", dict), f"{where}: data", base)
-    table.close()
-    data = {(base / old).resolve(): _new(places, old) for old in tuple(places.raw)}
-    return Corpus(name, summary, where, base, settings(common, f"{where}: set"), data)
-
-
-def _new(places: Table, old: str) -> Path:
-    new = places.path(old)
-    assert new is not None  # the key is there
-    return new.resolve()
+    file = read_file(_CorpusFile, raw, where, base)
+    data = {(base / old).resolve(): new.resolve() for old, new in file.data.items()}
+    common = settings(file.common, f"{where}: set")
+    return Corpus(file.name, file.summary, where, base, common, data)
 
 
 def _data(stage: Stage) -> Iterator[tuple[str, Path]]:

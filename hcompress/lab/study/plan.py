@@ -17,7 +17,7 @@ from hcompress.runs.keys import Digester
 from hcompress.runs.plan import Plan, make_plan
 from hcompress.runs.recipe import Recipe
 from hcompress.runs.shrink import READABLE, open_teacher
-from hcompress.strict.atomic import read_json
+from hcompress.strict.json import recall
 
 INDEX: Final = "runs.json"
 """Whose folder it is."""
@@ -137,9 +137,8 @@ def plan_study(
 
 def _check_teacher(folder: Path, teacher: Artifact) -> None:
     """Raises UsageError where the folder holds the study of another teacher: days may lie there."""
-    index = read_json(folder / INDEX)
-    digest = index.get("teacher") if isinstance(index, dict) else None
-    if digest not in (None, teacher.digest):
+    index = recall(dict[str, Any], folder / INDEX) or {}
+    if index.get("teacher") not in (None, teacher.digest):
         raise UsageError(f"{folder}: holds the study of another teacher: choose another --out")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +14,9 @@ from hcompress.evaluation.evaluate import Line, read_lines, summarise
 from hcompress.evaluation.readers import open_reader
 from hcompress.lab.study.spec import Lines
 from hcompress.progress import Progress
-from hcompress.strict.atomic import read_json, write_text
+from hcompress.strict.atomic import write_text
+from hcompress.strict.json import recall
+from hcompress.strict.write import plain
 
 if TYPE_CHECKING:
     from hcompress.data.sample import DataSource
@@ -54,6 +56,17 @@ def open_lines(lines: Lines) -> OpenLines:
 
 
 @dataclass(frozen=True)
+class _File:
+    """A file of readings: which model read which data, and each line's truth, text, confidence."""
+
+    format: int
+    model_digest: str
+    data_digest: str
+    images: int
+    lines: tuple[tuple[str, str, float], ...] = ()
+
+
+@dataclass(frozen=True)
 class Shelf:
     """The readings of one model, a file a test set: ``folder/SET.json``."""
 
@@ -64,8 +77,12 @@ class Shelf:
 
     def known(self, model: Artifact, lines: OpenLines) -> Reading | None:
         """The finished reading, or None where there is none of this model and this data."""
-        found = _parsed(read_json(self.place(lines)), _identity(model, lines))
-        return None if found is None else _reading(found)
+        found = recall(_File, self.place(lines))
+        if found is None or replace(found, lines=()) != _empty(model, lines):
+            return None
+        if len(found.lines) != lines.images:
+            return None
+        return _reading([Line(index, *row) for index, row in enumerate(found.lines)])
 
     def read(self, model: Artifact, lines: OpenLines, progress: Progress) -> Reading:
         """The finished reading, or a new one."""
@@ -75,36 +92,16 @@ class Shelf:
         progress.say(f"reading {lines.name} with {self.folder.name}")
         read = read_lines(open_reader(model.opened), lines.source, lines.images, progress)
         self.folder.mkdir(parents=True, exist_ok=True)
-        rows = [[line.truth, line.read, line.confidence] for line in read]
+        rows = tuple((line.truth, line.read, line.confidence) for line in read)
         # ASCII: a lone surrogate in somebody's label stays an escape.
-        text = json.dumps({**_identity(model, lines), "lines": rows}, allow_nan=False)
+        file = replace(_empty(model, lines), lines=rows)
+        text = json.dumps(plain(file), allow_nan=False)
         write_text(self.place(lines), text + "\n")
         return _reading(read)
 
 
-def _identity(model: Artifact, lines: OpenLines) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "model_digest": model.digest,
-        "data_digest": lines.digest,
-        "images": lines.images,
-    }
-
-
-def _parsed(raw: Any, identity: Mapping[str, Any]) -> list[Line] | None:
-    """The lines of a file of ours; None for anything else: they are read anew."""
-    if not isinstance(raw, dict) or {name: raw.get(name) for name in identity} != identity:
-        return None
-    rows = raw.get("lines")
-    if not isinstance(rows, list) or len(rows) != identity["images"]:
-        return None
-    if not all(_is_line(row) for row in rows):
-        return None
-    return [Line(index, *row) for index, row in enumerate(rows)]
-
-
-def _is_line(row: Any) -> bool:
-    return isinstance(row, list) and [type(cell) for cell in row] == [str, str, float]
+def _empty(model: Artifact, lines: OpenLines) -> _File:
+    return _File(FORMAT, model.digest, lines.digest, lines.images)
 
 
 def _reading(lines: list[Line]) -> Reading:

@@ -9,10 +9,11 @@ from typing import Any, Final
 from hcompress.lab.study.pairs import averaged, paired_difference
 from hcompress.lab.study.readings import Reading
 from hcompress.lab.study.spec import Study
-from hcompress.lab.study.variant import Variant, differences
+from hcompress.lab.study.variant import Variant, common, differences, varied
 from hcompress.metrics import mean
 
 FORMAT: Final = 1
+_VOTES: Final = ("median", "none", "one")
 METHOD: Final = (
     "A line counts for the share of seeds that read it exactly. Differences are paired line by"
     " line; their 95% intervals come from the differences' standard error (normal). They say how"
@@ -42,6 +43,8 @@ class Run:
     images_trained: int
     training_seconds: float
     readings: Mapping[str, Reading]
+    votes: Mapping[str, Any] | None = None
+    """How many features voted for a character's code, if any did: a codebook's figures."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,14 @@ class Teacher:
 def trained(report: Any) -> int:
     """Images that a stage's figures say were learnt from: of every phase with steps."""
     return sum(entry["images"] for entry in _phases(report))
+
+
+def voted(report: Any) -> Mapping[str, Any] | None:
+    """Votes a character, of a stage's figures: median, and characters with none and with one."""
+    samples = report.get("samples") if isinstance(report, Mapping) else None
+    if not isinstance(samples, Mapping) or not {*_VOTES} <= set(samples):
+        return None
+    return {name: samples[name] for name in _VOTES}
 
 
 def _phases(report: Any) -> Iterator[Mapping[str, Any]]:
@@ -76,6 +87,7 @@ def make_result(
 ) -> dict[str, Any]:
     """`study.json`. ``runs`` are by variant, in the order of the seeds; ``digests`` by test set."""
     reference = next(entry for entry in study.variants if entry.name == study.reference)
+    shared = common(study.variants)
     reads = {
         variant: {lines.name: _by_line(found, lines.name) for lines in study.tests}
         for variant, found in runs.items()
@@ -87,6 +99,8 @@ def make_result(
         "seeds": list(study.seeds),
         "threads": reference.recipe.threads,
         "reference": study.reference,
+        "common": [entry.to_dict() for entry in shared],
+        "varied": varied(reference, shared),
         "method": METHOD,
         "tests": {
             lines.name: {
@@ -135,6 +149,7 @@ def _cost(variant: Variant, reference: Variant, runs: Sequence[Run]) -> dict[str
         "params": max(run.model.params for run in runs),
         "images_trained": mean(run.images_trained for run in runs),
         "training_seconds": mean(run.training_seconds for run in runs),
+        "votes": runs[0].votes,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -11,22 +11,24 @@ from typing import Any, Final
 from hcompress import __version__
 from hcompress.artifacts import folder as artifacts
 from hcompress.artifacts.folder import Artifact
+from hcompress.artifacts.manifest import Manifest
 from hcompress.compute.lock import hold
 from hcompress.errors import UsageError
 from hcompress.lab.study.plan import INDEX, PlannedRun, StudyPlan, plan_study
 from hcompress.lab.study.readings import Reading
-from hcompress.lab.study.result import Run, Teacher, Weighed, make_result, trained
+from hcompress.lab.study.result import Run, Teacher, Weighed, make_result, trained, voted
 from hcompress.lab.study.show import study_markdown
 from hcompress.lab.study.spec import TEACHER, Study
-from hcompress.runs import runner as pipeline
+from hcompress.runs.figures import measure
 from hcompress.runs.keys import library_versions, remembering
+from hcompress.runs.run_folder import LOCK, is_new
 from hcompress.runs.shrink import RunOptions, run_recipe
-from hcompress.strict.atomic import read_json, write_json, write_text
+from hcompress.strict.atomic import sweep, write_json, write_text
+from hcompress.strict.json import recall
 
 FORMAT: Final = 1
 RESULT: Final = "study.json"
 MARKDOWN: Final = "study.md"
-_BEFORE_INDEX: Final = frozenset({".lock", f".{INDEX}.tmp"})
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,8 @@ def check_folder(study: Study, folder: Path) -> None:
         raise UsageError(f"{folder}: a file is there already: choose another --out")
     if not folder.is_dir():
         return
-    index = read_json(folder / INDEX)
-    name = index.get("study") if isinstance(index, dict) else None
-    if name is None and {entry.name for entry in folder.iterdir()} - _BEFORE_INDEX:
+    name = (recall(dict[str, Any], folder / INDEX) or {}).get("study")
+    if name is None and not is_new(folder):
         raise UsageError(f"{folder}: not empty and no study of ours: choose another --out")
     if name not in (None, study.name):
         raise UsageError(f'{folder}: holds the study "{name}": choose another --out')
@@ -74,7 +75,8 @@ def check_folder(study: Study, folder: Path) -> None:
 def _own(plan: StudyPlan) -> Iterator[None]:
     """The locked folder, with its index."""
     plan.folder.mkdir(parents=True, exist_ok=True)
-    with hold(plan.folder / ".lock"):
+    with hold(plan.folder / LOCK):
+        sweep(plan.folder)
         write_json(
             plan.folder / INDEX,
             {
@@ -123,20 +125,19 @@ def _versions(plan: StudyPlan) -> dict[str, str]:
 
 def _finished(plan: StudyPlan, run: PlannedRun, options: RunOptions) -> Run:
     model = artifacts.open_artifact(run.model)
-    images, seconds = _training(run)
-    readings = _read(plan, run.folder.name, model, options)
-    return Run(run.seed, run.folder.name, _weigh(model), images, seconds, readings)
-
-
-def _training(run: PlannedRun) -> tuple[int, float]:
-    """Images learnt from, and the seconds of the stages that learnt; shared ones count in full."""
-    learnt = [
-        (trained(manifest.report), manifest.seconds)
-        for manifest in (
-            artifacts.read_manifest(run.folder / run.recipe.folder_name(index))
-            for index in range(len(run.recipe.steps))
-        )
+    manifests = [
+        artifacts.read_manifest(run.folder / run.recipe.folder_name(index))
+        for index in range(len(run.recipe.steps))
     ]
+    images, seconds = _training(manifests)
+    readings = _read(plan, run.folder.name, model, options)
+    votes = next(filter(None, (voted(manifest.report) for manifest in manifests)), None)
+    return Run(run.seed, run.folder.name, _weigh(model), images, seconds, readings, votes)
+
+
+def _training(manifests: Sequence[Manifest]) -> tuple[int, float]:
+    """Images learnt from, and the seconds of the stages that learnt; shared ones count in full."""
+    learnt = [(trained(manifest.report), manifest.seconds) for manifest in manifests]
     images = sum(count for count, _ in learnt)
     return images, round(sum(seconds for count, seconds in learnt if count), 3)
 
@@ -147,6 +148,6 @@ def _read(plan: StudyPlan, name: str, model: Artifact, options: RunOptions) -> d
 
 
 def _weigh(model: Artifact) -> Weighed:
-    breakdown = model.manifest.breakdown if model.manifest else pipeline.measure(model.opened)[0]
+    breakdown = model.manifest.breakdown if model.manifest else measure(model.opened)[0]
     params = sum(part["params"] for part in breakdown["components"])
     return Weighed(model.digest, breakdown["bytes"], params)

@@ -7,10 +7,13 @@ from typing import Any
 
 from hcompress.lab.study.plan import FINISHED, SHARED, TO_RUN
 from hcompress.progress import clock_text
+from hcompress.reports import caveats
 from hcompress.reports.size_table import markdown_table, markdown_text, mib_text, percent_text
 
 Rows = list[list[str]]
 NOTHING = "–"
+COMMON = "Common settings"
+"""The heading over what all variants share."""
 
 
 def tables(result: Mapping[str, Any]) -> Iterator[tuple[str, Rows]]:
@@ -73,8 +76,38 @@ def differs_text(entry: Mapping[str, Any]) -> str:
     """What a variant does otherwise than the reference."""
     differs = entry["differs"]
     parts = [f"{word} {', '.join(differs[word])}" for word in ("without", "with") if differs[word]]
-    parts += [f"{key} = {value}" for key, value in differs["set"].items()]
+    parts += [_setting(key, value) for key, value in differs["set"].items()]
     return "; ".join(parts) or "the reference"
+
+
+def _setting(key: str, value: object) -> str:
+    """As a recipe has it."""
+    if value is None:
+        return f"{key} = none"
+    return f"{key} = {str(value).lower() if isinstance(value, bool) else value}"
+
+
+def votes_text(votes: Mapping[str, Any]) -> str:
+    """How many features voted for a character's code."""
+    return (
+        f"votes a character: median {votes['median']:g}, none for {votes['none']:,} characters,"
+        f" one for {votes['one']:,}"
+    )
+
+
+def common_lines(result: Mapping[str, Any]) -> list[str]:
+    """What the variants share, a line a stage: every parameter that could change a byte."""
+    everybody = [entry["name"] for entry in result["variants"]]
+    return [_common_line(entry, everybody) for entry in result["common"]]
+
+
+def _common_line(entry: Mapping[str, Any], everybody: Sequence[str]) -> str:
+    notes = [entry["stage"]] if entry["stage"] != entry["label"] else []
+    if entry["variants"] != everybody:
+        notes.append(f"in {', '.join(entry['variants'])}")
+    where = f" ({'; '.join(notes)})" if notes else ""
+    settings = "; ".join(_setting(key, value) for key, value in entry["settings"].items())
+    return f"{entry['label']}{where}: {settings or 'no parameters'}"
 
 
 def study_markdown(result: Mapping[str, Any]) -> str:
@@ -93,13 +126,25 @@ def _blocks(result: Mapping[str, Any]) -> Iterator[str]:
             f"teacher: {teacher['name']}, SHA-256 {teacher['digest'][:16]}…",
             f"seeds: {seeds}; threads: {result['threads']}",
             f"versions: {versions}",
-            *(f"{entry['name']}: {differs_text(entry)}" for entry in result["variants"]),
+            *(_variant_line(entry, result) for entry in result["variants"]),
         ]
     )
+    yield from map(markdown_text, caveats.teacher(teacher["digest"]))
+    yield f"## {COMMON}"
+    yield _list(common_lines(result))
     for title, rows in tables(result):
         yield f"## {markdown_text(title)}"
         yield markdown_table(rows)
     yield markdown_text(result["method"])
+
+
+def _variant_line(entry: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    """What it does otherwise; of the reference, its own values of what others have otherwise."""
+    parts = [differs_text(entry)]
+    if entry["name"] == result["reference"]:
+        parts += [_setting(key, value) for key, value in result["varied"].items()]
+    parts += [votes_text(entry["votes"])] if entry["votes"] else []
+    return f"{entry['name']}: {'; '.join(parts)}"
 
 
 def _list(lines: Sequence[str]) -> str:

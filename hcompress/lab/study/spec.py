@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from hcompress.errors import UsageError
 from hcompress.lab.study.corpus import Corpus
-from hcompress.lab.study.variant import Settings, Variant, apply, check_labels, leave_out, settings
+from hcompress.lab.study.variant import Variant, apply, check_labels, leave_out, settings
 from hcompress.runs.recipe import (
-    LABEL,
     MOST_SEED,
     MOST_THREADS,
+    Label,
     Recipe,
     find_file,
     load_recipe,
@@ -21,9 +22,9 @@ from hcompress.runs.recipe import (
     packaged_recipes,
 )
 from hcompress.stages.base import Stage
-from hcompress.strict.schema import MOST_IMAGES
-from hcompress.strict.show import suggest
-from hcompress.strict.toml import Table, read_toml
+from hcompress.strict.schema import MOST_IMAGES, Param
+from hcompress.strict.show import show, suggest
+from hcompress.strict.toml import Named, read_file, read_toml
 
 MOST_SEEDS: Final = 100
 DEFAULT_IMAGES: Final = 2000
@@ -54,6 +55,11 @@ class Study:
     variants: tuple[Variant, ...]
     reference: str
     """The variant that the others are compared with."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Distributions its variants' stages need, each once."""
+        return tuple(dict.fromkeys(name for v in self.variants for name in v.recipe.needs))
 
     def runs(self) -> list[tuple[Variant, int]]:
         """Every run: all variants with the first seed, then with the next."""
@@ -110,122 +116,88 @@ def moved(study: Study, corpus: Corpus) -> Study:
     )
 
 
-def parse_study(raw: Mapping[str, Any], where: str, base: Path, open_recipe: OpenRecipe) -> Study:
-    """A study from its parsed TOML; paths are relative to ``base``. Raises UsageError."""
-    table = Table(raw, where, base)
-    table.check_version()
-    name = table.folder_name("name")
-    summary = table.take("summary", str, "")
-    recipe = open_recipe(table.take("recipe", str))
-    teacher = table.path("teacher")
-    threads = table.count("threads", recipe.threads, 1, MOST_THREADS)
-    seeds = _seeds(table)
-    reference = table.take("reference", str, None)
-    common = table.take("set", dict, {})
-    tests = table.take("tests", dict)
-    entries = table.take("variants", list)
-    table.close()
-    shared = settings(common, f"{where}: set")
-    reader = _Variants(where, base, open_recipe, replace(recipe, threads=threads), shared)
-    variants = tuple(reader.read(entry, number) for number, entry in enumerate(entries, 1))
-    reader.check(variants)
-    return Study(
-        name,
-        summary,
-        teacher or recipe.teacher,
-        seeds,
-        _tests(tests, f"{where}: [tests", base),
-        variants,
-        _reference(reference, [variant.name for variant in variants], where),
-    )
+@dataclass(frozen=True)
+class _TestTable:
+    """`[tests.NAME]`."""
 
-
-def _seeds(table: Table) -> tuple[int, ...]:
-    seeds = table.take("seeds", list)
-    where = f"{table.where}: seeds"
-    if not 1 <= len(seeds) <= MOST_SEEDS:
-        raise UsageError(f"{where}: must be 1 to {MOST_SEEDS} whole numbers")
-    for seed in seeds:
-        if type(seed) is not int or not 0 <= seed <= MOST_SEED:
-            raise UsageError(f"{where}: {seed!r}: must be a whole number of 0 to {MOST_SEED}")
-        if seeds.count(seed) > 1:
-            raise UsageError(f"{where}: {seed} stands there twice")
-    return tuple(seeds)
-
-
-def _tests(raw: Mapping[str, Any], where: str, base: Path) -> tuple[Lines, ...]:
-    if not raw:
-        raise UsageError(f"{where}]: no test set: write [tests.NAME]")
-    found = []
-    for name, entry in raw.items():
-        at = f"{where}.{name}]"
-        if not isinstance(entry, dict):
-            raise UsageError(f"{at}: must be a table")
-        if not LABEL.fullmatch(name):
-            raise UsageError(f"{at}: {_NAMING}")
-        table = Table(entry, at, base)
-        data = table.path("data")
-        if data is None:
-            raise UsageError(f"{at}: data is missing: the lines to read")
-        images = table.count("images", DEFAULT_IMAGES, 1, MOST_IMAGES)
-        table.close()
-        found.append(Lines(name, data, images))
-    return tuple(found)
-
-
-def _reference(asked: str | None, names: list[str], where: str) -> str:
-    if asked is not None and asked not in names:
-        raise UsageError(
-            f'{where}: reference = "{asked}": no such variant{suggest(asked, names, "variants")}'
-        )
-    return asked or names[0]
-
-
-_NAMING: Final = "a name has lower-case letters, digits, dots and dashes only"
+    data: Annotated[Path, Param("the lines to read")]
+    images: Annotated[int, Param("", 1, MOST_IMAGES)] = DEFAULT_IMAGES
 
 
 @dataclass(frozen=True)
-class _Variants:
-    """Reads ``[[variants]]``: what they have in common is here."""
+class _VariantTable:
+    """An entry of `[[variants]]`."""
 
-    where: str
-    base: Path
-    open_recipe: OpenRecipe
-    recipe: Recipe
-    """Of variants that name none. All have its threads."""
-    common: Settings
-    """For every variant that has the stage."""
+    name: Label
+    recipe: str | None = None
+    without: tuple[str, ...] = ()
+    own: Annotated[Mapping[str, Any], Param(key="set")] = field(default_factory=dict)
 
-    def read(self, raw: object, number: int) -> Variant:
-        if not isinstance(raw, dict):
-            raise UsageError(f"{self.where}: variants: entry {number} is not a table")
-        table = Table(raw, f"{self.where}: variants: entry {number}", self.base)
-        name = table.take("name", str)
-        table.where = at = f'{self.where}: variant "{name}"'
-        if not LABEL.fullmatch(name) or name == TEACHER:
-            taken = f'"{TEACHER}" is taken' if name == TEACHER else _NAMING
-            raise UsageError(f"{self.where}: variants: name = {name!r}: {taken}")
-        spelling = table.take("recipe", str, None)
-        recipe = self.recipe if spelling is None else self.open_recipe(spelling)
-        without = table.take("without", list, [])
-        changes = settings(table.take("set", dict, {}), f"{at}: set")
-        table.close()
-        if not all(isinstance(label, str) for label in without):
-            raise UsageError(f"{at}: without = {without!r}: must be a list of labels")
-        recipe = leave_out(recipe, without, at)
-        if recipe.makes_its_teacher:
+    def __post_init__(self) -> None:
+        if self.name == TEACHER:
+            raise UsageError(f'name: "{TEACHER}" is taken')
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StudyFile(Named):
+    """A study file's keys."""
+
+    recipe: str
+    seeds: Annotated[tuple[int, ...], Param("", 0, MOST_SEED)]
+    tests: Mapping[Label, _TestTable]
+    variants: tuple[_VariantTable, ...]
+    teacher: Path | None = None
+    threads: Annotated[int, Param("", 1, MOST_THREADS)] | None = None
+    reference: str | None = None
+    common: Annotated[Mapping[str, Any], Param(key="set")] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= len(self.seeds) <= MOST_SEEDS:
+            raise UsageError(f"seeds: must be 1 to {MOST_SEEDS} whole numbers")
+        _check_once(self.seeds, "seeds")
+        if not self.tests:
+            raise UsageError("tests: no test set: write [tests.NAME]")
+        names = [variant.name for variant in self.variants]
+        if not names:
+            raise UsageError("no [[variants]]: a study needs one at least")
+        _check_once(names, "variants")
+        if self.reference not in (None, *names):
+            hint = suggest(self.reference, names, "variants")
+            raise UsageError(f"reference = {show(self.reference)}: no such variant{hint}")
+
+
+def _check_once(values: Sequence[str | int], what: str) -> None:
+    for value, times in Counter(values).items():
+        if times > 1:
+            raise UsageError(f"{what}: {show(value)} stands there twice")
+
+
+def parse_study(raw: Mapping[str, Any], where: str, base: Path, open_recipe: OpenRecipe) -> Study:
+    """A study from its parsed TOML; paths are relative to ``base``. Raises UsageError."""
+    file = read_file(_StudyFile, raw, where, base)
+    recipe = open_recipe(file.recipe)
+    recipe = replace(recipe, threads=file.threads or recipe.threads)
+    common = settings(file.common, f"{where}: set")
+
+    def variant(table: _VariantTable) -> Variant:
+        at = f'{where}: variant "{table.name}"'
+        own = recipe if table.recipe is None else open_recipe(table.recipe)
+        own = replace(leave_out(own, table.without, at), threads=recipe.threads)
+        if own.makes_its_teacher:
             raise UsageError(f"{at}: starts from data alone: a study's variants share a teacher")
-        check_labels(changes, [recipe], f"{at}: set")
-        recipe = replace(recipe, threads=self.recipe.threads)
-        return Variant(name, apply(recipe, {**self.common, **changes}, at, self.base))
+        changes = settings(table.own, f"{at}: set")
+        check_labels(changes, [own], f"{at}: set")
+        return Variant(table.name, apply(own, {**common, **changes}, at, base))
 
-    def check(self, variants: tuple[Variant, ...]) -> None:
-        """Raises UsageError on names used twice and on settings that reach no variant."""
-        if not variants:
-            raise UsageError(f"{self.where}: no [[variants]]: a study needs one at least")
-        seen: set[str] = set()
-        for variant in variants:
-            if variant.name in seen:
-                raise UsageError(f'{self.where}: variant "{variant.name}" stands there twice')
-            seen.add(variant.name)
-        check_labels(self.common, [variant.recipe for variant in variants], f"{self.where}: set")
+    variants = tuple(variant(table) for table in file.variants)
+    check_labels(common, [entry.recipe for entry in variants], f"{where}: set")
+    return Study(
+        file.name,
+        file.summary,
+        file.teacher or recipe.teacher,
+        file.seeds,
+        tuple(Lines(name, table.data, table.images) for name, table in file.tests.items()),
+        variants,
+        file.reference or variants[0].name,
+    )

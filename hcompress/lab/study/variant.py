@@ -119,6 +119,63 @@ def differences(reference: Recipe, other: Recipe) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What the variants that have a stage agree on."""
+
+    label: str
+    stage: str
+    variants: tuple[str, ...]
+    """Those that have it."""
+    settings: Mapping[str, Any]
+    """Every parameter that can change a byte and has one value in all of them, defaults too."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "variants": list(self.variants), "settings": dict(self.settings)}
+
+
+def common(variants: Sequence[Variant]) -> list[Shared]:
+    """What variants share, by stage, in the order in which they first have it."""
+    holders: dict[tuple[str, type[Stage]], list[tuple[str, Stage]]] = {}
+    for variant in variants:
+        for step in variant.recipe.steps:
+            key = step.label, type(step.stage)
+            holders.setdefault(key, []).append((variant.name, step.stage))
+    return [
+        Shared(
+            label,
+            kind.name,
+            tuple(name for name, _ in found),
+            _agreed([stage for _, stage in found]),
+        )
+        for (label, kind), found in holders.items()
+    ]
+
+
+def varied(reference: Variant, shared: Sequence[Shared]) -> dict[str, Any]:
+    """The reference's own values of what is not the same in all variants, by ``LABEL.KEY``."""
+    agreed = {entry.label: entry.settings for entry in shared if reference.name in entry.variants}
+    return {
+        f"{step.label}.{entry.name}": plain(_shown(getattr(step.stage, entry.name)))
+        for step in reference.recipe.steps
+        for entry in describe(type(step.stage))
+        if entry.param.keyed and entry.name not in agreed[step.label]
+    }
+
+
+def _agreed(stages: Sequence[Stage]) -> dict[str, Any]:
+    first = stages[0]
+    return {
+        entry.name: plain(_shown(getattr(first, entry.name)))
+        for entry in describe(type(first))
+        if entry.param.keyed
+        and all(
+            _same(getattr(first, entry.name)) == _same(getattr(other, entry.name))
+            for other in stages[1:]
+        )
+    }
+
+
 def _by_label(recipe: Recipe) -> dict[str, Stage]:
     return {step.label: step.stage for step in recipe.steps}
 
@@ -131,8 +188,13 @@ def _changed(reference: Stage, other: Stage) -> dict[str, Any]:
     for entry in describe(type(other)):
         before, after = getattr(reference, entry.name), getattr(other, entry.name)
         if entry.param.keyed and _same(before) != _same(after):
-            found[entry.name] = after.name if isinstance(after, Path) else after
+            found[entry.name] = _shown(after)
     return found
+
+
+def _shown(value: Any) -> Any:
+    """Of a path its name alone: the rest is somebody's machine."""
+    return value.name if isinstance(value, Path) else value
 
 
 def _same(value: Any) -> Any:

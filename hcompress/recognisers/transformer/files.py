@@ -9,33 +9,41 @@ D = layers, U = layers whose weights exist, H = heads, L = memory positions, d =
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 from onnx import TensorProto
-from torch import Tensor
+from torch import Tensor, nn
 
-from hcompress.heads.contract import Form
-from hcompress.heads.ranked import Ranked, kept_candidates
+from hcompress.heads.contract import Form, Head, Inputs, Ranked
+from hcompress.heads.ranked import kept_candidates
 from hcompress.onnx_writer.graph import Graph, value
 from hcompress.recognisers.backbones.graph import backbone, grid_positions, normalise
-from hcompress.recognisers.transformer.decoder import sinusoid
+from hcompress.recognisers.transformer.attention import sinusoid
 from hcompress.recognisers.transformer.graph import Pair, cross_pair, here, position_vector, step
 from hcompress.spec.config import TransformerConfig
 from hcompress.spec.exported import BIT_LOGITS, ENCODER_FILE, HEIGHT, STEP, STEP_FILE
 from hcompress.spec.transcription import Transcription
-
-if TYPE_CHECKING:
-    from hcompress.recognisers.transformer.model import Transformer
 
 BOOL, FLOAT, INT64, UINT8 = (
     TensorProto.BOOL, TensorProto.FLOAT, TensorProto.INT64, TensorProto.UINT8
 )  # fmt: skip
 
 
+class Parts(NamedTuple):
+    """What the files of a recogniser are written from."""
+
+    config: TransformerConfig
+    vocabulary: int
+    backbone: nn.Module
+    head: Head
+    inputs: Inputs
+    state: Mapping[str, Tensor]
+
+
 def portable(
-    model: Transformer,
+    model: Parts,
     metadata: str,
     *,
     store_half: bool,
@@ -49,7 +57,7 @@ def portable(
     classifier's bit logits [N, T, K] come out too.
     """
     config, size = model.config, model.config.preprocessing
-    g = Graph(model.state_dict() if weights is None else weights, store_half=store_half)
+    g = Graph(model.state if weights is None else weights, store_half=store_half)
     memory = _memory(g, model, "images")
     cross = [cross_pair(g, config, memory, i) for i in range(config.stored_layers)]
     prepared = _prepared(g, model, Form(serving=False, height=size.height))
@@ -78,14 +86,13 @@ def portable(
 
 
 def _body(
-    g: Graph, model: Transformer, cross: list[Pair], prepared: tuple[Any, Any], probe: bool
+    g: Graph, model: Parts, cross: list[Pair], prepared: tuple[Any, Any], probe: bool
 ) -> tuple[onnx.GraphProto, list[str]]:
     """One turn of the loop, and the names of what it stacks."""
     inner, config = g.body(), model.config
     turn, going, last, alive = inner.name(), inner.name(), inner.name(), inner.name()
     caches = [Pair(inner.name(), inner.name()) for _ in range(config.depth)]
     place = position_vector(inner, config, turn)
-    assert model.inputs is not None
     characters = model.inputs.graph(inner, last, place, prepared[1])
     h, written = step(inner, config, characters, None, caches, cross)
     ranked = model.head.graph(inner, h, prepared[0])
@@ -112,10 +119,10 @@ def _body(
     return onnx.helper.make_graph(inner.nodes, STEP, inputs, outputs), list(scans)
 
 
-def encoder(model: Transformer, metadata: str, *, store_half: bool, half: bool) -> onnx.ModelProto:
+def encoder(model: Parts, metadata: str, *, store_half: bool, half: bool) -> onnx.ModelProto:
     """images uint8 [N, H, W, 3] -> cross_keys [N, U, H, d/H, L], cross_values [N, U, H, L, d/H]."""
     config, size = model.config, model.config.preprocessing
-    g = Graph(model.state_dict(), store_half=store_half, half=half)
+    g = Graph(model.state, store_half=store_half, half=half)
     memory = _memory(g, model, "images")
     cross = [cross_pair(g, config, memory, i) for i in range(config.stored_layers)]
     _join(g, cross, "cross_keys", "cross_values")
@@ -123,9 +130,7 @@ def encoder(model: Transformer, metadata: str, *, store_half: bool, half: bool) 
     return g.model([images], _cross(config, g.kind), metadata)
 
 
-def decoder_step(
-    model: Transformer, metadata: str, *, store_half: bool, half: bool
-) -> onnx.ModelProto:
+def decoder_step(model: Parts, metadata: str, *, store_half: bool, half: bool) -> onnx.ModelProto:
     """ids int64 [N], position int64 [], keys, values, cross_keys, cross_values
     -> candidates int64 [N, k], probabilities float32 [N, k], new_keys, new_values.
 
@@ -133,12 +138,11 @@ def decoder_step(
     first ids are BOS. A line whose id is EOS or PAD has ended and is answered PAD.
     """
     config = model.config
-    g = Graph(model.state_dict(), store_half=store_half, half=half)
+    g = Graph(model.state, store_half=store_half, half=half)
     caches = _split(g, "keys", "values", config.depth)
     cross = _split(g, "cross_keys", "cross_values", config.stored_layers)
     prepared = _prepared(g, model, Form(serving=True))
     place = position_vector(g, config, "position")
-    assert model.inputs is not None
     characters = model.inputs.graph(g, "ids", place, prepared[1])
     at = here(g, config, "position")
     h, written = step(g, config, characters, at, caches, cross)
@@ -169,7 +173,7 @@ def decoder_step(
 
 
 def serving(
-    model: Transformer, metadata: str, *, store_half: bool, half: bool
+    model: Parts, metadata: str, *, store_half: bool, half: bool
 ) -> dict[str, onnx.ModelProto]:
     """The serving form, by file name."""
     return {
@@ -178,14 +182,13 @@ def serving(
     }
 
 
-def _prepared(g: Graph, model: Transformer, form: Form) -> tuple[Any, Any]:
+def _prepared(g: Graph, model: Parts, form: Form) -> tuple[Any, Any]:
     """What head and inputs need once, in this order."""
-    assert model.inputs is not None
     of_head = model.head.prepare(g, form)
     return of_head, model.inputs.prepare(g, form, of_head)
 
 
-def _kept(model: Transformer) -> int:
+def _kept(model: Parts) -> int:
     return kept_candidates(model.vocabulary, model.config.transcription.first_answer)
 
 
@@ -225,7 +228,7 @@ def _cross(config: TransformerConfig, kind: int) -> list[onnx.ValueInfoProto]:
     ]
 
 
-def _memory(g: Graph, model: Transformer, images: str) -> str:
+def _memory(g: Graph, model: Parts, images: str) -> str:
     """[N * L, d]: the encoder's features with their positions."""
     config = model.config
     rows, columns = config.memory_grid

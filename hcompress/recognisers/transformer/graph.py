@@ -19,7 +19,7 @@ import numpy as np
 from onnx import TensorProto
 
 from hcompress.onnx_writer.graph import Graph
-from hcompress.recognisers.transformer.decoder import sinusoid
+from hcompress.recognisers.transformer.attention import sinusoid
 from hcompress.spec.config import TransformerConfig
 
 FLOAT = TensorProto.FLOAT

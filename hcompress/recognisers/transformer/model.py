@@ -12,7 +12,8 @@ from hcompress.charset import UnknownCharacter
 from hcompress.recognisers.backbones.mobilenet import MobileNetV2
 from hcompress.recognisers.backbones.resnet31 import ResNet31
 from hcompress.recognisers.contract import Decoded, Recogniser, Targets
-from hcompress.recognisers.transformer.decoder import Decoder, Narrow, sinusoid
+from hcompress.recognisers.transformer.attention import Narrow, sinusoid
+from hcompress.recognisers.transformer.decoder import Decoder
 from hcompress.recognisers.transformer.forcing import forced
 from hcompress.recognisers.transformer.routes import slim_route
 from hcompress.spec.config import CANDIDATES, Backbone, BatchNorm, TransformerConfig
@@ -20,6 +21,8 @@ from hcompress.spec.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import onnx
+
+    from hcompress.recognisers.transformer.files import Parts
 
 
 class Transformer(Recogniser):
@@ -35,7 +38,7 @@ class Transformer(Recogniser):
         family = {Backbone.MOBILENET_V2: MobileNetV2, Backbone.RESNET31: ResNet31}
         self.backbone = family[config.backbone](config.width, config.backbone_width, folded=folded)
         self.decoder = Decoder(config)
-        self.build_head()
+        self.make_head()
         self.register_buffer("memory_positions", None, persistent=False)
 
     def fill_tables(self) -> None:
@@ -141,6 +144,14 @@ class Transformer(Recogniser):
                 break
         return Decoded(torch.stack([i for i, _ in steps], 1), torch.stack([p for _, p in steps], 1))
 
+    def _parts(self) -> Parts:
+        from hcompress.recognisers.transformer.files import Parts
+
+        assert self.inputs is not None
+        return Parts(
+            self.config, self.vocabulary, self.backbone, self.head, self.inputs, self.state_dict()
+        )
+
     def graph(
         self,
         metadata: str,
@@ -151,14 +162,16 @@ class Transformer(Recogniser):
     ) -> onnx.ModelProto:
         from hcompress.recognisers.transformer.files import portable
 
-        return portable(self, metadata, store_half=store_half, weights=weights, probe=probe)
+        return portable(
+            self._parts(), metadata, store_half=store_half, weights=weights, probe=probe
+        )
 
     def serving_graphs(
         self, metadata: str, *, store_half: bool, half: bool
     ) -> Mapping[str, onnx.ModelProto]:
         from hcompress.recognisers.transformer.files import serving
 
-        return serving(self, metadata, store_half=store_half, half=half)
+        return serving(self._parts(), metadata, store_half=store_half, half=half)
 
 
 def grid_positions(config: TransformerConfig) -> Tensor:
