@@ -1,7 +1,7 @@
 """An artifact's folder: what its manifest says, and how a folder comes to be complete.
 
 A final name is absent or complete: files are written elsewhere, fsynced, the manifest last,
-and one rename makes them an artifact. `lock.py` keeps two runs apart.
+and one rename makes them an artifact. `compute/lock.py` keeps two runs apart.
 """
 
 from __future__ import annotations

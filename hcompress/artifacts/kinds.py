@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from hcompress.errors import InputRefused
+from hcompress.formats.engine import PLAN_FILE
 from hcompress.formats.open import Format
+from hcompress.spec.exported import ONNX_FILE
 
 
 class Kind(StrEnum):
@@ -22,8 +24,8 @@ class Kind(StrEnum):
 
 MODEL_FILES: Final[Mapping[Kind, str]] = {
     Kind.CHECKPOINT: "model.safetensors",
-    Kind.ONNX: "model.onnx",
-    Kind.ENGINE: "model.plan",
+    Kind.ONNX: ONNX_FILE,
+    Kind.ENGINE: PLAN_FILE,
 }
 KINDS: Final[Mapping[Format, Kind]] = {
     Format.SAFETENSORS: Kind.CHECKPOINT,
@@ -38,7 +40,7 @@ MEASURED_ONLY: Final = (".pt", ".pth")
 
 
 def not_loaded(path: Path) -> InputRefused:
-    """The error for a torch.save file, where a model is to be loaded."""
+    """The error for a torch.save file, if a model is to be loaded."""
     return InputRefused(
         f"{path}: a torch.save file: inspect, compare and gate read its sizes; models are loaded"
         " from .safetensors or .onnx"

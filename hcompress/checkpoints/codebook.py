@@ -60,11 +60,13 @@ def _digest(vocabulary: Vocabulary) -> str:
 
 def codebook_beside(source: Path, vocabulary: Vocabulary, width: int) -> Codebook:
     """The codebook in an artifact's folder, or beside a bare model file."""
-    folder = source if source.is_dir() else source.parent
-    return read_codebook(folder / CODEBOOK_FILE, vocabulary, width)
+    return read_codebook(_beside(source), vocabulary, width)
 
 
 def pass_on(source: Path, out: Path) -> None:
     """Copy the codebook to the next folder: one part of the head is still to be replaced."""
-    folder = source if source.is_dir() else source.parent
-    (out / CODEBOOK_FILE).write_bytes((folder / CODEBOOK_FILE).read_bytes())
+    (out / CODEBOOK_FILE).write_bytes(_beside(source).read_bytes())
+
+
+def _beside(source: Path) -> Path:
+    return (source if source.is_dir() else source.parent) / CODEBOOK_FILE

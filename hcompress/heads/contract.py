@@ -191,6 +191,11 @@ class Head(nn.Module):
         """
         raise UsageError("the classifier is a softmax: nothing to give back there")
 
+    @property
+    def has_closed_form(self) -> bool:
+        """Whether `fit` solves for its weights."""
+        return type(self).fit is not Head.fit
+
     def fit(self, h: Tensor, ids: Tensor) -> None:
         """Solve for the weights that features h [M, d] of ids [M] ask for, in closed form.
 

@@ -39,6 +39,12 @@ def outline(config: RecogniserConfig, vocabulary: int) -> Recogniser:
 
 
 def complete(model: Recogniser, state: Mapping[str, Tensor]) -> None:
-    """Make a recogniser of an `outline`, with these tensors, which become its own."""
+    """Make a recogniser of an `outline`, with these tensors, which become its own.
+
+    Raises TypeError if its family leaves a table without values.
+    """
     model.load_state_dict(dict(state), assign=True)
     model.fill_tables()
+    empty = next((name for name, table in model.named_buffers() if table.is_meta), None)
+    if empty is not None:
+        raise TypeError(f"{type(model).__name__}: fill_tables leaves {empty} without values")

@@ -87,7 +87,7 @@ class Recogniser(nn.Module):
     def fill_tables(self) -> None:
         """Work out the tensors that no file holds, once there is memory for them.
 
-        `build` and `complete` do it: an outline of a recogniser has none.
+        `build` and `complete` ask for it: made as an outline, a recogniser has no values.
         """
 
     @property

@@ -65,7 +65,7 @@ def finetune(
             "soft_labels is a share of code_cross_entropy among codes: set soft_labels = 0"
         )
     kept = kept_prefixes(options.kept_blocks, student)
-    if options.fit_lines and student.config.head.code_length is None:
+    if options.fit_lines and not student.head.has_closed_form:
         raise UsageError("fit_lines is for a Hamming classifier: set fit_lines = 0")
     trainer = LineTrainer(student, teacher, aim, encode_once=shared, frozen_backbone=frozen)
     if teacher is not None:

@@ -33,7 +33,7 @@ def test_hinge_is_equation_6(seed: int, margin: float) -> None:
 
 @given(st.integers(0, 10**6))
 @settings(max_examples=25)
-def test_choice_is_the_cross_entropy_of_the_nearest_code(seed: int) -> None:
+def test_code_cross_entropy_is_that_of_the_nearest_code(seed: int) -> None:
     rng = torch.Generator().manual_seed(seed)
     signs = torch.randint(0, 2, (9, 16), generator=rng).float() * 2 - 1
     targets = torch.tensor([[4, 8, EOS], [7, EOS, PAD]])

@@ -57,7 +57,7 @@ def test_the_fitted_temperature_is_the_likeliest(tmp_path: Path) -> None:
         replace(SLIM, head=Hamming(64, rerank=True)),
         replace(SOFTMAX, head=Softmax(8), inputs=Learned(8)),
     ],
-    ids=["softmax", "hamming", "refined", "bottleneck"],
+    ids=["softmax", "hamming", "reranking", "bottleneck"],
 )
 def test_the_temperature_is_fitted_on_few_scores_at_a_time(
     config: RecogniserConfig, monkeypatch: pytest.MonkeyPatch
@@ -98,7 +98,7 @@ def test_a_temperature_that_no_line_says_anything_of_stays() -> None:
     assert fitted_temperature(model, CHARACTERS, some_too_long(24), 24, 8) == 1.7
 
 
-def test_the_fitted_temperature_of_a_refined_recogniser_is_the_likeliest(tmp_path: Path) -> None:
+def test_the_fitted_temperature_of_a_reranking_recogniser_is_the_likeliest(tmp_path: Path) -> None:
     model, source = untrained(replace(HAMMING, head=Hamming(64, rerank=True))), MemorySource()
     trainer = LineTrainer(model, None, Aim(CHARACTERS, REFUSE, Losses(code_cross_entropy=1.0)))
     run(line_task(trainer, 30), Schedule(30, 4, 3e-3, warmup=5), tmp_path)

@@ -40,7 +40,7 @@ def test_kept_blocks_stay_bit_for_bit_and_those_after_them_learn(
     assert all(any(name.startswith(f"{part}.") for name in moved) for part in rest)
 
 
-def test_finetune_keeps_blocks_and_makes_a_refined_recogniser(tmp_path: Path) -> None:
+def test_finetune_keeps_blocks_and_makes_a_reranking_recogniser(tmp_path: Path) -> None:
     model = untrained(SLIM)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     stage = Finetune(
@@ -57,7 +57,7 @@ def test_finetune_keeps_blocks_and_makes_a_refined_recogniser(tmp_path: Path) ->
         for kept in ("backbone.stem.", "backbone.blocks.0.", "backbone.blocks.1.")
     )
     assert any(name.startswith("backbone.blocks.2.") for name in moved)
-    # Without the word it stays refined.
+    # Without the word it goes on reranking.
     once_more = replace(stage, rerank=False, steps=0)
     again, _ = finetuned(once_more, replace(made, model=tuned), tmp_path)
     assert again.config.head == Hamming(64, rerank=True)
@@ -71,7 +71,7 @@ def test_finetune_keeps_blocks_and_makes_a_refined_recogniser(tmp_path: Path) ->
         (HAMMING, {}, "the teacher answers in codes"),
     ],
 )
-def test_what_answers_asks_for_is_said(
+def test_what_soft_labels_ask_for_is_said(
     teacher: RecogniserConfig | None, changes: dict[str, float], line: str, tmp_path: Path
 ) -> None:
     if teacher is not None:
@@ -85,7 +85,7 @@ def test_what_answers_asks_for_is_said(
         finetuned(stage, before, tmp_path, teacher=path)
 
 
-def test_answers_alone_bind_no_states(tmp_path: Path) -> None:
+def test_soft_labels_alone_bind_no_states(tmp_path: Path) -> None:
     """A teacher of other layers and another width answers all the same, whatever distil_layers."""
     path = tmp_path / "teacher.safetensors"
     save_checkpoint(path, untrained(replace(WIDE, depth=2)), CHARACTERS, TOLD)
@@ -98,7 +98,7 @@ def test_answers_alone_bind_no_states(tmp_path: Path) -> None:
     assert figures["steps"] == 1
 
 
-def test_answers_are_refused_where_nothing_is_chosen_among_codes(tmp_path: Path) -> None:
+def test_soft_labels_are_refused_where_nothing_is_chosen_among_codes(tmp_path: Path) -> None:
     path = tmp_path / "teacher.safetensors"
     save_checkpoint(path, untrained(SOFTMAX), CHARACTERS, TOLD)
     before = Checkpoint(untrained(SOFTMAX), CHARACTERS, TOLD)

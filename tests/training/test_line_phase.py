@@ -28,8 +28,8 @@ def test_lines_that_do_not_count_are_counted_and_said(tmp_path: Path) -> None:
             data=Path("d"), steps=12, batch=4, workers=0, distil=0, lines=lines, snapshot_every=1
         )
         before = Checkpoint(untrained(SLIM), CHARACTERS, TOLD)
-        lines = some_too_long(many)
-        return finetuned(stage, before, tmp_path / folder, lines=lines, progress=progress)[1]
+        source = some_too_long(many)
+        return finetuned(stage, before, tmp_path / folder, lines=source, progress=progress)[1]
 
     listener = Listener()
     assert tuned(5, "whole", 0, listener)["lines_left_out"] == 10  # 24 lines, gone through twice

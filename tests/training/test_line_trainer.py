@@ -50,7 +50,7 @@ def test_drawn_images_come_in_no_order() -> None:
     assert max(drawn[0].count(i) for i in range(10)) > min(drawn[0].count(i) for i in range(10))
 
 
-def test_a_choice_asks_for_the_teachers_answer_by_its_share() -> None:
+def test_code_cross_entropy_asks_for_the_teachers_answer_by_its_share() -> None:
     """(1 - a) of the label's cross-entropy and a of the answer's, over readable characters."""
     model, teacher = untrained(HAMMING), untrained(SOFTMAX).requires_grad_(False)
     signs = model.signs()
