@@ -7,10 +7,12 @@ is in `flat.py`.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, TypeVar
 
 from hcompress.errors import InputRefused, UsageError
 from hcompress.spec.heads import (
@@ -22,8 +24,9 @@ from hcompress.spec.heads import (
     Softmax,
     Tensors,
 )
-from hcompress.spec.transcription import AUTOREGRESSIVE, Transcription
+from hcompress.spec.transcription import AUTOREGRESSIVE, Scheme, Transcription
 from hcompress.strict.read import read
+from hcompress.strict.show import show, suggest
 
 LIMITS: Final = {
     "width": (4, 4096),
@@ -43,6 +46,9 @@ CANDIDATES: Final = 5
 """k: the answers a step gives, best first, and the codes a reranking head looks at twice."""
 SCALE: Final = ".scale"
 """What an int8 weight's name is followed by in the name of its scales."""
+
+
+C = TypeVar("C", bound="RecogniserConfig")
 
 
 class Backbone(StrEnum):
@@ -99,13 +105,13 @@ class RecogniserConfig:
         _check_limits(self, LIMITS)
         _check_limits(self.preprocessing, INPUT_LIMITS, "preprocessing.")
         if self.preprocessing.channels != 3:
-            raise InputRefused("configuration: input must have 3 channels")
+            raise InputRefused("input must have 3 channels")
         self.head.check(self.width)
         if self.inputs is not None:
             self.inputs.check(self.width)
         lengths = {self.head.code_length, self.inputs and self.inputs.code_length} - {None}
         if len(lengths) > 1:
-            raise InputRefused("configuration: codes of two lengths: head and inputs share one")
+            raise InputRefused("codes of two lengths: head and inputs share one")
 
     def asked(self, **changes: Any) -> Self:
         """This one, changed as a user's parameters ask: no file is at fault if that can't be.
@@ -180,16 +186,17 @@ class TransformerConfig(RecogniserConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.inputs is None:
+            raise InputRefused("inputs: a decoder is given its last answer")
+        if self.transcription.scheme is not Scheme.EOS:
+            raise InputRefused("transcription: a decoder's lines end with EOS")
         if self.width % self.heads or self.width % 4:
             raise InputRefused(
-                f"configuration: width {self.width} must be a multiple of 4 and of the"
-                f" {self.heads} heads"
+                f"width {self.width} must be a multiple of 4 and of the {self.heads} heads"
             )
         size = self.preprocessing
         if size.height % 8 or size.width % 4:
-            raise InputRefused(
-                f"configuration: input {size.height}x{size.width} must be a multiple of 8x4"
-            )
+            raise InputRefused(f"input {size.height}x{size.width} must be a multiple of 8x4")
 
     @property
     def stored_layers(self) -> int:
@@ -231,7 +238,7 @@ def _check_limits(
     for key, (low, high) in limits.items():
         value = getattr(described, key, None)
         if value is not None and not low <= value <= high:  # so written that NaN fails too
-            raise InputRefused(f"configuration: {prefix}{key} = {value}: must be {low} to {high}")
+            raise InputRefused(f"{prefix}{key} = {value}: must be {low} to {high}")
 
 
 def config_to_dict(config: RecogniserConfig) -> dict[str, Any]:
@@ -247,22 +254,34 @@ def config_to_dict(config: RecogniserConfig) -> dict[str, Any]:
 def config_from_dict(raw: object) -> RecogniserConfig:
     """Read what `config_to_dict` wrote. Raises InputRefused on any other key, type or value."""
     values = table_of(raw, "configuration")
-    family = FAMILIES.get(str(values.pop("family", None)))
+    for key in ("family", "head", "inputs"):
+        if key not in values:
+            raise InputRefused(f"configuration: {key} is missing")
+    name = values.pop("family")
+    family = FAMILIES.get(name) if isinstance(name, str) else None
     if family is None:
-        raise InputRefused(f"configuration: family: one of {', '.join(FAMILIES)}")
-    head = _tagged(values.pop("head", None), HEADS, "head")
-    inputs = values.pop("inputs", None)
+        raise InputRefused(
+            f"configuration: family = {show(name)}{suggest(name, FAMILIES, 'one of')}"
+        )
+    head = _tagged(values.pop("head"), HEADS, "head")
+    inputs = values.pop("inputs")
     inputs = None if inputs is None else _tagged(inputs, INPUTS, "inputs")
     rest: RecogniserConfig = read(family, values, "configuration")
-    return dataclasses.replace(rest, head=head, inputs=inputs)
+    return with_halves(rest, head, inputs)
+
+
+def with_halves(rest: C, head: HeadSpec, inputs: InputsSpec | None) -> C:
+    """What a file says of a configuration, put together. Raises InputRefused if there is none."""
+    try:
+        return dataclasses.replace(rest, head=head, inputs=inputs)
+    except InputRefused as error:
+        raise InputRefused(f"configuration: {error}") from None
 
 
 def _tagged(raw: object, kinds: Mapping[str, type[Any]], key: str) -> Any:
-    values = table_of(raw, f"configuration: {key}")
-    kind = kinds.get(str(values.pop("kind", None)))
-    if kind is None:
-        raise InputRefused(f"configuration: {key}.kind: one of {', '.join(kinds)}")
-    return read(kind, values, f"configuration: {key}")
+    """One of the dataclasses that ``raw`` may be, by its kind."""
+    one_of = functools.reduce(operator.or_, kinds.values())
+    return read(one_of, raw, f"configuration: {key}")
 
 
 def table_of(raw: object, where: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from hcompress.errors import InputRefused
-from hcompress.spec.config import RecogniserConfig, TransformerConfig, table_of
+from hcompress.spec.config import RecogniserConfig, TransformerConfig, table_of, with_halves
 from hcompress.spec.heads import Hamming, HammingInputs, HeadSpec, InputsSpec, Learned, Softmax
 from hcompress.spec.transcription import AUTOREGRESSIVE
 from hcompress.strict.read import read
@@ -93,4 +93,4 @@ def config_from_flat(raw: object) -> TransformerConfig:
     flat = read(_FlatHead, {k: values.pop(k) for k in names & set(values)}, "configuration")
     head, inputs = flat.halves()
     rest: TransformerConfig = read(TransformerConfig, values, "configuration")
-    return dataclasses.replace(rest, head=head, inputs=inputs)
+    return with_halves(rest, head, inputs)

@@ -224,11 +224,9 @@ def _factorised(part: str, bottleneck: int | None) -> tuple[str, ...]:
 def _check_length(length: int) -> None:
     low, high = CODE_LIMITS
     if not low <= length <= high or length % 8:
-        raise InputRefused(
-            f"configuration: code_length {length} must be a multiple of 8 in {low}..{high}"
-        )
+        raise InputRefused(f"code_length {length} must be a multiple of 8 in {low}..{high}")
 
 
 def _check_bottleneck(part: str, bottleneck: int | None, width: int) -> None:
     if bottleneck is not None and not 1 <= bottleneck <= width:
-        raise InputRefused(f"configuration: {part}_bottleneck = {bottleneck}: must be 1 to {width}")
+        raise InputRefused(f"{part}_bottleneck = {bottleneck}: must be 1 to {width}")

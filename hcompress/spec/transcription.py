@@ -44,11 +44,11 @@ class Transcription:
         for name in ("pad", "bos", "eos", "blank"):
             place = getattr(self, name)
             if place is None and name in needed[self.scheme]:
-                raise InputRefused(f"transcription: {self.scheme} needs {name}")
+                raise InputRefused(f"{self.scheme} needs {name}")
             if place is not None and not 0 <= place < len(self.specials):
-                raise InputRefused(f"transcription: {name} = {place}: not a special id")
+                raise InputRefused(f"{name} = {place}: not a special id")
         if not 0 <= self.first_answer <= len(self.specials):
-            raise InputRefused(f"transcription: first_answer = {self.first_answer}: not special")
+            raise InputRefused(f"first_answer = {self.first_answer}: not special")
 
     def steps_read(self, ids: Sequence[int]) -> int:
         """How many steps of a line count towards its confidence, that of EOS included."""
