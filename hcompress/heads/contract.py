@@ -79,7 +79,10 @@ class Ranked:
 
 
 class Head(nn.Module):
-    """A classifier over decision features."""
+    """A classifier over decision features.
+
+    What may be stored as int8, a scale a row, is a module's `weight`; what is packed, a buffer.
+    """
 
     def __init__(self, spec: HeadSpec, setting: Setting) -> None:
         super().__init__()
@@ -189,7 +192,7 @@ class Head(nn.Module):
 
         Raises UsageError if the head has columns.
         """
-        raise UsageError("the classifier is a softmax: nothing to give back there")
+        raise UsageError(f"the classifier is {self.spec.described}: nothing to give back there")
 
     @property
     def has_closed_form(self) -> bool:

@@ -9,6 +9,8 @@ from hcompress.formats.layout import Layout, Piece
 from hcompress.spec.config import SCALE, RecogniserConfig, Weights
 
 CHUNK = 1 << 22
+_FLOATS = ("backbone.", "decoder.", "embedding.", "classifier.")
+"""What weights are called; the graph's own constants are not."""
 
 
 def check_tensors(layout: Layout, config: RecogniserConfig, vocabulary: int) -> None:
@@ -17,7 +19,8 @@ def check_tensors(layout: Layout, config: RecogniserConfig, vocabulary: int) -> 
     above zero, NumericalError where a weight is not finite."""
     pieces: dict[str, Piece] = {piece.name: piece for piece in layout.pieces}
     names = [piece.name for piece in layout.pieces]
-    for name, stored in config.head_tensors(vocabulary).items():
+    tables = config.head_tensors(vocabulary)
+    for name, stored in tables.items():
         elements = stored.elements
         piece = pieces.get(name)
         if piece is None:
@@ -32,7 +35,8 @@ def check_tensors(layout: Layout, config: RecogniserConfig, vocabulary: int) -> 
         if stored.packed and piece.bytes != elements:
             raise InputRefused(f"{layout.path}: tensor {name} is not one of bytes: export it again")
     for piece in layout.pieces:
-        if not piece.name.startswith(("backbone.", "decoder.", "embedding.", "classifier.")):
+        packed = piece.name in tables and tables[piece.name].packed
+        if packed or not piece.name.startswith(_FLOATS):
             continue
         scaled = config.weights is Weights.INT8 and piece.name + SCALE in pieces
         if not (scaled and piece.bytes == piece.params):  # of int8 every byte is a number

@@ -118,7 +118,7 @@ class RecogniserConfig:
 
         Raises UsageError then.
         """
-        for key in changes.keys() - {entry.name for entry in dataclasses.fields(self)}:
+        for key in sorted(changes.keys() - {entry.name for entry in dataclasses.fields(self)}):
             raise UsageError(f"a recogniser of the family {self.family} has no {key}")
         try:
             return dataclasses.replace(self, **changes)

@@ -52,16 +52,21 @@ class Regrow:
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
 
     def foreseen(self, known: Forecast | None) -> Forecast | None:
+        if known is None:
+            return None
         changes: dict[str, Any] = {}
-        if self.matrices:
-            changes |= {"head": Softmax(), "inputs": Learned()}
+        head, inputs = known.config.head, known.config.inputs
+        if self.matrices and head.code_length is not None:
+            changes["head"] = Softmax()
+        if self.matrices and inputs is not None and inputs.code_length is not None:
+            changes["inputs"] = Learned()
         if self.layers:
             changes["shared_layers"] = False
         if self.ffn:
             changes["ffn"] = True
         if self.batch_norm:
             changes["batch_norm"] = BatchNorm.LIVE
-        return known and known.as_floats(**changes)
+        return known.as_floats(**changes)
 
     def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
         import torch
