@@ -64,7 +64,7 @@ class Artifact:
 def path_digest(path: Path) -> str:
     """The digest of a file, or of every name and file below a folder.
 
-    Raises UsageError where there is nothing.
+    Raises UsageError if there is nothing.
     """
     if path.is_file():
         return file_digest(path)
@@ -150,7 +150,7 @@ def publish(partial: Path, final: Path, manifest: Manifest) -> Artifact:
     """Make ``partial`` the artifact ``final``: fsync its files, manifest last, rename.
 
     An artifact of ours under the final name is swapped out and removed afterwards. Raises
-    UsageError where the final name is taken by something that is not an artifact.
+    UsageError if the final name is taken by something that is not an artifact.
     """
     write_json(partial / MANIFEST, manifest.to_dict())
     for folder in [partial, *(path for path in partial.rglob("*") if path.is_dir())]:
@@ -180,7 +180,7 @@ def tidy(final: Path) -> None:
 
 
 def check_replaceable(final: Path) -> None:
-    """Raises UsageError where ``final`` is a user's file or a folder that is not ours."""
+    """Raises UsageError if ``final`` is a user's file or a folder that is not ours."""
     if not final.is_dir():
         raise UsageError(f"{final}: a file is there already: choose another --out")
     if any(final.iterdir()) and not is_ours(final):

@@ -49,7 +49,7 @@ def prepare(partial: Path, key: str) -> bool:
 
 
 def link_out(partial: Path, made: Path) -> None:
-    """Fill ``out/`` with the files of the artifact ``made``, as hard links where the disk can.
+    """Fill ``out/`` with the files of the artifact ``made``, as hard links if the disk can.
 
     Files of artifacts are replaced and never written to, so a link is as good as a copy.
     """

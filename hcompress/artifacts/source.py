@@ -69,7 +69,7 @@ def open_source(path: Path) -> Artifact:
 def names_a_model(path: Path) -> bool:
     """Whether ``path`` is meant as a model, sound or not: what `open_source` accepts or refuses.
 
-    A folder is where it holds a manifest or a model under an artifact's names, anything else,
+    A folder is if it holds a manifest or a model under an artifact's names, anything else,
     there or not, by its suffix.
     """
     if path.is_dir():

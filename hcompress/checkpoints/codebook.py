@@ -33,7 +33,7 @@ def codebook_bytes(codebook: Codebook, vocabulary: Vocabulary) -> bytes:
 
 
 def read_codebook(path: Path, vocabulary: Vocabulary, width: int) -> Codebook:
-    """Raises UsageError where there is none, InputRefused where it is another model's."""
+    """Raises UsageError if there is none, InputRefused if it is another model's."""
     if not path.exists():
         raise UsageError(f"{path}: no codebook; run the codebook stage first")
     file = ModelFile(path)

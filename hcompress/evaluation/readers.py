@@ -58,8 +58,8 @@ class Reader(Protocol):
 def open_reader(model: Path | ModelFile) -> Reader:
     """A reader for a checkpoint or an ONNX file, or an artifact folder holding one.
 
-    Raises UsageError where there is nothing and InputRefused where it is not a model that
-    reads, or is damaged.
+    Raises UsageError if there is nothing and InputRefused if it is not a model that reads, or is
+    damaged.
     """
     file = model if isinstance(model, ModelFile) else open_source(model).opened
     if file.format is Format.ONNX:

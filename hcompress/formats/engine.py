@@ -39,7 +39,7 @@ def _text(value: Mapping[str, Any]) -> bytes:
 
 
 def unseal(data: bytes, where: str) -> dict[str, Any]:
-    """What `seal` was given. Raises InputRefused where a byte is not as it was written."""
+    """What `seal` was given. Raises InputRefused if a byte is not as it was written."""
     try:
         raw = json.loads(data)
     except (ValueError, RecursionError):
@@ -85,7 +85,7 @@ def sidecar_of(plan: Path) -> Path:
 def names_a_plan(file: Path) -> bool:
     """Whether the JSON beside ``file`` is a sidecar: anyone may write a .json there.
 
-    Raises InputRefused where it is no JSON.
+    Raises InputRefused if it is no JSON.
     """
     path = sidecar_of(file)
     return path.exists() and _recorded(read_json(path, MAX_SIDECAR)) is not None

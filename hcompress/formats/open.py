@@ -134,7 +134,7 @@ def layout(source: Path | ModelFile) -> Layout:
 
 
 def format_of(file: Path) -> Format:
-    """What the file holds. Raises InputRefused where it is nothing we read."""
+    """What the file holds. Raises InputRefused if it is nothing we read."""
     with open_regular(file) as (stream, size):
         head = stream.read(16)
     suffix = file.suffix.lower()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import groupby
 from pathlib import Path
+from typing import BinaryIO
 
 from hcompress.errors import InputRefused, NumericalError
 from hcompress.formats.layout import Layout, Piece
 from hcompress.spec.config import SCALE, RecogniserConfig, Weights
+from hcompress.strict.files import open_regular
 
 CHUNK = 1 << 22
-_FLOATS = ("backbone.", "decoder.", "embedding.", "classifier.")
+_WEIGHTS = ("backbone.", "decoder.", "embedding.", "classifier.")
 """What weights are called; the graph's own constants are not."""
 
 
@@ -34,16 +38,28 @@ def check_tensors(layout: Layout, config: RecogniserConfig, vocabulary: int) -> 
             raise InputRefused(f"{layout.path}: tensor {name} is there twice: export it again")
         if stored.packed and piece.bytes != elements:
             raise InputRefused(f"{layout.path}: tensor {name} is not one of bytes: export it again")
-    for piece in layout.pieces:
-        packed = piece.name in tables and tables[piece.name].packed
-        if packed or not piece.name.startswith(_FLOATS):
-            continue
-        scaled = config.weights is Weights.INT8 and piece.name + SCALE in pieces
-        if not (scaled and piece.bytes == piece.params):  # of int8 every byte is a number
-            _check_floats(piece, layout.path)
+    packed = {name for name, stored in tables.items() if stored.packed}
+    rest = [piece for piece in layout.pieces if piece.name not in packed]
+    floats = [piece for piece in rest if _is_float(piece, config, pieces.keys())]
+    for file, held in groupby(sorted(floats, key=_file), _file):
+        with open_regular(file) as (stream, _):
+            for piece in held:
+                _check_floats(piece, stream, layout.path)
 
 
-def _check_floats(piece: Piece, path: Path) -> None:
+def _file(piece: Piece) -> Path:
+    return piece.file
+
+
+def _is_float(piece: Piece, config: RecogniserConfig, names: Collection[str]) -> bool:
+    """Whether it is a weight in which not every byte is a number, as it is in int8."""
+    if not piece.name.startswith(_WEIGHTS):
+        return False
+    scaled = config.weights is Weights.INT8 and piece.name + SCALE in names
+    return not (scaled and piece.bytes == piece.params)
+
+
+def _check_floats(piece: Piece, stream: BinaryIO, path: Path) -> None:
     """Read through a float tensor, a few MiB at a time."""
     import numpy as np
 
@@ -51,16 +67,15 @@ def _check_floats(piece: Piece, path: Path) -> None:
     kind = {2.0: np.float16, 4.0: np.float32}.get(width)
     if kind is None:
         raise InputRefused(f"{path}: tensor {piece.name} has {width:g} bytes an element")
-    with piece.file.open("rb") as stream:
-        stream.seek(piece.offset)
-        left = piece.bytes
-        while left:
-            block = stream.read(min(left, CHUNK))
-            if not block:
-                raise InputRefused(f"{path}: ends inside of tensor {piece.name}")
-            left -= len(block)
-            values = np.frombuffer(block, kind)
-            if not bool(np.isfinite(values).all()):
-                raise NumericalError(f"{path}: tensor {piece.name} holds NaN or infinity")
-            if piece.name.endswith(SCALE) and not bool((values > 0).all()):
-                raise InputRefused(f"{path}: tensor {piece.name}: a scale is not above zero")
+    stream.seek(piece.offset)
+    left = piece.bytes
+    while left:
+        block = stream.read(min(left, CHUNK))
+        if not block:
+            raise InputRefused(f"{path}: ends inside of tensor {piece.name}")
+        left -= len(block)
+        values = np.frombuffer(block, kind)
+        if not bool(np.isfinite(values).all()):
+            raise NumericalError(f"{path}: tensor {piece.name} holds NaN or infinity")
+        if piece.name.endswith(SCALE) and not bool((values > 0).all()):
+            raise InputRefused(f"{path}: tensor {piece.name}: a scale is not above zero")

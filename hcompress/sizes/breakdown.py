@@ -30,7 +30,7 @@ class Component:
 class Breakdown:
     """The rows of one file, in the order of ``GROUPS``; groups without bytes have no row.
 
-    Raises ValueError where the rows do not add up to ``bytes``: no breakdown may be wrong.
+    Raises ValueError if the rows do not add up to ``bytes``: no breakdown may be wrong.
     """
 
     path: Path
@@ -47,7 +47,7 @@ class Breakdown:
             raise ValueError(f"{self.path}: two rows have one name")
 
     def component(self, name: str) -> Component:
-        """The row of that name; one of zero bytes where the file has none."""
+        """The row of that name; one of zero bytes if the file has none."""
         for row in self.components:
             if row.name == name:
                 return row
@@ -110,7 +110,7 @@ class _Record:
 
 
 def from_dict(value: Any, path: Path, where: str) -> Breakdown:
-    """The inverse of ``Breakdown.to_dict``. Raises InputRefused where it does not add up."""
+    """The inverse of ``Breakdown.to_dict``. Raises InputRefused if it does not add up."""
     found = read(_Record, value, where, only_known=False)
     for row in found.components:
         if row.name not in GROUPS:

@@ -35,7 +35,7 @@ def _in_order(found: Iterable[str]) -> list[str]:
 
 
 def read_metadata(source: Path | ModelFile) -> dict[str, Any] | None:
-    """The "hcompress" JSON of a safetensors or ONNX file; None where the file has none.
+    """The "hcompress" JSON of a safetensors or ONNX file; None if the file has none.
 
     Torch-free; reads the header (safetensors) or walks the fields (ONNX). Raises UsageError
     and InputRefused as `sizes.breakdown` does.

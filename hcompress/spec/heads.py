@@ -213,7 +213,7 @@ def _coded(name: str, shape: tuple[int, int], length: int, vocabulary: int) -> d
 
 
 def _whole_or_factorised(whole: str, bottleneck: int | None) -> str:
-    return whole if bottleneck is None else f"factorised (p = {bottleneck})"
+    return whole if bottleneck is None else f"factorised already (p = {bottleneck})"
 
 
 def _factorised(part: str, bottleneck: int | None) -> tuple[str, ...]:

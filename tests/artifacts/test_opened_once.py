@@ -30,7 +30,7 @@ from hcompress.runtime import OnnxReader
 from hcompress.spec.config import TransformerConfig
 from hcompress.spec.header import ModelMetadata, Provenance
 from tests.artifacts.test_artifact import a_manifest
-from tests.tiny_recognisers import LIGHT, recogniser
+from tests.builders import LIGHT, recogniser
 
 MADE = recogniser(LIGHT)
 HERE = Provenance("onnx", None)

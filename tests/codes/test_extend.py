@@ -33,6 +33,7 @@ from hcompress.codes.repair import least_distance, part, separate
 from hcompress.compress.half import halved
 from hcompress.data.batches import Batch
 from hcompress.errors import InputRefused, UsageError
+from hcompress.formats.open import ModelFile
 from hcompress.heads.hamming.codebook import Bits, pack, unpack
 from hcompress.progress import NoProgress
 from hcompress.runs.forecast import after, bytes_of, forecast_of
@@ -417,7 +418,7 @@ def test_a_recipe_may_have_it_and_a_dry_run_knows_the_size(tmp_path: Path) -> No
     recipe = parse_recipe(tomllib.loads(text), STAGES, "here", tmp_path)
     stage = recipe.steps[0].stage
     assert stage == Extend(data=data, characters=named, images=2, apart=3)
-    known = after(stage, forecast_of(source / MODEL_FILE))
+    known = after(stage, forecast_of(ModelFile(source / MODEL_FILE)))
     assert known is not None
     made = run_stage(stage, open_source(source / MODEL_FILE), tmp_path / "out", StageOptions())
     assert bytes_of(known) == pytest.approx(made.file.stat().st_size, abs=400)

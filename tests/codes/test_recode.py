@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hcompress.checkpoints.checkpoint import MODEL_FILE, Checkpoint, load_checkpoint, read_stored
 from hcompress.codes.soft_votes import SoftVotes, moved_bits
 from hcompress.errors import NumericalError, UsageError
+from hcompress.formats.open import ModelFile
 from hcompress.heads.hamming.codebook import unpack
 from hcompress.runs.forecast import after, forecast_of
 from hcompress.stages.recode import Recode
@@ -123,6 +124,6 @@ def test_a_softmax_has_no_codes_to_move(tmp_path: Path) -> None:
 
 def test_the_size_stays(tmp_path: Path) -> None:
     source = saved(tmp_path / "model", recogniser(CONFIGS["light"]))
-    known = forecast_of(source / MODEL_FILE)
+    known = forecast_of(ModelFile(source / MODEL_FILE))
     assert known is not None
     assert after(Recode(data=Path("d")), known) == known

@@ -39,6 +39,7 @@ from hcompress.data.source import open_data
 from hcompress.errors import InputRefused, UsageError
 from hcompress.export.onnx import export
 from hcompress.export.parity import decode_torch
+from hcompress.formats.open import ModelFile
 from hcompress.heads.hamming.codebook import Codebook
 from hcompress.progress import NoProgress
 from hcompress.recognisers.observe import observe
@@ -323,7 +324,7 @@ def test_a_bad_bottleneck_exits_2(
 def test_forecasts_follow_the_files(tmp_path: Path) -> None:
     made = recogniser(replace(SMALL, width=64), characters=3000)
     source = saved(tmp_path / "0", made)
-    known = forecast_of(source / MODEL_FILE)
+    known = forecast_of(ModelFile(source / MODEL_FILE))
     chain: tuple[Stage, ...] = (
         Factorise(bottleneck=8, embedding=False),
         Factorise(bottleneck=16, classifier=False),
