@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,35 +16,19 @@ from hcompress.progress import LineProgress
 from hcompress.stages.base import Env, Stage
 from hcompress.strict.atomic import write_text
 from hcompress.strict.schema import Param
+from tests import model_files as files
+from tests.model_files import o_tensor, tensor_entry
 
 
 def safetensors_bytes(weights: bytes) -> bytes:
-    """A checkpoint of one uint8 tensor in the backbone, written by hand."""
-    entry = {"dtype": "U8", "shape": [len(weights)], "data_offsets": [0, len(weights)]}
-    header = json.dumps({"backbone.weight": entry}, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    return struct.pack("<Q", len(header)) + header + weights
+    """A checkpoint of one uint8 tensor in the backbone."""
+    entry = tensor_entry(0, len(weights), [len(weights)], "U8")
+    return files.safetensors_bytes({"backbone.weight": entry}, weights)
 
 
 def onnx_bytes(weights: bytes) -> bytes:
-    """The shortest ONNX file with one initialiser."""
-    tensor = _field(1, len(weights)) + _field(2, 2) + _field(8, b"backbone.weight")
-    tensor += _field(9, weights)
-    return _field(1, 10) + _field(7, _field(5, tensor))
-
-
-def _field(number: int, value: int | bytes) -> bytes:
-    if isinstance(value, int):
-        return _varint(number << 3) + _varint(value)
-    return _varint(number << 3 | 2) + _varint(len(value)) + value
-
-
-def _varint(value: int) -> bytes:
-    out = b""
-    while value >= 0x80:
-        out += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return out + bytes([value])
+    """An ONNX file with the same one tensor; its bytes come last."""
+    return files.onnx_bytes(o_tensor("backbone.weight", [len(weights)], weights, data_type=2))
 
 
 def weights_of(source: Path) -> bytes:
