@@ -15,9 +15,9 @@ from hcompress.errors import InputRefused, NumericalError
 from hcompress.export.onnx import export
 from hcompress.export.parity import decode_torch
 from hcompress.onnx_writer.stored_once import check_stored_once
-from hcompress.recognisers.transformer.files import decoder_step
 from hcompress.runtime.onnx_reader import OnnxReader
 from hcompress.runtime.session import Session
+from hcompress.spec.exported import STEP_FILE
 from hcompress.spec.header import Provenance
 from tests.builders import CONFIGS, LIGHT, SMALL, int8, pictures
 
@@ -93,7 +93,7 @@ def test_no_tool_folds_int8_weights_back() -> None:
 
 def test_the_serving_form_holds_the_same_weights_as_fp16() -> None:
     made = int8(LIGHT)
-    model = decoder_step(made.model, "{}", store_half=True, half=True)
+    model = made.model.serving_graphs("{}", store_half=True, half=True)[STEP_FILE]
     held = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     for name in (QUERY, "classifier.projection.weight"):
         assert held[name].dtype == np.float16

@@ -27,12 +27,11 @@ from hcompress.onnx_writer.emulate_fp16 import rounded_in_float
 from hcompress.onnx_writer.graph import Graph, value
 from hcompress.onnx_writer.simplify import simplify
 from hcompress.onnx_writer.stored_once import check_stored_once
-from hcompress.recognisers.transformer.files import decoder_step, encoder
 from hcompress.runtime.serving import ServingPair
 from hcompress.runtime.session import Session
 from hcompress.search import CodeIndex, pack_signs
 from hcompress.spec.config import Weights
-from hcompress.spec.exported import HEIGHT
+from hcompress.spec.exported import ENCODER_FILE, HEIGHT, STEP_FILE
 from hcompress.spec.header import ModelMetadata, Provenance
 from hcompress.spec.heads import Hamming, HammingInputs
 from tests.builders import CONFIGS, LIGHT, ROUNDING, pictures, recogniser
@@ -54,7 +53,8 @@ def portable(made: Checkpoint, probe: bool = False) -> onnx.ModelProto:
 
 def pair(made: Checkpoint, half: bool = False) -> tuple[onnx.ModelProto, onnx.ModelProto]:
     written = {"store_half": store_half(made), "half": half}
-    return encoder(made.model, "{}", **written), decoder_step(made.model, "{}", **written)
+    graphs = made.model.serving_graphs("{}", **written)
+    return graphs[ENCODER_FILE], graphs[STEP_FILE]
 
 
 def run(model: onnx.ModelProto | bytes, images: Images) -> Decodings:
