@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.errors import NumericalError
+from hcompress.formats.open import Source, open_file
 from hcompress.progress import LineProgress
 from hcompress.stages.base import Env, Stage
 from hcompress.strict.atomic import write_text
@@ -31,9 +32,8 @@ def onnx_bytes(weights: bytes) -> bytes:
     return files.onnx_bytes(o_tensor("backbone.weight", [len(weights)], weights, data_type=2))
 
 
-def weights_of(source: Path) -> bytes:
-    file = source / "model.safetensors" if source.is_dir() else source
-    return file.read_bytes()[-32:]
+def weights_of(source: Source) -> bytes:
+    return open_file(source, "model.safetensors").path.read_bytes()[-32:]
 
 
 class Shade(StrEnum):
@@ -57,7 +57,7 @@ class FakeTrain:
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ("numpy",)
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         assert source is None
         snapshot = env.scratch / "snapshot"
         done, state = 0, hashlib.sha256(f"{env.seed}{self.rate}".encode()).hexdigest()
@@ -92,7 +92,7 @@ class FakeSlim:
     produces: ClassVar[Kind] = Kind.CHECKPOINT
     libraries: ClassVar[tuple[str, ...]] = ()
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         assert source is not None
         if self.fail:
             raise NumericalError("backbone.weight: NaN")
@@ -115,7 +115,7 @@ class FakeOnnx:
     produces: ClassVar[Kind] = Kind.ONNX
     libraries: ClassVar[tuple[str, ...]] = ()
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         assert source is not None
         env.progress.start("export", 1)
         (out / "model.onnx").write_bytes(onnx_bytes(weights_of(source)))

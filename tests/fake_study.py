@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Annotated, Any, ClassVar
 
 from hcompress.errors import EnvironmentFailed
-from hcompress.formats.open import ModelFile
+from hcompress.formats.open import ModelFile, Source
 from hcompress.lab.study.spec import Study, load_study
 from hcompress.spec.config import Preprocessing
 from hcompress.stages.base import Env, Stage
@@ -32,7 +32,7 @@ class FakeTune(FakeSlim):
 
     name: ClassVar[str] = "fake-tune"
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         assert source is not None
         CALLS.append(f"{self.name} {self.margin:g}")
         if self.margin == 13:

@@ -21,7 +21,7 @@ from hcompress.checkpoints.weights import TYPES, read_tensors, stored_pieces
 from hcompress.compute.quantised import Quantised
 from hcompress.errors import InputRefused, NumericalError
 from hcompress.formats.layout import Piece
-from hcompress.formats.open import Format, ModelFile, open_file
+from hcompress.formats.open import Format, ModelFile, Source, open_file
 from hcompress.recognisers.build import complete, outline
 from hcompress.recognisers.contract import Recogniser
 from hcompress.spec.config import SCALE, RecogniserConfig, Weights
@@ -63,14 +63,14 @@ class Checkpoint:
         return stored(self.model.state_dict(), self.packed)
 
 
-def load_checkpoint(source: Path | ModelFile) -> Checkpoint:
+def load_checkpoint(source: Source) -> Checkpoint:
     """Read a recogniser from its file, opened or not, or the folder it lies in; in eval mode.
 
     Nothing in the file is executed, and nothing is read or built that it does not carry. Raises
     InputRefused if the file is damaged, is not ours, or its tensors do not match its configuration
     and charset; NumericalError naming the first tensor with NaN or infinity.
     """
-    file = _opened(source)
+    file = checkpoint_file(source)
     metadata = read_header(file)
     model = outline(metadata.config, len(metadata.vocabulary))
     shapes = model.state_dict()
@@ -92,13 +92,13 @@ def load_checkpoint(source: Path | ModelFile) -> Checkpoint:
     return Checkpoint(model.eval(), metadata.vocabulary, metadata.provenance, packed)
 
 
-def read_stored(source: Path | ModelFile) -> tuple[ModelMetadata, dict[str, Tensor]]:
+def read_stored(source: Source) -> tuple[ModelMetadata, dict[str, Tensor]]:
     """A checkpoint's metadata, and its tensors as the file has them.
 
     Raises InputRefused if the file is damaged or not ours; whether the tensors fit the
     configuration is not looked at.
     """
-    file = _opened(source)
+    file = checkpoint_file(source)
     metadata = read_header(file)
     names: Collection[str] = ()
     if file.format is Format.ONNX:
@@ -106,7 +106,8 @@ def read_stored(source: Path | ModelFile) -> tuple[ModelMetadata, dict[str, Tens
     return metadata, read_tensors(file, stored_pieces(file, names))
 
 
-def _opened(source: Path | ModelFile) -> ModelFile:
+def checkpoint_file(source: Source) -> ModelFile:
+    """The file to load, opened once. Raises InputRefused if it is none that is loaded."""
     file = open_file(source, MODEL_FILE, "checkpoint")
     if file.format is Format.TORCH:
         raise not_loaded(file.path)

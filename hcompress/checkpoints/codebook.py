@@ -13,7 +13,7 @@ from safetensors.numpy import save
 
 from hcompress.checkpoints.weights import read_tensors
 from hcompress.errors import InputRefused, UsageError
-from hcompress.formats.open import ModelFile
+from hcompress.formats.open import ModelFile, Source, folder_of
 from hcompress.heads.hamming.codebook import Codebook
 from hcompress.spec.vocabulary import Vocabulary
 
@@ -58,15 +58,15 @@ def _digest(vocabulary: Vocabulary) -> str:
     return hashlib.sha256("".join(vocabulary.characters).encode()).hexdigest()
 
 
-def codebook_beside(source: Path, vocabulary: Vocabulary, width: int) -> Codebook:
+def codebook_beside(source: Source, vocabulary: Vocabulary, width: int) -> Codebook:
     """The codebook in an artifact's folder, or beside a bare model file."""
     return read_codebook(_beside(source), vocabulary, width)
 
 
-def pass_on(source: Path, out: Path) -> None:
+def pass_on(source: Source, out: Path) -> None:
     """Copy the codebook to the next folder: one part of the head is still to be replaced."""
     (out / CODEBOOK_FILE).write_bytes(_beside(source).read_bytes())
 
 
-def _beside(source: Path) -> Path:
-    return (source if source.is_dir() else source.parent) / CODEBOOK_FILE
+def _beside(source: Source) -> Path:
+    return folder_of(source) / CODEBOOK_FILE

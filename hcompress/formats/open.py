@@ -111,6 +111,21 @@ class ModelFile:
         return _mark_of(stat_of(self.path))
 
 
+Source = Path | ModelFile
+"""A model file, opened or to be opened, or the folder it lies in."""
+
+
+def path_of(source: Source) -> Path:
+    """The file, or the folder, by its name."""
+    return source.path if isinstance(source, ModelFile) else source
+
+
+def folder_of(source: Source) -> Path:
+    """Where a model lies: what else its stage wrote lies beside it."""
+    path = path_of(source)
+    return path if path.is_dir() else path.parent
+
+
 def _mark_of(status: os.stat_result) -> tuple[int, ...]:
     """What another file of that name, or a change to this one, does not leave as it is."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

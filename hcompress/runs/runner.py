@@ -238,19 +238,10 @@ class _Work:
             provenance=Provenance(self.stage.name, parent_key(self.source)),
             progress=options.progress,
             scratch=self.partial / "scratch",
-            teacher=options.teacher.file if options.teacher else None,
+            teacher=options.teacher.opened if options.teacher else None,
         )
         with _threads(self.stage, options.threads), _finished(options.progress):
-            return self.stage.run(self._given(), out, env)
-
-    def _given(self) -> Path | None:
-        """The folder, for what may lie beside the model; the file itself where an ONNX file stands
-        for a checkpoint: its folder's manifest speaks of no other."""
-        source = self.source
-        if source is None:
-            return None
-        stands_in = (source.kind, self.stage.consumes) == (Kind.ONNX, Kind.CHECKPOINT)
-        return source.file if stands_in else source.path
+            return self.stage.run(self.source.opened if self.source else None, out, env)
 
     def _manifest(self, out: Path, figures: Mapping[str, Any], seconds: float) -> Manifest:
         breakdown, techniques = measure(ModelFile(out / MODEL_FILES[self.stage.produces]))

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.charset import read_charset
+from hcompress.formats.open import Source
 from hcompress.progress import Progress
 from hcompress.spec.config import RecogniserConfig
 from hcompress.spec.forecast import Forecast
@@ -31,7 +32,7 @@ class Env:
     progress: Progress
     scratch: Path
     """Half-way states (snapshots). Survives a kill; removed when the artifact is published."""
-    teacher: Path | None = None
+    teacher: Source | None = None
     """The checkpoint the run started from: what distillation and accuracy compare with."""
 
 
@@ -46,11 +47,11 @@ class Stage(Protocol):
     libraries: ClassVar[tuple[str, ...]]
     """Distributions whose version changes this stage's bytes; they enter the key."""
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         """Turn the artifact at ``source`` into files in ``out``; return the report's figures.
 
-        ``source`` is a checkpoint or ONNX file, or a folder holding one under its standard
-        name (`model.safetensors`, `model.onnx`); None where the stage consumes nothing.
+        ``source`` is a checkpoint or ONNX file, opened or not, or a folder holding one under its
+        standard name (`model.safetensors`, `model.onnx`); None where the stage consumes nothing.
         """
         ...
 

@@ -11,6 +11,7 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.charset import UnknownCharacter
 from hcompress.codes.options import CodebookOptions, Looking, Method, MinDistance
 from hcompress.data.options import LookBatch, Unknown, Workers
+from hcompress.formats.open import Source
 from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
@@ -43,7 +44,7 @@ class MakeCodebook:
     def foreseen(self, known: Forecast | None) -> Forecast | None:
         return known and replace(known, code_length=self.code_length).as_floats()
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
         from hcompress.checkpoints.codebook import CODEBOOK_FILE, codebook_bytes
         from hcompress.codes.make import columns_of, empty_counts, make_codebook

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.export.options import Library
+from hcompress.formats.open import Source
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_BATCH, Param
 
@@ -38,7 +39,7 @@ class EngineStage:
 
         return {"gpus": ",".join(cuda.compute_capabilities())}
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.export.tensorrt.builder import Profile
         from hcompress.export.tensorrt.engine import build_engine
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from hcompress.artifacts.kinds import Kind
 from hcompress.charset import read_charset
 from hcompress.codes.options import ExtendOptions
+from hcompress.formats.open import Source
 from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 
@@ -31,10 +32,11 @@ class Extend(ExtendOptions):
             return None
         return replace(known, size=known.size + len(read_charset(self.characters)))
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.charset import read_charset
         from hcompress.checkpoints.checkpoint import (
             MODEL_FILE,
+            checkpoint_file,
             load_checkpoint,
             read_stored,
             write_stored,
@@ -45,13 +47,14 @@ class Extend(ExtendOptions):
         from hcompress.recognisers.grow import grown
 
         assert source is not None
-        before = load_checkpoint(source)
-        model = growable(before.model, source)
+        file = checkpoint_file(source)
+        before = load_checkpoint(file)
+        model = growable(before.model, file.path)
         lines = open_data(self.data)
         named = read_charset(self.characters) if self.characters is not None else None
         found = sight(self, named, lines, before.vocabulary, before.config.max_steps, env.progress)
         new = extend(self, model, lines, found, env.progress)
-        metadata, stored = read_stored(source)
+        metadata, stored = read_stored(file)
         metadata = replace(metadata, vocabulary=found.vocabulary, provenance=env.provenance)
         tensors = grown(model, stored, new.codes, new.signs)
         write_stored(out / MODEL_FILE, metadata, tensors)

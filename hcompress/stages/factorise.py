@@ -11,6 +11,7 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.charset import UnknownCharacter
 from hcompress.data.options import Workers
 from hcompress.errors import InputRefused, UsageError
+from hcompress.formats.open import Source
 from hcompress.spec.forecast import Forecast
 from hcompress.spec.heads import HeadSpec, Learned, Softmax
 from hcompress.stages.base import Env
@@ -63,7 +64,7 @@ class Factorise:
             changes["inputs"] = Learned(self.bottleneck)
         return known and known.as_floats(**changes)
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
         from hcompress.compress.factorise import factorised
 

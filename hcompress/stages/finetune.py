@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.errors import UsageError
+from hcompress.formats.open import Source
 from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 from hcompress.training.options import FinetuneOptions, Workplace
@@ -45,7 +46,7 @@ class Finetune(FinetuneOptions):
     def foreseen(self, known: Forecast | None) -> Forecast | None:
         return known and known.as_floats()
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
         from hcompress.data.source import open_data, open_optional
         from hcompress.training.finetune import finetune, load_teacher

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
+from hcompress.formats.open import Source
 from hcompress.spec.config import BatchNorm, Weights
 from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
@@ -36,7 +37,7 @@ class Half:
         folded = {"batch_norm": BatchNorm.FOLDED} if self.fold_batch_norm else {}
         return known and known.asked(weights=Weights.FP16, **folded)
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
         from hcompress.compress.half import halved
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
+from hcompress.formats.open import Source
 from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env, new_recogniser
 from hcompress.training.options import Charset, Shape
@@ -29,7 +30,7 @@ class Initialise(Shape):
     def foreseen(self, known: Forecast | None) -> Forecast | None:  # noqa: ARG002
         return new_recogniser(self.config(), self.charset)
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         import torch
 
         from hcompress.charset import read_charset

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.compress.options import Scale
+from hcompress.formats.open import Source
 from hcompress.spec.config import BatchNorm, Weights
 from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
@@ -42,7 +43,7 @@ class Int8:
     def foreseen(self, known: Forecast | None) -> Forecast | None:
         return known and known.asked(weights=Weights.INT8, batch_norm=BatchNorm.FOLDED)
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         import torch
 
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 from hcompress.artifacts.kinds import Kind
 from hcompress.errors import InputRefused
 from hcompress.export.options import ServingPrecision
+from hcompress.formats.open import Source
 from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 from hcompress.strict.schema import Param
@@ -49,7 +50,7 @@ class OnnxStage:
     def foreseen(self, known: Forecast | None) -> Forecast | None:
         return known
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import load_checkpoint
         from hcompress.export.onnx import export
         from hcompress.strict.atomic import write_bytes

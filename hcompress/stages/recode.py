@@ -11,6 +11,7 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.charset import UnknownCharacter
 from hcompress.codes.options import Looking, MinDistance
 from hcompress.data.options import LookBatch, Unknown, Workers
+from hcompress.formats.open import Source
 from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
@@ -40,11 +41,12 @@ class Recode:
     def foreseen(self, known: Forecast | None) -> Forecast | None:
         return known
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         import torch
 
         from hcompress.checkpoints.checkpoint import (
             MODEL_FILE,
+            checkpoint_file,
             load_checkpoint,
             read_stored,
             write_stored,
@@ -55,8 +57,9 @@ class Recode:
         from hcompress.data.source import open_data
 
         assert source is not None
-        before = load_checkpoint(source)
-        old = codes_of(before.model, source)
+        file = checkpoint_file(source)
+        before = load_checkpoint(file)
+        old = codes_of(before.model, file.path)
         vocabulary, length = old.shape
         votes = SoftVotes.none(vocabulary, length, before.model.classifier)
         looking = Looking(self.images, self.batch, self.unknown, self.workers)
@@ -64,7 +67,7 @@ class Recode:
             before, open_data(self.data), votes, looking, self.name, env.threads, env.progress
         )
         codes, report = recoded(old, votes, self.old_weight, self.min_distance, before.vocabulary)
-        metadata, stored = read_stored(source)
+        metadata, stored = read_stored(file)
         metadata = replace(metadata, provenance=env.provenance)
         write_stored(out / MODEL_FILE, metadata, stored | {"codebook": torch.from_numpy(codes)})
         return {"images_per_process": shares, **report}

@@ -11,6 +11,7 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.compress.options import Parts
 from hcompress.data.options import LookBatch, Workers
 from hcompress.errors import UsageError
+from hcompress.formats.open import Source
 from hcompress.spec.config import BatchNorm
 from hcompress.spec.forecast import Forecast
 from hcompress.spec.heads import Learned, Softmax
@@ -68,7 +69,7 @@ class Regrow:
             changes["batch_norm"] = BatchNorm.LIVE
         return known.as_floats(**changes)
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         import torch
 
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.errors import UsageError
+from hcompress.formats.open import Source
 from hcompress.spec.forecast import Forecast
 from hcompress.spec.heads import Hamming, HammingInputs, HeadSpec
 from hcompress.stages.base import Env
@@ -44,7 +45,7 @@ class ReplaceHead:
             changes["inputs"] = HammingInputs(known.code_length)
         return known.as_floats(**changes)
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
         from hcompress.checkpoints.codebook import codebook_beside, pass_on
         from hcompress.compress.replace_head import with_codes

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 from hcompress.artifacts.kinds import Kind
 from hcompress.compress.options import SharedFrom
 from hcompress.errors import UsageError
+from hcompress.formats.open import Source
 from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 from hcompress.strict.schema import Param
@@ -47,7 +48,7 @@ class SlimDecoder:
             changes["shared_layers"] = True
         return known and known.as_floats(**changes)
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
         from hcompress.compress.slim_decoder import slimmed
 

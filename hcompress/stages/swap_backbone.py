@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.errors import UsageError
+from hcompress.formats.open import Source
 from hcompress.spec.forecast import Forecast
 from hcompress.stages.base import Env
 from hcompress.training.options import SwapOptions, Workplace
@@ -43,7 +44,7 @@ class SwapBackbone(SwapOptions):
             ffn_width=self.ffn_width,
         )
 
-    def run(self, source: Path | None, out: Path, env: Env) -> Mapping[str, Any]:
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
         from hcompress.data.source import open_optional
         from hcompress.training.swap_backbone import swap_backbone

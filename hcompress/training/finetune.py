@@ -9,6 +9,7 @@ import torch
 from hcompress.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from hcompress.compute.device import check_shares, launch, resolve
 from hcompress.errors import UsageError
+from hcompress.formats.open import Source, path_of
 from hcompress.heads.contract import Losses
 from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import folded, with_rerank
@@ -17,8 +18,6 @@ from hcompress.training.line_phase import train_lines
 from hcompress.training.line_trainer import Aim, LineTrainer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hcompress.data.sample import DataSource
     from hcompress.training.options import FinetuneOptions, Workplace
 
@@ -101,18 +100,18 @@ def kept_prefixes(count: int, student: Recogniser) -> tuple[str, ...]:
 
 
 def load_teacher(
-    options: FinetuneOptions, before: Checkpoint, path: Path | None
+    options: FinetuneOptions, before: Checkpoint, source: Source | None
 ) -> Recogniser | None:
     """The teacher that the options ask for, if any; it learns nothing.
 
-    Raises UsageError if there is none at ``path`` or the student can't learn from it.
+    Raises UsageError if there is no ``source`` or the student can't learn from it.
     """
     if options.distil == 0 and options.soft_labels == 0:
         return None
-    if path is None:
+    if source is None:
         asks = "distil" if options.distil else "soft_labels"
         raise UsageError(f"{asks} asks for a teacher; name one with --teacher, or set {asks} = 0")
-    teacher = load_checkpoint(path)
+    teacher, path = load_checkpoint(source), path_of(source)
     if teacher.vocabulary != before.vocabulary:
         raise UsageError(f"{path}: the teacher's charset is another one")
     if options.soft_labels and teacher.config.head.code_length is not None:

@@ -17,6 +17,7 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.artifacts.source import open_source
 from hcompress.compute.lock import hold
 from hcompress.errors import EnvironmentFailed, NumericalError, UsageError
+from hcompress.formats.open import Source
 from hcompress.progress import NoProgress
 from hcompress.runs.keys import make_ticket, step_seed
 from hcompress.runs.plan import make_plan
@@ -324,14 +325,14 @@ def test_a_stage_is_told_its_surroundings(tmp_path: Path, teacher: Artifact) -> 
 
     @dataclasses.dataclass(frozen=True)
     class Spy(FakeSlim):
-        def run(self, source: Path | None, out: Path, env: Env) -> Any:
+        def run(self, source: Source | None, out: Path, env: Env) -> Any:
             seen.append(env)
             assert env.scratch.is_dir()
             return super().run(source, out, env)
 
     options = StageOptions(seed=5, threads=3, teacher=teacher)
     run_stage(Spy(), teacher, tmp_path / "out", options)
-    assert (seen[0].seed, seen[0].threads, seen[0].teacher) == (5, 3, teacher.file)
+    assert (seen[0].seed, seen[0].threads, seen[0].teacher) == (5, 3, teacher.opened)
     assert seen[0].provenance.stage == "fake-slim"
     assert seen[0].provenance.parent == teacher.key
 

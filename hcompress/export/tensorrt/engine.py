@@ -21,7 +21,7 @@ from hcompress.export.tensorrt.locate import locate_weights
 from hcompress.export.tensorrt.whole_loop import whole_loop
 from hcompress.formats.engine import PLAN_FILE, SIDECAR_FILE, seal
 from hcompress.formats.layout import Layout
-from hcompress.formats.open import ModelFile
+from hcompress.formats.open import ModelFile, Source, folder_of
 from hcompress.sizes.breakdown import tally
 from hcompress.sizes.techniques import techniques
 from hcompress.spec.exported import ENCODER_FILE, STEP_FILE
@@ -29,7 +29,7 @@ from hcompress.spec.header import ModelMetadata, read_header
 
 
 def build_engine(
-    source: Path, library: Library, targets: Sequence[str], profile: Profile, threads: int
+    source: Source, library: Library, targets: Sequence[str], profile: Profile, threads: int
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """The engine's files by name, and the report's figures.
 
@@ -37,7 +37,7 @@ def build_engine(
     where its serving form is not there, InputRefused where it is damaged, EnvironmentFailed
     where there is no TensorRT or it fails.
     """
-    folder = source if source.is_dir() else source.parent
+    folder = folder_of(source)
     flavour = find_library(library)
     parts = {name: _read(folder / name) for name in (ENCODER_FILE, STEP_FILE)}
     texts = {text for _, text in parts.values()}
