@@ -190,6 +190,10 @@ class TransformerConfig(RecogniserConfig):
             raise InputRefused("inputs: a decoder is given its last answer")
         if self.transcription.scheme is not Scheme.EOS:
             raise InputRefused("transcription: a decoder's lines end with EOS")
+        if max(self.transcription.pad or 0, self.transcription.bos or 0) > (
+            self.transcription.eos or 0
+        ):  # the graph takes every id above EOS for a character, and goes on
+            raise InputRefused("transcription: a decoder's EOS comes after its PAD and BOS")
         if self.width % self.heads or self.width % 4:
             raise InputRefused(
                 f"width {self.width} must be a multiple of 4 and of the {self.heads} heads"

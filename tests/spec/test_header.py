@@ -103,6 +103,9 @@ HOSTILE: dict[str, dict[str, Any]] = {
     "transcription: eos = 3: not a special id": {
         "transcription": {"scheme": "eos", "specials": ["a"] * 3, "pad": 0, "bos": 1, "eos": 3},
     },
+    "transcription: a decoder's EOS comes after": {
+        "transcription": {"scheme": "eos", "specials": ["a"] * 3, "pad": 2, "bos": 0, "eos": 1},
+    },
     "transcription: first_answer = 4": {
         "transcription": {
             "scheme": "eos", "specials": ["a"] * 3, "pad": 0, "bos": 1, "eos": 2, "first_answer": 4,
