@@ -10,6 +10,7 @@ from hcompress.artifacts.kinds import not_loaded
 from hcompress.artifacts.source import open_source
 from hcompress.errors import InputRefused
 from hcompress.formats.open import Format, ModelFile
+from hcompress.spec.foreign_header import is_foreign
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,6 +63,10 @@ def open_reader(model: Path | ModelFile) -> Reader:
     damaged.
     """
     file = model if isinstance(model, ModelFile) else open_source(model).opened
+    if is_foreign(file):
+        from hcompress.runtime.foreign_reader import ForeignReader
+
+        return ForeignReader(file)
     if file.format is Format.ONNX:
         from hcompress.runtime import OnnxReader
 

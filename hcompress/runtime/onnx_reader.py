@@ -14,7 +14,7 @@ from hcompress.heads.native import native_ranker
 from hcompress.runtime.long_lines import read_lines
 from hcompress.runtime.partition import split
 from hcompress.runtime.reading import Reading
-from hcompress.runtime.session import Session
+from hcompress.compute.session import Session
 from hcompress.runtime.stepwise import Steps
 from hcompress.runtime.validate import check_tensors
 from hcompress.spec.config import CANDIDATES, Preprocessing, RecogniserConfig, TransformerConfig

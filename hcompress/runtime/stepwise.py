@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hcompress.errors import InputRefused
 from hcompress.heads.native import Ranker
 from hcompress.runtime.partition import Split
-from hcompress.runtime.session import Session
+from hcompress.compute.session import Session
 from hcompress.spec.config import TransformerConfig
 
 if TYPE_CHECKING:

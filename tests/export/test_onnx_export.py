@@ -28,7 +28,7 @@ from hcompress.onnx_writer.graph import Graph, value
 from hcompress.onnx_writer.simplify import simplify
 from hcompress.onnx_writer.stored_once import check_stored_once
 from hcompress.runtime.serving import ServingPair
-from hcompress.runtime.session import Session
+from hcompress.compute.session import Session
 from hcompress.search import CodeIndex, pack_signs
 from hcompress.spec.config import Weights
 from hcompress.spec.exported import ENCODER_FILE, HEIGHT, STEP_FILE

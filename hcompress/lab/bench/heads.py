@@ -148,7 +148,7 @@ def _session(weights: Mapping[str, Any], spec: HeadSpec, temperature: float, sha
     from hcompress.heads.contract import Form, Setting
     from hcompress.heads.ranked import kept_candidates
     from hcompress.onnx_writer.graph import Graph, value
-    from hcompress.runtime.session import Session
+    from hcompress.compute.session import Session
 
     g, first = Graph(weights, store_half=False), AUTOREGRESSIVE.first_answer
     with torch.device("meta"):  # its nodes are wanted, and the weights are given
