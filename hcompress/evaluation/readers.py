@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hcompress.artifacts.kinds import not_loaded
 from hcompress.artifacts.source import open_source
 from hcompress.errors import InputRefused
+from hcompress.foreign.header import is_foreign
 from hcompress.formats.open import Format, ModelFile
-from hcompress.spec.foreign_header import is_foreign
 
 if TYPE_CHECKING:
     import numpy as np

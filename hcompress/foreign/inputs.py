@@ -134,7 +134,8 @@ def opencv_linear(picture: NDArray[np.uint8], height: int, width: int) -> NDArra
     rows >>= 4
     upper = (rows[top] * above[:, None, None]) >> 16
     lower = (rows[bottom] * below[:, None, None]) >> 16
-    return np.clip((upper + lower + 2) >> 2, 0, 255).astype(np.uint8)
+    made: NDArray[np.uint8] = np.clip((upper + lower + 2) >> 2, 0, 255).astype(np.uint8)
+    return made
 
 
 def _neighbours(

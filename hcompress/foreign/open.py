@@ -16,6 +16,7 @@ from hcompress.compute.session import Session
 from hcompress.errors import InputRefused
 from hcompress.foreign.classes import Classes, Listing, answered, find_listing, name_classes
 from hcompress.foreign.graph import load_graph
+from hcompress.foreign.header import foreign_header
 from hcompress.foreign.identify import Ends, NoClassifierError, find_classifier
 from hcompress.foreign.inputs import choose
 from hcompress.foreign.measure import NARROW, Measured, flat_images, measure
@@ -24,7 +25,7 @@ from hcompress.foreign.options import AS_FOUND, Blank, ImportOptions
 from hcompress.formats.open import ModelFile, Source, open_file
 from hcompress.spec.exported import ONNX_FILE
 from hcompress.spec.foreign import Answers, ForeignSpec, ImageInput
-from hcompress.spec.foreign_header import CHARACTERS, ForeignHeader, foreign_header
+from hcompress.spec.foreign_header import CHARACTERS, ForeignHeader
 from hcompress.strict.files import shown
 from hcompress.strict.read import read
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from hcompress.foreign.header import foreign_header
 from hcompress.foreign.options import AS_FOUND, ImportOptions
 from hcompress.formats.open import Source, open_file
 from hcompress.spec.exported import ONNX_FILE
 from hcompress.spec.foreign import ForeignSpec
-from hcompress.spec.foreign_header import foreign_header
 
 
 def open_spec(source: Source, options: ImportOptions = AS_FOUND) -> ForeignSpec:

@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from hcompress.errors import InputRefused
-from hcompress.formats.open import Format, ModelFile
 from hcompress.spec.foreign import Answers, ForeignSpec, ImageInput
 from hcompress.spec.header import Provenance
-from hcompress.strict.files import shown
 from hcompress.strict.json import strict_json
 from hcompress.strict.read import read, take_version
 from hcompress.strict.schema import Param
@@ -145,33 +143,19 @@ def check_classes(classes: Sequence[str], count: int, blank: int, where: str) ->
         raise InputRefused(f"{where}: a lone surrogate in a class")
 
 
-def foreign_header(file: ModelFile) -> ForeignHeader | None:
-    """What a file says in format 3; None if it has no header, or one of another format.
+def header_from(raw: object, character: str | None, where: str) -> ForeignHeader:
+    """A header's JSON, read. ``character``: what the file says under that key.
 
-    Raises InputRefused if it is damaged.
+    Raises InputRefused, naming ``where``, on anything that `header_json` does not write.
     """
-    if file.header is None or file.header.get("format") != FOREIGN:
-        return None
-    where = f"{shown(file.path)}: hcompress metadata"
-    _, rest = take_version(file.header, "format", (FOREIGN,), where)
+    _, rest = take_version(raw, "format", (FOREIGN,), where)
     header = read(_Header, rest, where)
     own = dict(header.foreign)
     classifier = own.pop("classifier", None)
     if classifier is not None and not isinstance(classifier, dict):
         raise InputRefused(f"{where}: foreign.classifier must be a table of keys")
-    character = file.layout.properties.get(CHARACTERS)
     spec = spec_from_dict(own, character, f"{where}: foreign")
     return ForeignHeader(spec, classifier, header.provenance)
-
-
-def is_foreign(file: ModelFile) -> bool:
-    """Whether it is an ONNX file of somebody else's, or made from one: no recogniser of ours.
-
-    Raises InputRefused if it is damaged.
-    """
-    if file.format is not Format.ONNX:
-        return False
-    return file.header is None or file.header.get("format") == FOREIGN
 
 
 def header_json(
@@ -180,7 +164,7 @@ def header_json(
     classifier: Mapping[str, Any] | None = None,
     character: str | None = None,
 ) -> str:
-    """What `foreign_header` reads back: the same bytes for the same contents, always."""
+    """What `header_from` reads back: the same bytes for the same contents, always."""
     foreign = spec_to_dict(spec, character)
     if classifier is not None:
         foreign["classifier"] = plain(classifier)
