@@ -3,11 +3,60 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 Z: Final = 1.959964
 """Standard deviations of a two-sided 95% interval."""
+
+
+class Ignore(StrEnum):
+    """A difference between texts that does not count."""
+
+    CASE = "case"
+    SPACE = "space"
+    WIDTH = "width"
+    """Full width or half, and whatever else NFKC makes equal."""
+    PUNCTUATION = "punctuation"
+    """Punctuation marks and symbols: all but letters, digits and white space."""
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """All that does not count when texts are compared."""
+
+    kinds: frozenset[Ignore] = frozenset()
+    characters: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds or self.characters)
+
+    def to_dict(self) -> dict[str, object]:
+        return {"kinds": sorted(self.kinds), "characters": self.characters}
+
+
+def folded(text: str, ignored: Ignored) -> str:
+    """The text without what is ignored: two texts are equal then if nothing else differs."""
+    alike = (_alike(character, ignored.kinds) for character in ignored.characters)
+    # "…" is three full stops by NFKC: to ignore it is not to ignore full stops.
+    dropped = {*ignored.characters, *(other for other in alike if len(other) == 1)}
+    kept = "".join(character for character in text if character not in ignored.characters)
+    return "".join(other for other in _alike(kept, ignored.kinds) if other not in dropped)
+
+
+def _alike(text: str, kinds: frozenset[Ignore]) -> str:
+    if Ignore.WIDTH in kinds:
+        text = unicodedata.normalize("NFKC", text)
+    if Ignore.CASE in kinds:
+        text = text.casefold()
+    if Ignore.SPACE in kinds:
+        text = "".join(text.split())
+    if Ignore.PUNCTUATION in kinds:
+        text = "".join(one for one in text if unicodedata.category(one)[0] not in "PS")
+    return text
 
 
 def mean(values: Iterable[float]) -> float:
@@ -23,6 +72,22 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     half = Z * math.sqrt(spread) / (1 + z2 / count)
     # At 0 and at 1 the bounds meet the share, and rounding must not carry them past it.
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+
+
+def paired(right_a: Sequence[bool], right_b: Sequence[bool]) -> tuple[float, float, float]:
+    """B's share of lines read right less A's, on the same lines, with its 95% interval (-1 to 1).
+
+    The interval is that of paired proportions after Agresti and Min (2005): half a pair added to
+    each cell of the 2 x 2 table. At least one line; raises ValueError where the lines differ in
+    number.
+    """
+    lost = sum(a and not b for a, b in zip(right_a, right_b, strict=True))
+    won = sum(b and not a for a, b in zip(right_a, right_b, strict=True))
+    count = len(right_a) + 2
+    up, down = won + 0.5, lost + 0.5
+    centre = (up - down) / count
+    half = Z * math.sqrt(max(0.0, up + down - (up - down) ** 2 / count)) / count
+    return (won - lost) / len(right_a), max(-1.0, centre - half), min(1.0, centre + half)
 
 
 def similarity(truth: str, read: str) -> float:

@@ -55,11 +55,32 @@ def eval_(
         Path | None,
         typer.Option("--of", help="Count the characters of this UTF-8 file apart from the others."),
     ] = None,
+    ignore_case: Annotated[
+        bool, typer.Option("--ignore-case", help="Read right whether upper or lower case.")
+    ] = False,
+    ignore_space: Annotated[
+        bool, typer.Option("--ignore-space", help="Read right with more or fewer spaces.")
+    ] = False,
+    ignore_width: Annotated[
+        bool,
+        typer.Option("--ignore-width", help="Full-width forms are the plain ones (NFKC)."),
+    ] = False,
+    ignore_punctuation: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-punctuation", help="Punctuation and symbols don't count, misread or not."
+        ),
+    ] = False,
+    ignore_characters: Annotated[
+        str, typer.Option("--ignore-characters", help="Nor do these, such as the dot of a plate.")
+    ] = "",
     json_output: Json = False,
 ) -> None:
     """Measure how well a model reads labelled data.
 
-    Gives accuracy with its 95% interval, 1-NED, and the calibration of the confidence.
+    Gives accuracy with its 95% interval, 1-NED, and the calibration of the confidence. Texts are
+    compared to the very character; what --ignore-... names does not count. The literature's
+    protocol for words is --ignore-case with --ignore-punctuation and --ignore-space.
     """
     from hcompress.artifacts.source import open_source
     from hcompress.charset import read_charset
@@ -67,10 +88,18 @@ def eval_(
     from hcompress.data.source import open_data
     from hcompress.evaluation.evaluate import evaluate
     from hcompress.evaluation.readers import open_reader
+    from hcompress.metrics import Ignore, Ignored
 
     state = state_of(context)
     if workers:
         require("eval", ("torch",))
+    asked = {
+        Ignore.CASE: ignore_case,
+        Ignore.SPACE: ignore_space,
+        Ignore.WIDTH: ignore_width,
+        Ignore.PUNCTUATION: ignore_punctuation,
+    }
+    kinds = frozenset(kind for kind, said in asked.items() if said)
     chosen = None if of is None else frozenset(read_charset(of))
     source = open_data(data)
     found = open_source(model)
@@ -84,11 +113,15 @@ def eval_(
         progress=state.console.progress(),
         workers=workers,
         of=chosen,
+        ignored=Ignored(kinds, ignore_characters),
     )
     if json_output:
         state.console.json(result)
         return
     state.console.table(evaluation_rows([("", result)]))
+    if "ignored" in result:
+        kinds, own = result["ignored"].values()
+        state.console.out("not counted: " + ", ".join([*kinds, *own]))
     if of is not None:
         state.console.table(_rows_of(of, result["of"]))
 

@@ -6,21 +6,17 @@ lines whose every character both know count, and texts are equal where they are 
 
 from __future__ import annotations
 
-import math
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from hcompress.errors import InputRefused
 from hcompress.evaluation.evaluate import Line, summarise
-from hcompress.metrics import Z, misread
+from hcompress.metrics import Ignore, Ignored, folded, misread
+from hcompress.metrics import paired as paired_share
 
 FOLDING: Final = "NFKC, without white space"
-
-
-def folded(text: str) -> str:
-    """The text in NFKC and without white space: a full-width letter is the letter."""
-    return "".join(unicodedata.normalize("NFKC", text).split())
+WITH_PEERS: Final = Ignored(frozenset({Ignore.WIDTH, Ignore.SPACE}))
+"""What `FOLDING` says: a full-width letter is the letter."""
 
 
 def common_lines(
@@ -30,19 +26,15 @@ def common_lines(
 
     Raises InputRefused where there is none.
     """
-    known = set.intersection(*({folded(c) for c in charset} for charset in charsets))
-    kept = [known.issuperset(folded(line.truth)) for line in before]
+    known = set.intersection(*({folded(c, WITH_PEERS) for c in charset} for charset in charsets))
+    kept = [known.issuperset(folded(line.truth, WITH_PEERS)) for line in before]
     if not any(kept):
         raise InputRefused("data: no line has only characters that both know: nothing to compare")
     first, second = (
-        [_folded(line) for line, keep in zip(lines, kept, strict=True) if keep]
+        [line.folded(WITH_PEERS) for line, keep in zip(lines, kept, strict=True) if keep]
         for lines in (before, after)
     )
     return first, second
-
-
-def _folded(line: Line) -> Line:
-    return Line(line.index, folded(line.truth), folded(line.read), line.confidence)
 
 
 def compare_lines(before: Sequence[Line], after: Sequence[Line]) -> dict[str, Any]:
@@ -72,21 +64,16 @@ def _changed(before: Sequence[Line], after: Sequence[Line], lost: bool) -> list[
 def paired(before: Sequence[Line], after: Sequence[Line]) -> dict[str, Any]:
     """Two models on the same lines: lines lost and won, and the change in points.
 
-    The 95% interval is that of paired proportions after Agresti and Min (2005): half a pair
-    added to each cell of the 2 x 2 table.
+    The 95% interval is that of `metrics.paired`.
     """
-    lost = sum(one.right and not two.right for one, two in zip(before, after, strict=True))
-    won = sum(two.right and not one.right for one, two in zip(before, after, strict=True))
-    count = len(before) + 2
-    up, down = won + 0.5, lost + 0.5
-    centre = (up - down) / count
-    half = Z * math.sqrt(max(0.0, up + down - (up - down) ** 2 / count)) / count
+    right = [[line.right for line in lines] for lines in (before, after)]
+    change, low, high = paired_share(*right)
     return {
-        "lost": lost,
-        "won": won,
-        "change": 100 * (won - lost) / len(before),
-        "change_low": 100 * max(-1.0, centre - half),
-        "change_high": 100 * min(1.0, centre + half),
+        "lost": sum(one and not two for one, two in zip(*right, strict=True)),
+        "won": sum(two and not one for one, two in zip(*right, strict=True)),
+        "change": 100 * change,
+        "change_low": 100 * low,
+        "change_high": 100 * high,
     }
 
 

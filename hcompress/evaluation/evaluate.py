@@ -16,7 +16,7 @@ from hcompress.data.batches import cut
 from hcompress.data.feed import first_images
 from hcompress.errors import InputRefused
 from hcompress.evaluation.readers import Reader
-from hcompress.metrics import mean, misread, similarity, wilson
+from hcompress.metrics import Ignored, folded, mean, misread, similarity, wilson
 from hcompress.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ BATCH: Final = 32
 CALIBRATION_BINS: Final = 10
 SAMPLES: Final = 24
 MOST_WRONG: Final = 200
+COUNT_ALL: Final = Ignored()
+"""Texts are equal if every character is."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,11 @@ class Line:
     @property
     def right(self) -> bool:
         return self.read == self.truth
+
+    def folded(self, ignored: Ignored) -> Line:
+        """The line without what is ignored, in both of its texts."""
+        truth, read = folded(self.truth, ignored), folded(self.read, ignored)
+        return Line(self.index, truth, read, self.confidence)
 
 
 def read_lines(
@@ -98,6 +105,7 @@ def evaluate(
     progress: Progress | None = None,
     workers: int = 0,
     of: frozenset[str] | None = None,
+    ignored: Ignored = COUNT_ALL,
 ) -> dict[str, Any]:
     """Accuracy of a model on data, as `hcompress eval --json` prints it.
 
@@ -105,17 +113,20 @@ def evaluate(
     line wrong; its Wilson 95% interval is beside it. ``ned`` is the mean over lines of
     1 - edit distance / length of the longer text. Calibration is over ten equal bins.
     ``model_digest``: the model file's SHA-256, by which others know what was measured. ``of``:
-    characters that are counted apart from the others, as `of_characters` says.
+    characters that are counted apart from the others, as `of_characters` says. ``ignored``:
+    what does not count in any figure; samples and wrong lines show their texts as they are.
     """
     started = time.monotonic()
     lines = read_lines(reader, source, images, progress, workers)
+    counted = [line.folded(ignored) for line in lines] if ignored else lines
     return {
         "model": model,
         "model_digest": model_digest,
         "data": data,
         "data_digest": source.digest,
-        **summarise(lines),
-        **({} if of is None else {"of": of_characters(lines, of)}),
+        **({"ignored": ignored.to_dict()} if ignored else {}),
+        **summarise(counted),
+        **({} if of is None else {"of": of_characters(counted, _folded_each(of, ignored))}),
         "seconds": round(time.monotonic() - started, 3),
         "samples": [
             {
@@ -128,10 +139,14 @@ def evaluate(
         ],
         "wrong": [
             {"index": line.index, "truth": line.truth, "read": line.read}
-            for line in lines
-            if not line.right
+            for line, judged in zip(lines, counted, strict=True)
+            if not judged.right
         ][:MOST_WRONG],
     }
+
+
+def _folded_each(characters: frozenset[str], ignored: Ignored) -> frozenset[str]:
+    return frozenset(folded(character, ignored) for character in characters)
 
 
 def summarise(lines: Sequence[Line]) -> dict[str, Any]:

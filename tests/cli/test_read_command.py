@@ -110,6 +110,26 @@ def test_a_damaged_model_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert out.err.count("\n") == 1
 
 
+def test_eval_ignores_what_it_is_told_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = exported(tmp_path, recogniser(LIGHT))
+    picture(tmp_path / "a.png")
+    data = tmp_path / "lines.tsv"
+    data.write_text("a.png\tAb ·1\n", encoding="utf-8")
+    options = ["--ignore-case", "--ignore-space", "--ignore-width", "--ignore-punctuation"]
+    asked = ["eval", str(model), str(data), *options, "--ignore-characters", "·七"]
+    assert main([*asked, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["ignored"] == {
+        "kinds": ["case", "punctuation", "space", "width"],
+        "characters": "·七",
+    }
+    assert found["samples"][0]["truth"] == "Ab ·1"
+    assert main(asked) == 0
+    assert "not counted: case, punctuation, space, width, ·, 七" in capsys.readouterr().out
+
+
 def test_eval_counts_chosen_characters_apart(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

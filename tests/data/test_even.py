@@ -73,7 +73,10 @@ def test_a_face_is_chosen_that_draws_the_whole_text() -> None:
 
 def test_keys_that_say_nothing_leave_the_digest_as_it_was() -> None:
     silent = dataclasses.replace(EVEN, even=False)
-    assert not {"even", "glyph_width"} & silent.canonical().keys()
+    younger = {"even", "glyph_width", "max_width", "debian_fonts"}
+    assert not younger & silent.canonical().keys()
+    said = dataclasses.replace(silent, max_width=640, debian_fonts=False).canonical()
+    assert {"max_width", "debian_fonts"} <= said.keys()
     assert {"even", "glyph_width"} <= dataclasses.replace(EVEN, glyph_width=32).canonical().keys()
 
 

@@ -75,9 +75,14 @@ def test_a_typo_is_pointed_out(tmp_path: Path) -> None:
         ({"count": True}, "count = true: must be a whole number"),
         ({"seed": -1}, "seed = -1"),
         ({"seed": "x"}, 'seed = "x": must be a whole number'),
-        ({"mode": "words"}, "one of: glyphs, lines"),
+        ({"mode": "words"}, "one of: everyday, glyphs, lines"),
         ({"min_length": 9, "max_length": 8}, "min_length = 9"),
         ({"max_length": 25}, "<= 24"),
+        ({"max_length": 65, "max_width": 640}, "<= 64"),
+        ({"mode": "everyday", "max_length": 65}, "<= 64"),
+        ({"max_width": 79}, "max_width = 79: must be 80 to 4096"),
+        ({"mode": "glyphs", "max_width": 640}, "single characters have glyph_width"),
+        ({"debian_fonts": 1}, "debian_fonts = 1: must be true or false"),
         ({"words": 1.5}, "words = 1.5"),
         ({"words": float("nan")}, "words = nan"),
         ({"degradation": {"noise": -0.1}}, "degradation.noise = -0.1"),
@@ -131,7 +136,7 @@ def test_the_charsets_path_does_not_count_its_characters_do(tmp_path: Path) -> N
 def test_specs_older_than_a_key_keep_the_form_they_were_published_with(
     name: str, count: int, digest: str
 ) -> None:
-    """Pinned before there was `even`, `glyph_width` or `letterforms`."""
+    """Pinned before there was `even`, `glyph_width`, `max_width`, `debian_fonts`, `letterforms`."""
     spec = dataclasses.replace(read_spec(RECIPES / f"latin-{name}.toml"), count=count)
     text = json.dumps(spec.canonical(), sort_keys=True, separators=(",", ":"))
     assert hashlib.sha256(text.encode()).hexdigest() == digest

@@ -24,7 +24,8 @@ from hcompress.evaluation.evaluate import (
     of_characters,
     summarise,
 )
-from hcompress.metrics import misread, similarity, wilson
+from hcompress.metrics import Ignore, Ignored, folded, misread, similarity, wilson
+from hcompress.metrics import paired as paired_share
 from hcompress.progress import NoProgress
 from hcompress.runs.accuracy import Accuracy
 from hcompress.runs.recipe import Evaluate
@@ -137,6 +138,57 @@ def test_paired_change_and_its_interval() -> None:
     same = paired(before, before)
     assert same["change"] == 0
     assert same["change_low"] == -same["change_high"]
+
+
+def test_the_paired_share_is_the_change_in_hundredths() -> None:
+    before, after = [True, True, False, False], [True, False, True, True]
+    found = paired_share(before, after)
+    assert found[0] == 0.25
+    assert found[1] < 0 < found[2]
+    swapped = paired_share(after, before)
+    assert swapped == pytest.approx((-found[0], -found[2], -found[1]))
+    with pytest.raises(ValueError, match="argument 2"):
+        paired_share([True], [True, False])
+
+
+@pytest.mark.parametrize(
+    ("text", "same", "kinds", "characters"),
+    [
+        ("TOTAL42", "total42", {Ignore.CASE}, ""),
+        ("Straße", "STRASSE", {Ignore.CASE}, ""),
+        (" 1\u3000000 ", "1000", {Ignore.SPACE}, ""),
+        ("ＡＢ，１", "AB,1", {Ignore.WIDTH}, ""),
+        ("“$1.00”，~", "100", {Ignore.PUNCTUATION}, ""),
+        ("京A·12345", "京A12345", set(), "·"),
+        ("a．b", "ab", {Ignore.WIDTH}, "."),
+        ("It's £5!", "its5", {Ignore.CASE, Ignore.SPACE, Ignore.PUNCTUATION}, ""),
+    ],
+)
+def test_what_is_ignored_makes_no_difference(
+    text: str, same: str, kinds: set[Ignore], characters: str
+) -> None:
+    ignored = Ignored(frozenset(kinds), characters)
+    assert folded(text, ignored) == folded(same, ignored)
+    assert folded(text, Ignored()) == text != same
+    assert folded(f"{text}x", ignored) != folded(same, ignored)
+
+
+def test_ignoring_a_character_ignores_no_part_of_what_it_stands_for() -> None:
+    ignored = Ignored(frozenset({Ignore.WIDTH}), "…")
+    assert folded("a…b.", ignored) == "ab."
+
+
+def test_evaluate_counts_without_what_is_ignored_and_says_so() -> None:
+    plain = evaluate(Parrot(), Numbers(9))
+    found = evaluate(Parrot(), Numbers(9), ignored=Ignored(characters="x"), of=frozenset("3"))
+    assert found["accuracy"] == found["ned"] == 1
+    assert found["wrong"] == []
+    assert found["samples"] == plain["samples"]
+    assert found["ignored"] == {"kinds": [], "characters": "x"}
+    assert found["of"]["these"]["right"] == 1
+    # An empty charset's reading of "X" alone: truth and reading may both come to nothing.
+    blank = evaluate(Parrot(), Numbers(9), ignored=Ignored(frozenset(Ignore), "0123456789x"))
+    assert blank["accuracy"] == 1
 
 
 def test_characters_that_got_worse_come_first() -> None:

@@ -15,9 +15,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hcompress.cli import main
 from hcompress.errors import EnvironmentFailed, InputRefused
-from hcompress.evaluation.compare import common_lines, compare_lines, folded
+from hcompress.evaluation.compare import WITH_PEERS, common_lines, compare_lines
 from hcompress.evaluation.evaluate import Line
 from hcompress.lab.bench import rapidocr
+from hcompress.metrics import folded
 from hcompress.spec.config import Preprocessing
 from tests.fake_stages import onnx_bytes
 
@@ -36,7 +37,7 @@ def lines(truths: Sequence[str], reads: Sequence[str]) -> list[Line]:
     [("Ａ１，", "A1,"), ("a\u3000b c", "abc"), ("ﾊﾞ", "バ"), ("龍", "龍"), ("", ""), ("²", "2")],
 )
 def test_folded_texts_are_what_a_reader_means(text: str, same: str) -> None:
-    assert folded(text) == folded(same) == same
+    assert folded(text, WITH_PEERS) == folded(same, WITH_PEERS) == same
 
 
 def test_only_lines_that_both_could_read_count() -> None:
@@ -172,7 +173,7 @@ def test_rapidocr_reads() -> None:
     ImageDraw.Draw(drawn).text((8, 2), "Hamming 2048", "#103080", font)
     reader = rapidocr.RapidOcrReader()
     (reading,) = reader.read([np.asarray(drawn)])
-    assert folded(reading.text) == "Hamming2048"
+    assert folded(reading.text, WITH_PEERS) == "Hamming2048"
     assert 0.5 < reading.confidence <= 1
     assert reader.file.suffix == ".onnx"
     assert reader.file.stat().st_size > 10**6

@@ -52,13 +52,30 @@ def choose_face(
     Where none draws all of it, the face that draws most of it, and the rest of the text drawn
     anew from what that face has.
     """
-    able = [[pair for pair in family if pair[1].known.issuperset(text)] for family in families]
-    able = [family for family in able if family]
-    if able:
-        family = able[int(rng.integers(len(able)))]
-        face, alphabet = family[int(rng.integers(len(family)))]
-        return face, alphabet, text
-    pairs = [pair for family in families for pair in family]
-    face, alphabet = max(pairs, key=lambda pair: sum(c in pair[1].known for c in text))
+    if (whole := _able(rng, families, text)) is not None:
+        return *whole, text
+    face, alphabet = _nearest(families, text)
     others = iter(alphabet.draw(rng, len(text)))
     return face, alphabet, "".join(c if c in alphabet.known else next(others) for c in text)
+
+
+def face_and_rest(rng: np.random.Generator, families: Families, text: str) -> tuple[Face, str]:
+    """A face as `choose_face` has it, and what it draws of the text: all, or the most there is."""
+    if (whole := _able(rng, families, text)) is not None:
+        return whole[0], text
+    face, alphabet = _nearest(families, text)
+    return face, "".join(c for c in text if c in alphabet.known)
+
+
+def _able(rng: np.random.Generator, families: Families, text: str) -> tuple[Face, Alphabet] | None:
+    able = [[pair for pair in family if pair[1].known.issuperset(text)] for family in families]
+    able = [family for family in able if family]
+    if not able:
+        return None
+    family = able[int(rng.integers(len(able)))]
+    return family[int(rng.integers(len(family)))]
+
+
+def _nearest(families: Families, text: str) -> tuple[Face, Alphabet]:
+    pairs = [pair for family in families for pair in family]
+    return max(pairs, key=lambda pair: sum(c in pair[1].known for c in text))

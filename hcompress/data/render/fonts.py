@@ -60,13 +60,16 @@ class Face:
 FIRST_CJK = "\u2e80"
 
 
-def faces(split: Split, characters: Iterable[str]) -> tuple[Face, ...]:
-    """The split's faces, the CJK families among them only where the characters call for them."""
+def faces(split: Split, characters: Iterable[str], debian: bool = True) -> tuple[Face, ...]:
+    """The split's faces, the CJK families among them only where the characters call for them.
+
+    ``debian``: those that Debian has and pip has not, too.
+    """
     wide = any(character >= FIRST_CJK for character in characters)
     return tuple(
         Face(family.name, family.package, file, _install(family))
         for family in FAMILIES
-        if family.split is split and (wide or not family.cjk)
+        if family.split is split and (wide or not family.cjk) and (debian or not family.debian)
         for file in family.files
     )
 

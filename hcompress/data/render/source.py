@@ -14,11 +14,12 @@ import numpy as np
 from hcompress.data.preprocess import pad_right
 from hcompress.data.render.degrade import photograph
 from hcompress.data.render.draw import BODY, HEIGHT, ROOM, View, ink, see
-from hcompress.data.render.even import Deck, choose_face
+from hcompress.data.render.even import Deck, Families, choose_face, face_and_rest
+from hcompress.data.render.everyday import VERSION, Everyday, tidy
 from hcompress.data.render.families import FAMILIES, Family
 from hcompress.data.render.fonts import FIRST_CJK, Face, coverage, faces, font_digest
 from hcompress.data.render.letterforms import bent
-from hcompress.data.render.phrases import Phrases, phrases
+from hcompress.data.render.phrases import Phrases, everyday_words, phrases
 from hcompress.data.render.spec import Mode, TextSpec
 from hcompress.data.render.text import Alphabet, line, wordlike
 from hcompress.data.sample import Sample
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
 RENDERER_VERSION = 1
 """Raise it when equal specs would give other images: it is part of the digest."""
 WIDTH = 160
+NARROWEST = 40
+"""Pixels across, of the shortest lines that are as wide as their text."""
+MARGINS = ((1, -1, 1, -1), (9, 7, 9, 7))
+"""Pixels around the text, left, top, right and bottom: from, and to."""
+WIDE_MARGINS = ((3, 1, 3, 1), (11, 7, 11, 7))
+"""The same where lines are as wide as their text: the view cuts off next to nothing."""
+EM = 43.0
+"""Pixels across that an ideograph takes in a line, with the space after it."""
 CHINESE = 0.8
 """Share of words that begin with Chinese ones, where the charset has them, and of those, the
 share that have nothing after them."""
@@ -44,7 +53,7 @@ LEAST_COVERAGE = 0.2
 
 
 class RenderedSource:
-    """Rendered lines (48 x 160) or single characters (48 x 48), by index.
+    """Rendered lines (48 x 160, or 48 x what their text needs) or single characters, by index.
 
     Raises EnvironmentFailed where a font's package is missing, InputRefused where no font of
     the split draws a character of the charset.
@@ -56,6 +65,7 @@ class RenderedSource:
         self._deck = Deck(spec.characters, spec.seed)
         self._known = frozenset(spec.characters)
         self._phrases = _phrases(spec)
+        self._everyday = _everyday(spec, self._families)
 
     def of(self, characters: Sequence[str]) -> RenderedSource:
         """The same data with fewer characters."""
@@ -91,8 +101,11 @@ class RenderedSource:
                 for face, _ in family
             ],
         }
-        if self._phrases is not None:
-            parts["words"] = self._phrases.digest
+        words = self._phrases if self._everyday is None else self._everyday.words
+        if words is not None:
+            parts["words"] = words.digest
+        if self._everyday is not None:
+            parts["everyday"] = VERSION
         text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -100,6 +113,9 @@ class RenderedSource:
         if not 0 <= index < self.spec.count:
             raise IndexError(index)
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.spec.seed, index])))
+        if self._everyday is not None:
+            face, text = face_and_rest(rng, self._families, self._everyday.draw(rng))
+            return self._line(rng, face, tidy(text, text))
         if self.spec.even:
             return self._even(rng, index)
         family = self._families[int(rng.integers(len(self._families)))]
@@ -140,14 +156,15 @@ class RenderedSource:
         spec = self.spec
         canvas, pens = self._ink(rng, face, text)
         left, right = _inked_columns(canvas, pens)
-        margins = rng.uniform((1, -1, 1, -1), (9, 7, 9, 7))
+        margins = rng.uniform(*(MARGINS if spec.widest is None else WIDE_MARGINS))
         crop = (left - margins[0], ROOM - margins[1], right + margins[2], ROOM + BODY + margins[3])
         view = View.draw(rng, spec.degradation.geometry, right - left)
         aspect = (crop[2] - crop[0]) / (crop[3] - crop[1])
-        width = min(WIDTH, max(12, round(HEIGHT * aspect * float(rng.uniform(0.8, 1.15)))))
+        widest = WIDTH if spec.widest is None else spec.widest
+        width = min(widest, max(12, round(HEIGHT * aspect * float(rng.uniform(0.8, 1.15)))))
         pitch = self._pitch(width / len(text), text)
         image = self._photograph(rng, see(canvas, crop, (width, HEIGHT), view), pitch)
-        return Sample(pad_right(image, WIDTH), text)
+        return Sample(pad_right(image, WIDTH if spec.widest is None else NARROWEST), text)
 
     def _glyph(
         self, rng: np.random.Generator, face: Face, alphabet: Alphabet, character: str
@@ -173,7 +190,7 @@ class RenderedSource:
 
     def _pitch(self, pixels: float, text: str) -> float:
         """The pixels a character has, as a letter would count them."""
-        wide = self.spec.even and max(text) >= FIRST_CJK
+        wide = (self.spec.even or self._everyday is not None) and max(text) >= FIRST_CJK
         return float(pixels) / STROKES if wide else float(pixels)
 
     def _ink(
@@ -206,20 +223,35 @@ def _phrases(spec: TextSpec) -> Phrases | None:
     return None
 
 
-def _families(spec: TextSpec) -> tuple[tuple[tuple[Face, Alphabet], ...], ...]:
+def _everyday(spec: TextSpec, families: Families) -> Everyday | None:
+    """What everyday lines are made of, where the spec asks for them: characters that are drawn."""
+    if spec.mode is not Mode.EVERYDAY or spec.widest is None:
+        return None
+    known = frozenset[str]().union(*(pair[1].known for family in families for pair in family))
+    inked = tuple(c for c in spec.characters if c in known and c != " ")
+    words = everyday_words(inked) if max(inked) >= FIRST_CJK else None
+    lengths = (spec.min_length, spec.max_length)
+    return Everyday(words, inked, known, lengths, spec.widest / EM)
+
+
+def _families(spec: TextSpec) -> Families:
     """The split's faces that draw enough of the charset, by family, each with what it draws."""
     drawn: set[str] = set()
     families: dict[str, list[tuple[Face, Alphabet]]] = {}
-    for face in faces(spec.fonts, spec.characters):
-        covered = coverage(face)
+    everyday_lines = spec.mode is Mode.EVERYDAY
+    for face in faces(spec.fonts, spec.characters, spec.debian_fonts):
+        covered = coverage(face) | {" "} if everyday_lines else coverage(face)
         characters = [c for c in spec.characters if c in covered]
-        if len(characters) < LEAST_COVERAGE * len(spec.characters):
+        if not characters or characters == [" "]:
+            continue
+        # Everyday lines come first and find a face: a few letters of thousands will do.
+        if not everyday_lines and len(characters) < LEAST_COVERAGE * len(spec.characters):
             continue
         drawn.update(characters)
         pair = (face, Alphabet.of(characters, spec.rare))
         families.setdefault(face.family, []).append(pair)
     missing = [c for c in spec.characters if c not in drawn]
-    if missing:
+    if missing and not (everyday_lines and families):
         raise InputRefused(
             f"charset: no {spec.fonts} font draws {len(missing)} of its characters, first"
             f" {missing[0]!r} (U+{ord(missing[0]):04X}); take them out"

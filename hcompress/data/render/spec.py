@@ -17,8 +17,13 @@ from hcompress.strict.toml import read_file, read_toml
 
 MAX_LENGTH = 24
 """Longer lines are not legible in 48x160 and don't fit the recogniser's 25 steps."""
+LONGEST = 64
+"""Characters of a line as wide as its text."""
+WIDEST = 640
+"""Pixels across, of everyday lines whose spec does not say."""
 CHARSETS = {
     "latin": string.ascii_letters + string.digits + string.punctuation,
+    "printable": string.ascii_letters + string.digits + string.punctuation + " ",
     "alphanumeric": string.ascii_letters + string.digits,
     "digits": string.digits,
 }
@@ -30,6 +35,8 @@ Share = Annotated[float, Param(minimum=0, maximum=1)]
 class Mode(StrEnum):
     LINES = "lines"
     GLYPHS = "glyphs"
+    EVERYDAY = "everyday"
+    """Lines as people photograph them, as wide as their text."""
 
 
 class Split(StrEnum):
@@ -66,7 +73,8 @@ class SpecFile:
     count: Annotated[int, Param(minimum=1, maximum=10**9)]
     mode: Mode = Mode.LINES
     charset: str = "latin"
-    """latin, alphanumeric, digits, or a charset file's path relative to the spec."""
+    """latin, printable (latin and the space), alphanumeric, digits, or a charset file's path
+    relative to the spec."""
     fonts: Split = Split.TRAIN
     min_length: int = 3
     max_length: int = 12
@@ -81,14 +89,29 @@ class SpecFile:
     glyph_width: Annotated[int, Param(minimum=16, maximum=160)] = 48
     """Pixels across, of single characters. Ideographs in lines are squeezed: 32 is nearer to how
     they will look, and a third less work."""
+    max_width: Annotated[int | None, Param(minimum=80, maximum=4096)] = None
+    """Lines are as wide as their text, up to this; without it they are squeezed to 160, or
+    padded. Everyday lines go to 640 without it."""
+    debian_fonts: bool = True
+    """False: only fonts that pip installs, two Chinese families: the same on every machine."""
     degradation: Degradation = field(default_factory=Degradation)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.min_length <= self.max_length <= MAX_LENGTH:
+        longest = MAX_LENGTH if self.widest is None else LONGEST
+        if not 1 <= self.min_length <= self.max_length <= longest:
             raise InputRefused(
                 f"min_length = {self.min_length}, max_length = {self.max_length};"
-                f" 1 <= min_length <= max_length <= {MAX_LENGTH}"
+                f" 1 <= min_length <= max_length <= {longest}"
             )
+        if self.mode is Mode.GLYPHS and self.max_width is not None:
+            raise InputRefused("max_width: it is for lines; single characters have glyph_width")
+
+    @property
+    def widest(self) -> int | None:
+        """Pixels across that lines may take as their text needs; None: 160, padded."""
+        if self.max_width is None and self.mode is Mode.EVERYDAY:
+            return WIDEST
+        return self.max_width
 
 
 @dataclass(frozen=True)
@@ -106,6 +129,8 @@ class TextSpec(SpecFile):
         for table, key, silent in (
             (raw, "even", False),
             (raw, "glyph_width", 48),
+            (raw, "max_width", None),
+            (raw, "debian_fonts", True),
             (raw["degradation"], "letterforms", 0.0),
         ):
             if table[key] == silent:

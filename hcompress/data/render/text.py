@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+T = TypeVar("T")
 RARE_RATE = 0.25
 _ONSETS = (
     *"bcdfghjklmnprstvwyz",
@@ -64,14 +65,16 @@ def line(
     return alphabet.draw(rng, int(rng.integers(least, most + 1)))
 
 
-def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
+def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
+    """One of them, each as likely as the others."""
     return options[int(rng.integers(len(options)))]
 
 
-def _word(rng: np.random.Generator, most: int) -> str:
+def word(rng: np.random.Generator, most: int) -> str:
+    """A word of no language, of up to ``most`` letters."""
     syllables = int(rng.integers(1, 5))
     text = "".join(
-        _pick(rng, _ONSETS) + _pick(rng, _NUCLEI) + _pick(rng, _CODAS) for _ in range(syllables)
+        pick(rng, _ONSETS) + pick(rng, _NUCLEI) + pick(rng, _CODAS) for _ in range(syllables)
     )[:most]
     case = rng.random()
     if case < 0.30:
@@ -79,39 +82,40 @@ def _word(rng: np.random.Generator, most: int) -> str:
     return text.upper() if case < 0.55 else text
 
 
-def _digits(rng: np.random.Generator, least: int, most: int) -> str:
-    return "".join(_pick(rng, string.digits) for _ in range(int(rng.integers(least, most + 1))))
+def digits(rng: np.random.Generator, least: int, most: int) -> str:
+    """From ``least`` to ``most`` of them, a leading zero like any other."""
+    return "".join(pick(rng, string.digits) for _ in range(int(rng.integers(least, most + 1))))
 
 
 def wordlike(rng: np.random.Generator, most: int) -> str:
     """A Latin word, number, date or code, of about ``most`` characters at most."""
     kind = rng.random()
     if kind < 0.50:
-        return _word(rng, most)
+        return word(rng, most)
     if kind < 0.60:
-        return _word(rng, most - 1) + _pick(rng, _ENDINGS)
+        return word(rng, most - 1) + pick(rng, _ENDINGS)
     if kind < 0.68:
-        return _word(rng, 5) + _pick(rng, _JOINERS) + _word(rng, 6)
+        return word(rng, 5) + pick(rng, _JOINERS) + word(rng, 6)
     if kind < 0.74:
-        brackets = _pick(rng, _BRACKETS)
-        return brackets[0] + _word(rng, most - 2) + brackets[1]
+        brackets = pick(rng, _BRACKETS)
+        return brackets[0] + word(rng, most - 2) + brackets[1]
     if kind < 0.80:
-        return _word(rng, most - 3) + _digits(rng, 1, 3)
+        return word(rng, most - 3) + digits(rng, 1, 3)
     return _number(rng)
 
 
 def _number(rng: np.random.Generator) -> str:
     kind = int(rng.integers(6))
     if kind == 0:
-        return _digits(rng, 3, 8)
+        return digits(rng, 3, 8)
     if kind == 1:
-        return _pick(rng, _CURRENCIES) + _digits(rng, 1, 4) + "." + _digits(rng, 2, 2)
+        return pick(rng, _CURRENCIES) + digits(rng, 1, 4) + "." + digits(rng, 2, 2)
     if kind == 2:
-        mark = _pick(rng, "-/.")
-        return mark.join((_digits(rng, 2, 2), _digits(rng, 2, 2), _digits(rng, 2, 4)))
+        mark = pick(rng, "-/.")
+        return mark.join((digits(rng, 2, 2), digits(rng, 2, 2), digits(rng, 2, 4)))
     if kind == 3:
-        return _digits(rng, 2, 2) + ":" + _digits(rng, 2, 2)
+        return digits(rng, 2, 2) + ":" + digits(rng, 2, 2)
     if kind == 4:
-        return _digits(rng, 1, 3) + _pick(rng, ("%", "m", "km", "kg", "x", "GB", "st", "th", "+"))
-    letters = "".join(_pick(rng, string.ascii_uppercase) for _ in range(int(rng.integers(1, 4))))
-    return letters + _pick(rng, ("-", "", "/", "_")) + _digits(rng, 2, 5)
+        return digits(rng, 1, 3) + pick(rng, ("%", "m", "km", "kg", "x", "GB", "st", "th", "+"))
+    letters = "".join(pick(rng, string.ascii_uppercase) for _ in range(int(rng.integers(1, 4))))
+    return letters + pick(rng, ("-", "", "/", "_")) + digits(rng, 2, 5)
