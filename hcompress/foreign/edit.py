@@ -1,0 +1,82 @@
+"""A foreign graph with some of its weights stored in other ways. Everything else stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from onnx import ModelProto, helper, numpy_helper
+
+from hcompress.onnx_writer.packed import DOMAIN, Packed, Store
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FUNCTIONS_SINCE = 8
+"""The IR version that brought local functions."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How one weight of the graph is stored."""
+
+    packed: Packed
+    """[rows, columns], an output channel or a class a row."""
+    shape: tuple[int, ...]
+    """What the graph takes."""
+    turned: bool = False
+    """The graph takes [columns, rows], as MatMul does."""
+
+    def floats(self) -> NDArray[np.float32]:
+        """The weight as the graph takes it."""
+        matrix = self.packed.floats()
+        return (matrix.T if self.turned else matrix).reshape(self.shape)
+
+
+def with_stored(
+    proto: ModelProto, stored: Mapping[str, Stored], names: Mapping[str, str] | None = None
+) -> ModelProto:
+    """A copy of the model whose initialisers named in ``stored`` are decoded by the graph.
+
+    The name of an initialiser becomes that of the decoder's output, so that no other node
+    changes. ``names`` gives the decoders' tensors other names than their initialisers'. Raises
+    KeyError if there is no such initialiser.
+    """
+    made = ModelProto()
+    made.CopyFrom(proto)
+    there = {one.name: one for one in made.graph.initializer}
+    store = Store("")
+    for name, how in stored.items():
+        made.graph.initializer.remove(there[name])
+        store.name = (names or {}).get(name, name)
+        _decode(store, name, how)
+    made.graph.initializer.extend(store.tensors)
+    nodes = [*store.nodes, *made.graph.node]
+    del made.graph.node[:]
+    made.graph.node.extend(nodes)
+    if not store.functions:
+        return made
+    if all(one.domain != DOMAIN for one in made.opset_import):
+        made.opset_import.append(helper.make_opsetid(DOMAIN, 1))
+    known = {function.name for function in made.functions if function.domain == DOMAIN}
+    wanted = [function for function in store.protos(made.opset_import) if function.name not in known]
+    made.functions.extend(wanted)
+    made.ir_version = max(made.ir_version, FUNCTIONS_SINCE)
+    return made
+
+
+def _decode(store: Store, name: str, how: Stored) -> None:
+    """Write the decoder of a weight; what it gives is called ``name``."""
+    value = how.packed.emit(store)
+    if how.turned:
+        store.op("Transpose", value, perm=[1, 0])
+    elif len(how.shape) != 2:
+        store.op("Reshape", value, store.tensor("shape", np.array(how.shape, np.int64)))
+    store.nodes[-1].output[0] = name
+
+
+def weights_of(proto: ModelProto) -> dict[str, NDArray[Any]]:
+    """Every initialiser by its name."""
+    return {one.name: numpy_helper.to_array(one) for one in proto.graph.initializer}

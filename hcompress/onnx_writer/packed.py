@@ -1,0 +1,339 @@
+"""Weights stored in few bits and decoded in the graph, so that no optimiser folds them back.
+
+The decoders are local functions: onnxruntime inlines and folds them when it loads the file, so
+that what it then computes costs what the float weights cost; onnxsim and onnxslim leave them alone.
+They use operators that mean the same from opset 11 to 21. Torch-free.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from onnx import FunctionProto, NodeProto, OperatorSetIdProto, TensorProto, helper, numpy_helper
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+DOMAIN = "hcompress"
+PLANES = (4, 2, 1)
+"""Widths that divide a byte: a number of 6 bits is one of 4 and one of 2, each packed densely."""
+
+
+class Packed(ABC):
+    """A matrix as it is stored: [rows, columns], an output channel or a class a row."""
+
+    @abstractmethod
+    def floats(self) -> Floats:
+        """What it stands for, float32 [rows, columns]: bit for bit what the graph decodes."""
+
+    @abstractmethod
+    def emit(self, store: Store) -> str:
+        """Write tensors and nodes; the name of the value [rows, columns]."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of its tensors in a file."""
+        store = Store("")
+        self.emit(store)
+        return sum(len(tensor.raw_data) for tensor in store.tensors)
+
+
+class Store:
+    """Where packed tensors are written to: tensors, nodes and functions of a graph."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        """Tensors are called by it, so that a size breakdown can tell whose they are."""
+        self.tensors: list[TensorProto] = []
+        self.nodes: list[NodeProto] = []
+        self.functions: dict[str, list[NodeProto]] = {}
+        self.inputs: dict[str, list[str]] = {}
+
+    def tensor(self, role: str, array: NDArray[Any]) -> str:
+        """Store an array; its name."""
+        name = f"{self.name}.{role}"
+        self.tensors.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def op(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        """A node with one output; its name."""
+        output = f"{self.name}.{len(self.nodes)}"
+        self.nodes.append(
+            helper.make_node(kind, list(inputs), [output], domain=domain or None, **attributes)
+        )
+        return output
+
+    def call(self, function: str, inputs: Sequence[str], body: Body) -> str:
+        """A call of a local function, defined once a file."""
+        if function not in self.functions:
+            self.functions[function] = body.nodes
+            self.inputs[function] = body.inputs
+        return self.op(function, *inputs, domain=DOMAIN)
+
+    def protos(self, opsets: Sequence[OperatorSetIdProto]) -> list[FunctionProto]:
+        """The functions, for a model of these opsets."""
+        return [
+            helper.make_function(DOMAIN, name, self.inputs[name], ["y"], nodes, list(opsets))
+            for name, nodes in self.functions.items()
+        ]
+
+
+class Body:
+    """The nodes of a local function; the last one's output is `y`."""
+
+    def __init__(self, *inputs: str) -> None:
+        self.inputs = list(inputs)
+        self.nodes: list[NodeProto] = []
+
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        output = f"t{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
+        return output
+
+    def constant(self, values: Sequence[int] | int, kind: Any = np.int64) -> str:
+        return self.op("Constant", value=numpy_helper.from_array(np.array(values, kind)))
+
+    def give(self, value: str) -> Body:
+        """Call the value `y`: the function's result."""
+        self.nodes.append(helper.make_node("Identity", [value], ["y"]))
+        return self
+
+    def numbers(self, planes: Sequence[tuple[str, int]], count: str) -> str:
+        """int32 [count] from planes of digits (name, bits), the highest bits last."""
+        total, place = "", 0
+        for name, bits in planes:
+            column = self.op(
+                "Reshape", self.op("Cast", name, to=TensorProto.INT32), self.constant((-1, 1))
+            )
+            steps = [1 << (bits * digit) for digit in range(8 // bits)]
+            moved = self.op("Div", column, self.constant(steps, np.int32))
+            # Mod keeps to non-negative numbers here: its sign convention never matters.
+            digits = self.op("Mod", moved, self.constant((1 << bits,), np.int32))
+            if place:
+                digits = self.op("Mul", digits, self.constant((1 << place,), np.int32))
+            flat = self.op("Reshape", digits, self.constant((-1,)))
+            # Planes end in whole bytes, each at its own place: cut them before they are added.
+            cut = self.op("Slice", flat, self.constant((0,)), count, self.constant((0,)))
+            total = self.op("Add", total, cut) if total else cut
+            place += bits
+        return total
+
+
+def planes_of(bits: int) -> list[int]:
+    """How a number of so many bits is cut: 8 is a byte, 6 is 4 and 2."""
+    if bits == 8:
+        return []
+    if not 1 <= bits <= 7:
+        raise ValueError(f"numbers of {bits} bits")
+    return [width for width in PLANES if bits & width]
+
+
+def pack_planes(numbers: NDArray[np.integer[Any]], bits: int) -> list[tuple[int, NDArray[np.uint8]]]:
+    """Whole numbers from 0 to 2^bits - 1 as planes (width, bytes), the lowest bits first."""
+    flat = numbers.reshape(-1).astype(np.uint8)
+    found = []
+    place = 0
+    for width in planes_of(bits):
+        per = 8 // width
+        digits = (flat >> place) & ((1 << width) - 1)
+        digits = np.concatenate([digits, np.zeros(-len(digits) % per, np.uint8)]).reshape(-1, per)
+        shifts = (np.arange(per) * width).astype(np.uint8)
+        found.append((width, np.bitwise_or.reduce(digits << shifts, axis=1).astype(np.uint8)))
+        place += width
+    return found
+
+
+@dataclass(frozen=True)
+class Ints(Packed):
+    """Whole numbers of a scale a group of neighbours in a row."""
+
+    values: NDArray[np.int8]
+    """[rows, columns], from -2^(bits-1) to 2^(bits-1) - 1."""
+    scales: NDArray[np.float16]
+    """[rows, groups]; groups divide the columns evenly."""
+    bits: int
+
+    def floats(self) -> Floats:
+        rows, columns = self.values.shape
+        groups = self.values.reshape(rows, self.scales.shape[1], -1).astype(np.float32)
+        return (groups * self.scales.astype(np.float32)[..., None]).reshape(rows, columns)
+
+    def emit(self, store: Store) -> str:
+        scales = store.tensor("scale", self.scales)
+        if self.bits == 8:
+            codes = store.tensor("int8", self.values)
+            return store.call("Ints8", (codes, scales), _ints8())
+        planes = pack_planes(self.values.astype(np.int16) + (1 << (self.bits - 1)), self.bits)
+        names = [store.tensor(f"plane{width}", data) for width, data in planes]
+        count = store.tensor("count", np.array([self.values.size], np.int64))
+        return store.call(f"Ints{self.bits}", (*names, scales, count), _ints(self.bits))
+
+
+def _ints8() -> Body:
+    body = Body("codes", "scales")
+    return body.give(_scaled(body, body.op("Cast", "codes", to=TensorProto.FLOAT)))
+
+
+def _ints(bits: int) -> Body:
+    planes = [(f"plane{width}", width) for width in planes_of(bits)]
+    body = Body(*(name for name, _ in planes), "scales", "count")
+    numbers = body.numbers(planes, "count")
+    signed = body.op("Sub", numbers, body.constant((1 << (bits - 1),), np.int32))
+    return body.give(_scaled(body, body.op("Cast", signed, to=TensorProto.FLOAT)))
+
+
+def _scaled(body: Body, values: str) -> str:
+    """Values [rows x columns] in any shape, by their scales [rows, groups] -> [rows, columns]."""
+    shape = body.op("Shape", "scales")
+    blocks = body.op("Concat", shape, body.constant((-1,)), axis=0)
+    grouped = body.op("Reshape", values, blocks)
+    factors = body.op("Cast", "scales", to=TensorProto.FLOAT)
+    column = body.op("Reshape", factors, body.constant((0, 0, 1)))
+    rows = body.op("Slice", shape, body.constant((0,)), body.constant((1,)))
+    whole = body.op("Concat", rows, body.constant((-1,)), axis=0)
+    return body.op("Reshape", body.op("Mul", grouped, column), whole)
+
+
+@dataclass(frozen=True)
+class Halves(Packed):
+    """FP16."""
+
+    values: NDArray[np.float16]
+    """[rows, columns]."""
+
+    def floats(self) -> Floats:
+        return self.values.astype(np.float32)
+
+    def emit(self, store: Store) -> str:
+        return store.call("Halves", (store.tensor("half", self.values),), _halves())
+
+
+def _halves() -> Body:
+    body = Body("halves")
+    return body.give(body.op("Cast", "halves", to=TensorProto.FLOAT))
+
+
+@dataclass(frozen=True)
+class Products(Packed):
+    """Product quantisation: each part of a row is an entry of that part's book."""
+
+    codes: NDArray[np.uint8]
+    """[rows, parts]."""
+    books: NDArray[np.float16]
+    """[parts, entries, columns / parts]."""
+
+    def floats(self) -> Floats:
+        rows, parts = self.codes.shape
+        picked = self.books.astype(np.float32)[np.arange(parts)[None], self.codes]
+        return picked.reshape(rows, -1)
+
+    def emit(self, store: Store) -> str:
+        inputs = (store.tensor("codes", self.codes), store.tensor("books", self.books))
+        return store.call("Products", inputs, _products())
+
+
+def _products() -> Body:
+    body = Body("codes", "books")
+    size = body.op("Shape", "books")
+    parts = body.op("Slice", size, body.constant((0,)), body.constant((1,)))
+    entries = body.op("Slice", size, body.constant((1,)), body.constant((2,)))
+    width = body.op("Slice", size, body.constant((2,)), body.constant((3,)))
+    flat_shape = body.op("Concat", body.constant((-1,)), width, axis=0)
+    flat = body.op("Reshape", body.op("Cast", "books", to=TensorProto.FLOAT), flat_shape)
+    # 0, entries, 2 entries, ...: where each part's book begins.
+    ones = body.op("Expand", entries, parts)
+    starts = body.op("Sub", body.op("CumSum", ones, body.constant(0)), entries)
+    places = body.op("Add", body.op("Cast", "codes", to=TensorProto.INT64), starts)
+    columns = body.op("Mul", parts, width)
+    shape = body.op("Concat", body.constant((-1,)), columns, axis=0)
+    return body.give(body.op("Reshape", body.op("Gather", flat, places, axis=0), shape))
+
+
+@dataclass(frozen=True)
+class Signs(Packed):
+    """One bit a number."""
+
+    positive: NDArray[np.bool_]
+    """[rows, columns]: +1 where it is so, else -1."""
+
+    def floats(self) -> Floats:
+        return np.where(self.positive, 1, -1).astype(np.float32)
+
+    def emit(self, store: Store) -> str:
+        bits = store.tensor("signs", np.packbits(self.positive, bitorder="little"))
+        shape = store.tensor("shape", np.array(self.positive.shape, np.int64))
+        count = store.tensor("count", np.array([self.positive.size], np.int64))
+        return store.call("Signs", (bits, shape, count), _signs())
+
+
+def _signs() -> Body:
+    body = Body("signs", "shape", "count")
+    doubled = body.op("Mul", body.numbers([("signs", 1)], "count"), body.constant((2,), np.int32))
+    signs = body.op("Sub", doubled, body.constant((1,), np.int32))
+    return body.give(body.op("Cast", body.op("Reshape", signs, "shape"), to=TensorProto.FLOAT))
+
+
+@dataclass(frozen=True)
+class LowRank(Packed):
+    """A product of two."""
+
+    left: Packed
+    """[rows, rank]."""
+    right: Packed
+    """[columns, rank]."""
+
+    def floats(self) -> Floats:
+        made: Floats = self.left.floats() @ self.right.floats().T
+        return made
+
+    def emit(self, store: Store) -> str:
+        right = _inner(store, "right", self.right)
+        left = _inner(store, "left", self.left)
+        return store.call("TimesTransposed", (left, right), _times_transposed())
+
+
+def _times_transposed() -> Body:
+    body = Body("left", "right")
+    turned = body.op("Transpose", "right", perm=[1, 0])
+    return body.give(body.op("MatMul", "left", turned))
+
+
+@dataclass(frozen=True)
+class Spread(Packed):
+    """Rows that are stored, at the places of a mask; everywhere else the one row 0."""
+
+    rows: Packed
+    """[1 + live, columns]: row 0 stands for all that is not stored."""
+    live: NDArray[np.bool_]
+    """[rows]."""
+
+    def floats(self) -> Floats:
+        return self.rows.floats()[np.where(self.live, np.cumsum(self.live), 0)]
+
+    def emit(self, store: Store) -> str:
+        rows = _inner(store, "rows", self.rows)
+        mask = store.tensor("live", np.packbits(self.live, bitorder="little"))
+        count = store.tensor("classes", np.array([len(self.live)], np.int64))
+        return store.call("Spread", (rows, mask, count), _spread())
+
+
+def _spread() -> Body:
+    body = Body("rows", "live", "count")
+    mask = body.numbers([("live", 1)], "count")
+    places = body.op("Mul", body.op("CumSum", mask, body.constant(0)), mask)
+    return body.give(body.op("Gather", "rows", places, axis=0))
+
+
+def _inner(store: Store, role: str, packed: Packed) -> str:
+    """A part of a packed matrix, its tensors under a name of their own."""
+    outer, store.name = store.name, f"{store.name}.{role}"
+    try:
+        return packed.emit(store)
+    finally:
+        store.name = outer

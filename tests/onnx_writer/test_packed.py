@@ -1,0 +1,93 @@
+"""Packed weights: what numpy says they stand for is what onnxruntime decodes, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from hcompress.foreign.edit import Stored, with_stored
+from hcompress.onnx_writer.packed import (
+    Halves,
+    Ints,
+    LowRank,
+    Packed,
+    Products,
+    Signs,
+    Spread,
+    pack_planes,
+    planes_of,
+)
+
+RNG = np.random.default_rng(3)
+
+
+def ints(bits: int, rows: int = 7, columns: int = 12, groups: int = 3) -> Ints:
+    half = 1 << (bits - 1)
+    values = RNG.integers(-half, half, (rows, columns)).astype(np.int8)
+    return Ints(values, RNG.normal(size=(rows, groups)).astype(np.float16), bits)
+
+
+def halves(rows: int, columns: int) -> Halves:
+    return Halves(RNG.normal(size=(rows, columns)).astype(np.float16))
+
+
+PACKED: dict[str, Packed] = {
+    **{f"{bits} bits": ints(bits) for bits in range(2, 9)},
+    "an odd number": ints(3, rows=3, columns=5, groups=1),
+    "halves": halves(5, 4),
+    "products": Products(
+        RNG.integers(0, 9, (11, 4)).astype(np.uint8),
+        RNG.normal(size=(4, 9, 3)).astype(np.float16),
+    ),
+    "signs": Signs(RNG.random((5, 11)) < 0.5),
+    "low rank": LowRank(ints(4, 6, 8, 2), halves(10, 8)),
+    "spread": Spread(ints(4, 5, 6, 1), np.array([1, 0, 1, 1, 0, 0, 1], bool)),
+}
+
+
+def decoded(how: Stored, opset: int) -> np.ndarray:
+    """What onnxruntime gives for the weight in a graph of that opset."""
+    weight = helper.make_tensor("w", TensorProto.FLOAT, how.shape, np.zeros(how.shape).ravel())
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [weight],
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=6
+    )
+    session = onnxruntime.InferenceSession(with_stored(model, {"w": how}).SerializeToString())
+    return np.asarray(session.run(None, {"x": np.zeros(1, np.float32)})[0])
+
+
+@pytest.mark.parametrize("name", PACKED)
+@pytest.mark.parametrize("opset", [11, 14, 21])
+def test_onnxruntime_decodes_what_numpy_says(name: str, opset: int) -> None:
+    packed = PACKED[name]
+    floats = packed.floats()
+    for turned in (False, True):
+        how = Stored(packed, (floats.T if turned else floats).shape, turned)
+        tolerance = 1e-5 if name == "low rank" else 0
+        np.testing.assert_allclose(decoded(how, opset), how.floats(), atol=tolerance, rtol=0)
+
+
+def test_a_convolution_gets_its_shape() -> None:
+    packed = ints(6, 4, 18, 2)
+    how = Stored(packed, (4, 2, 3, 3))
+    np.testing.assert_array_equal(decoded(how, 11), packed.floats().reshape(4, 2, 3, 3))
+
+
+@pytest.mark.parametrize("bits", range(1, 8))
+def test_planes_hold_their_bits_and_no_more(bits: int) -> None:
+    assert sum(planes_of(bits)) == bits
+    numbers = RNG.integers(0, 1 << bits, 64)
+    assert sum(len(data) for _, data in pack_planes(numbers, bits)) == 64 * bits // 8
+
+
+def test_bytes_are_those_of_the_tensors() -> None:
+    """Four bits a weight, and a float16 a group."""
+    assert ints(4, 8, 64, 2).bytes == 8 * 64 // 2 + 8 * 2 * 2 + 8
