@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hcompress.artifacts.kinds import not_loaded
 from hcompress.artifacts.source import open_source
 from hcompress.errors import InputRefused
+from hcompress.foreign.header import is_foreign
 from hcompress.formats.open import Format, ModelFile
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ def open_reader(model: Path | ModelFile) -> Reader:
     damaged.
     """
     file = model if isinstance(model, ModelFile) else open_source(model).opened
+    if is_foreign(file):
+        from hcompress.runtime.foreign_reader import ForeignReader
+
+        return ForeignReader(file)
     if file.format is Format.ONNX:
         from hcompress.runtime import OnnxReader
 

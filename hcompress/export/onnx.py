@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hcompress.checkpoints.checkpoint import Checkpoint
+from hcompress.compute.session import Session
 from hcompress.errors import NumericalError
 from hcompress.export.options import ServingPrecision
 from hcompress.export.parity import (
@@ -28,7 +29,6 @@ from hcompress.onnx_writer.simplify import Simplified, simplify
 from hcompress.onnx_writer.stored_once import check_stored_once
 from hcompress.recognisers.contract import Recogniser
 from hcompress.runtime.serving import ServingPair
-from hcompress.runtime.session import Session
 from hcompress.spec.config import Preprocessing, Weights
 from hcompress.spec.exported import ENCODER_FILE, HEIGHT, ONNX_FILE, STEP_FILE
 from hcompress.spec.header import ModelMetadata, Provenance

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -30,3 +31,5 @@ class Layout:
     pieces: tuple[Piece, ...]
     metadata: str | None = None
     """The raw text under "hcompress", where the format has a place for it."""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """What else an ONNX file says of itself, by key; of two texts under one key, the last."""

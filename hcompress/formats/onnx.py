@@ -87,7 +87,7 @@ def layout(path: Path) -> Layout:
         walk = _Walk(Wire(stream, size, path), path)
         walk.model(size)
     pieces = (*walk.pieces, *walk.external.pieces())
-    return Layout(path, size + walk.external.bytes, pieces, walk.metadata)
+    return Layout(path, size + walk.external.bytes, pieces, walk.metadata, walk.properties)
 
 
 class _Walk:
@@ -96,6 +96,7 @@ class _Walk:
     def __init__(self, wire: Wire, path: Path) -> None:
         self.pieces: list[Piece] = []
         self.metadata: str | None = None
+        self.properties: dict[str, str] = {}
         self.external = ExternalData(path)
         self._wire = wire
         self._path = path
@@ -221,6 +222,8 @@ class _Walk:
             if self.metadata is not None:
                 raise self._refused('metadata "hcompress" stands there twice')
             self.metadata = value
+        else:
+            self.properties[key] = value
 
     def _pair(self, outer: Field, limit: int) -> tuple[str, str]:
         """A StringStringEntryProto."""

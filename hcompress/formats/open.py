@@ -41,6 +41,7 @@ _LAYOUTS = {
     Format.TORCH: torchfile.layout,
     Format.ONNX: onnxfile.layout,
 }
+_POINTER = b"version https://git-lfs."
 _SAYING = (Format.SAFETENSORS, Format.ONNX)
 """Formats with a place for what we say of a model."""
 
@@ -151,7 +152,11 @@ def layout(source: Path | ModelFile) -> Layout:
 def format_of(file: Path) -> Format:
     """What the file holds. Raises InputRefused if it is nothing we read."""
     with open_regular(file) as (stream, size):
-        head = stream.read(16)
+        head = stream.read(32)
+    if head.startswith(_POINTER):
+        raise InputRefused(
+            f"{shown(file)}: a Git LFS pointer, not the file it stands for: run `git lfs pull`"
+        )
     suffix = file.suffix.lower()
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return Format.TORCH

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hcompress.compute.session import Session
 from hcompress.errors import InputRefused, NumericalError
 from hcompress.formats.layout import Layout
 from hcompress.formats.open import ModelFile, open_file
@@ -14,7 +15,6 @@ from hcompress.heads.native import native_ranker
 from hcompress.runtime.long_lines import read_lines
 from hcompress.runtime.partition import split
 from hcompress.runtime.reading import Reading
-from hcompress.runtime.session import Session
 from hcompress.runtime.stepwise import Steps
 from hcompress.runtime.validate import check_tensors
 from hcompress.spec.config import CANDIDATES, Preprocessing, RecogniserConfig, TransformerConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hcompress.runtime.session import Session
+from hcompress.compute.session import Session
 from hcompress.spec.transcription import AUTOREGRESSIVE, Transcription
 
 if TYPE_CHECKING:

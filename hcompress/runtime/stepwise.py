@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hcompress.compute.session import Session
 from hcompress.errors import InputRefused
 from hcompress.heads.native import Ranker
 from hcompress.runtime.partition import Split
-from hcompress.runtime.session import Session
 from hcompress.spec.config import TransformerConfig
 
 if TYPE_CHECKING:

@@ -9,6 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
+
+from hcompress.errors import InputRefused
+from hcompress.strict.schema import Param
+
+MOST_PIXELS = 1 << 15
+"""A side that no line has."""
 
 
 class Channels(StrEnum):
@@ -29,6 +36,15 @@ class Answers(StrEnum):
     """Nothing a class: each frame's best class alone."""
 
 
+class Resize(StrEnum):
+    """How pixels are resampled."""
+
+    OPENCV_LINEAR = "opencv-linear"
+    """OpenCV's INTER_LINEAR: two neighbours a side, whatever the scale."""
+    LANCZOS = "lanczos"
+    """Pillow's."""
+
+
 @dataclass(frozen=True)
 class ImageInput:
     """How an image of a line becomes the input, float [N, C, height, width].
@@ -37,15 +53,28 @@ class ImageInput:
     """
 
     channels: Channels
-    height: int
+    height: Annotated[int, Param(minimum=1, maximum=1024)]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    minimum_width: int = 0
+    minimum_width: Annotated[int, Param(minimum=0, maximum=MOST_PIXELS)] = 0
     """Narrower images are padded to it on the right."""
-    maximum_width: int | None = None
+    maximum_width: Annotated[int | None, Param(minimum=1, maximum=MOST_PIXELS)] = None
     """Wider ones are squeezed to it; None: any width."""
     padding: float = 0.0
     """What stands to the right of an image narrower than the batch, after normalisation."""
+    resize: Resize = Resize.OPENCV_LINEAR
+    single: bool = False
+    """The graph takes one image at a time."""
+
+    def __post_init__(self) -> None:
+        channels = 1 if self.channels is Channels.GREY else 3
+        if len(self.mean) != channels or len(self.std) != channels:
+            raise InputRefused(f"mean and std must have {channels} numbers each")
+        if 0.0 in self.std:
+            raise InputRefused("a std of zero")
+        widest = self.maximum_width
+        if widest is not None and widest < max(1, self.minimum_width):
+            raise InputRefused("no width is both above the least and below the greatest")
 
 
 @dataclass(frozen=True)
@@ -63,6 +92,12 @@ class ForeignSpec:
     """The name its input goes by in the table of preprocessings."""
     source: str
     """Where the classes were found, for people."""
+
+    @property
+    def characters(self) -> tuple[str, ...]:
+        """What it can answer: every class's string once, the blank's left out."""
+        others = (one for place, one in enumerate(self.classes) if place != self.blank)
+        return tuple(dict.fromkeys(others))
 
     def text(self, ids: Sequence[int]) -> str:
         """CTC: repeats collapse, and blanks drop out."""

@@ -11,12 +11,12 @@ import onnxsim
 import pytest
 
 from hcompress import sizes
+from hcompress.compute.session import Session
 from hcompress.errors import InputRefused, NumericalError
 from hcompress.export.onnx import export
 from hcompress.export.parity import decode_torch
 from hcompress.onnx_writer.stored_once import check_stored_once
 from hcompress.runtime.onnx_reader import OnnxReader
-from hcompress.runtime.session import Session
 from hcompress.spec.exported import STEP_FILE
 from hcompress.spec.header import Provenance
 from tests.builders import CONFIGS, LIGHT, SMALL, int8, pictures

@@ -17,6 +17,7 @@ from onnx import TensorProto
 
 from hcompress import sizes
 from hcompress.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from hcompress.compute.session import Session
 from hcompress.errors import NumericalError
 from hcompress.export.parity import Decodings, decode_torch
 from hcompress.export.tensorrt.whole_loop import whole_loop
@@ -28,7 +29,6 @@ from hcompress.onnx_writer.graph import Graph, value
 from hcompress.onnx_writer.simplify import simplify
 from hcompress.onnx_writer.stored_once import check_stored_once
 from hcompress.runtime.serving import ServingPair
-from hcompress.runtime.session import Session
 from hcompress.search import CodeIndex, pack_signs
 from hcompress.spec.config import Weights
 from hcompress.spec.exported import ENCODER_FILE, HEIGHT, STEP_FILE

@@ -144,11 +144,11 @@ def _session(weights: Mapping[str, Any], spec: HeadSpec, temperature: float, sha
     import torch
     from onnx import TensorProto
 
+    from hcompress.compute.session import Session
     from hcompress.heads.build import build_head
     from hcompress.heads.contract import Form, Setting
     from hcompress.heads.ranked import kept_candidates
     from hcompress.onnx_writer.graph import Graph, value
-    from hcompress.runtime.session import Session
 
     g, first = Graph(weights, store_half=False), AUTOREGRESSIVE.first_answer
     with torch.device("meta"):  # its nodes are wanted, and the weights are given

@@ -1,0 +1,196 @@
+"""Opens a recogniser from elsewhere: what it is, found out or asked for, and said how.
+
+A file that was made here from one says it all in its header, and nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from onnx import ModelProto
+
+from hcompress.compute.session import Session
+from hcompress.errors import InputRefused
+from hcompress.foreign.classes import Classes, Listing, answered, find_listing, name_classes
+from hcompress.foreign.graph import load_graph
+from hcompress.foreign.header import foreign_header
+from hcompress.foreign.identify import Ends, NoClassifierError, find_classifier
+from hcompress.foreign.inputs import choose
+from hcompress.foreign.measure import NARROW, Measured, flat_images, measure
+from hcompress.foreign.model import Classifier, ForeignModel
+from hcompress.foreign.options import AS_FOUND, Blank, ImportOptions
+from hcompress.formats.open import ModelFile, Source, open_file
+from hcompress.spec.exported import ONNX_FILE
+from hcompress.spec.foreign import Answers, ForeignSpec, ImageInput
+from hcompress.spec.foreign_header import CHARACTERS, ForeignHeader
+from hcompress.strict.files import shown
+from hcompress.strict.read import read
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_WHITE: Final = 255
+_FEWEST_FRAMES: Final = 4
+"""Of an image 320 pixels wide: what has fewer reads no line."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A foreign recogniser, and how what is known of it was found."""
+
+    model: ForeignModel
+    found: tuple[str, ...]
+    """Lines for people."""
+
+
+def open_foreign(source: Source, options: ImportOptions = AS_FOUND) -> ForeignModel:
+    """The recogniser in an ONNX file, opened or not, or in a folder with a `model.onnx`.
+
+    Raises InputRefused if it is none, and says what it is; or if something can't be told, and
+    says which option does.
+    """
+    return examine(source, options).model
+
+
+def examine(source: Source, options: ImportOptions = AS_FOUND) -> Opened:
+    """As `open_foreign`, and says how it was found."""
+    file = open_file(source, ONNX_FILE, "ONNX file")
+    header = foreign_header(file)
+    proto = load_graph(file)
+    where = shown(file.path)
+    if header is not None:
+        model = ForeignModel(proto, _classifier(proto, header, where), header.spec)
+        return Opened(model, ("all of it: from its header",))
+    session = Session(proto.SerializeToString(), where=where)
+    measured = measure(proto, session, where)
+    ends = _recogniser(proto, measured, where)
+    return _named(file, proto, session, measured, ends, options)
+
+
+def _classifier(proto: ModelProto, header: ForeignHeader, where: str) -> Classifier:
+    """By the names in the header, if they are still in the graph; by structure otherwise."""
+    held = {one.name for one in proto.graph.initializer}
+    if header.classifier is not None and "scores" in header.classifier:
+        named: Mapping[str, Any] = header.classifier
+        found = read(Classifier, named, f"{where}: foreign.classifier", only_known=False)
+        places = range(len(proto.graph.node))
+        if {found.weight, found.bias or found.weight} <= held and set(found.nodes) <= set(places):
+            return found
+    try:
+        return find_classifier(proto, where).classifier
+    except NoClassifierError:
+        raise InputRefused(
+            f"{where}: its classifier is packed already: give the file that it was made from"
+        ) from None
+
+
+def _recogniser(proto: ModelProto, measured: Measured, where: str) -> Ends:
+    """Where its classifier is. Raises InputRefused, naming what it is, if it is no recogniser."""
+    shape = list(measured.shape)
+    seen = f"its output for an image of {measured.height}×{measured.width or NARROW} is {shape}"
+    if len(shape) == 4:
+        raise InputRefused(f"{where}: a detector: {seen}, a map of the image: give the recogniser")
+    if measured.outputs > 1:
+        raise InputRefused(
+            f"{where}: a detector: it has {measured.outputs} outputs, and a recogniser has one"
+        )
+    try:
+        ends = find_classifier(proto, where)
+    except NoClassifierError:
+        raise InputRefused(
+            f"{where}: a detector, or no CTC recogniser: {seen}, and no product onto classes"
+        ) from None
+    flat = measured.width is not None and measured.width == measured.height
+    rank = 2 if ends.answers is Answers.IDS else 3
+    still = measured.width is None and not measured.grows
+    if len(shape) < rank or still or flat:
+        raise InputRefused(
+            f"{where}: an image classifier: {seen}, and has no axis that grows with the width"
+        )
+    if rank == 3 and shape[-1] != ends.classifier.classes:
+        raise InputRefused(
+            f"{where}: {seen}: its {ends.classifier.classes:,} classes are not the last axis"
+        )
+    return ends
+
+
+def _time(measured: Measured) -> int:
+    """The axis of the frames: 0 or 1."""
+    if measured.grows:
+        return measured.grows[0]
+    return 0 if measured.shape[1] == 1 else 1  # one width alone: one image, so the other axis
+
+
+def _named(
+    file: ModelFile,
+    proto: ModelProto,
+    session: Session,
+    measured: Measured,
+    ends: Ends,
+    options: ImportOptions,
+) -> Opened:
+    """What goes in, and what the classes stand for."""
+    where = shown(file.path)
+    time = _time(measured)
+    if len(measured.grows) > 1 or time > 1 or measured.shape[time] < _FEWEST_FRAMES:
+        raise InputRefused(f"{where}: its output {list(measured.shape)} has no axis of frames")
+    name, image = choose(options.preprocessing, measured.channels, measured.height, where)
+    image = replace(image, single=measured.single)
+    if measured.width is not None:
+        image = replace(image, minimum_width=measured.width, maximum_width=measured.width)
+    count = ends.classifier.classes
+    said = file.layout.properties.get(CHARACTERS)
+    listing = find_listing(count, options.charset, said, file.path, where)
+    classes = _classes(listing, session, measured, ends, image, options.blank, where)
+    spec = ForeignSpec(
+        classes.classes, classes.blank, ends.answers, time == 0, image, name, classes.source
+    )
+    found = _remarks(measured, ends, classes, name, options)
+    return Opened(ForeignModel(proto, ends.classifier, spec), found)
+
+
+def _classes(
+    listing: Listing,
+    session: Session,
+    measured: Measured,
+    ends: Ends,
+    image: ImageInput,
+    blank: Blank | None,
+    where: str,
+) -> Classes:
+    mean, std = image.mean[0], image.std[0]
+    values = [(level / _WHITE - mean) / std for level in (_WHITE, _WHITE // 2, 0)]
+    outputs: list[NDArray[np.generic]] = [
+        session.run([ends.output], {measured.input: one})[0]
+        for one in flat_images(measured, values)
+    ]
+    nothing = answered(outputs, ends.answers)
+    return name_classes(listing, ends.classifier.classes, blank, nothing, where)
+
+
+def _remarks(
+    measured: Measured, ends: Ends, classes: Classes, name: str, options: ImportOptions
+) -> tuple[str, ...]:
+    part = ends.classifier
+    lines = [
+        f"classifier: {ends.product}, {part.width} features to {part.classes:,} classes: the last"
+        f" product in the graph ({part.weight})"
+    ]
+    if ends.before is not None:
+        lines.append(
+            f"  two matrices in a row: the one before it, onto {ends.before}, stays in the body"
+        )
+    step = "" if measured.step is None else f", one every {measured.step:g} pixels"
+    lines += [
+        f"transcription: ctc, {ends.answers} of frames{step} (measured at two widths)"
+        if step
+        else f"transcription: ctc, {ends.answers} of frames (it takes one width)",
+        f"blank: class {classes.blank}: {classes.blank_how}",
+        f"charset: {classes.source}",
+    ]
+    how = "as asked" if options.preprocessing else f"guessed from {measured.channels} channels"
+    lines.append(f"input: {name} at a height of {measured.height}: {how}")
+    return tuple(lines)

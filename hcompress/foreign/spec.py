@@ -1,0 +1,23 @@
+"""What a foreign recogniser means, without its graph. Imports onnx only if it has to look."""
+
+from __future__ import annotations
+
+from hcompress.foreign.header import foreign_header
+from hcompress.foreign.options import AS_FOUND, ImportOptions
+from hcompress.formats.open import Source, open_file
+from hcompress.spec.exported import ONNX_FILE
+from hcompress.spec.foreign import ForeignSpec
+
+
+def open_spec(source: Source, options: ImportOptions = AS_FOUND) -> ForeignSpec:
+    """Of a file made here, what its header says; of any other, what `open_foreign` finds.
+
+    Raises as `hcompress.foreign.open.open_foreign`.
+    """
+    file = open_file(source, ONNX_FILE, "ONNX file")
+    header = foreign_header(file)
+    if header is not None:
+        return header.spec
+    from hcompress.foreign.open import open_foreign
+
+    return open_foreign(file, options).spec
