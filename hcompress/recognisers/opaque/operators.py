@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional as F
 
 from hcompress.errors import InputRefused
 
@@ -49,7 +49,7 @@ def _same_pads(size: Sequence[int], kernel: Sequence[int], given: Attributes) ->
     return begins + ends
 
 
-def _padded(
+def padded(
     image: Tensor, kernel: Sequence[int], given: Attributes, value: float
 ) -> tuple[Tensor, list[int]]:
     """The image with uneven pads applied, and the even ones that are left for the operator."""
@@ -68,7 +68,7 @@ def _conv(given: Attributes, inputs: Sequence[Any]) -> Tensor:
     image, weight = inputs[0], inputs[1]
     bias = inputs[2] if len(inputs) > 2 else None
     kernel = weight.shape[2:]
-    image, pads = _padded(image, kernel, given, 0.0)
+    image, pads = padded(image, kernel, given, 0.0)
     run = F.conv1d if len(kernel) == 1 else F.conv2d
     return run(
         image,
@@ -98,7 +98,7 @@ def _conv_transpose(given: Attributes, inputs: Sequence[Any]) -> Tensor:
 
 def _max_pool(given: Attributes, inputs: Sequence[Any]) -> Tensor:
     kernel = given["kernel_shape"]
-    image, pads = _padded(inputs[0], kernel, given, -torch.inf)
+    image, pads = padded(inputs[0], kernel, given, -torch.inf)
     return F.max_pool2d(
         image,
         tuple(kernel),
@@ -110,7 +110,7 @@ def _max_pool(given: Attributes, inputs: Sequence[Any]) -> Tensor:
 
 def _average_pool(given: Attributes, inputs: Sequence[Any]) -> Tensor:
     kernel = given["kernel_shape"]
-    image, pads = _padded(inputs[0], kernel, given, 0.0)
+    image, pads = padded(inputs[0], kernel, given, 0.0)
     return F.avg_pool2d(
         image,
         tuple(kernel),
@@ -122,8 +122,12 @@ def _average_pool(given: Attributes, inputs: Sequence[Any]) -> Tensor:
 
 
 def _batch_norm(given: Attributes, inputs: Sequence[Any]) -> Tensor:
+    # Written out: torch's own passes no gradient on to the statistics, nor takes any that want one.
     image, scale, bias, mean, variance = inputs[:5]
-    return F.batch_norm(image, mean, variance, scale, bias, False, 0.0, given.get("epsilon", 1e-5))
+    shape = (1, -1, *[1] * (image.dim() - 2))
+    factor = scale / torch.sqrt(variance + given.get("epsilon", 1e-5))
+    made: Tensor = image * factor.reshape(shape) + (bias - mean * factor).reshape(shape)
+    return made
 
 
 def _layer_norm(given: Attributes, inputs: Sequence[Any]) -> Tensor:
@@ -162,8 +166,12 @@ def _lstm(given: Attributes, inputs: Sequence[Any]) -> Tensor:
         inputs[place] if len(inputs) > place and inputs[place] is not None else zeros
         for place in (5, 6)
     )
-    made = torch.lstm(x, start, flat, bias is not None, 1, 0.0, False, directions == 2, False)[0]
-    return made.unflatten(2, (directions, hidden)).transpose(1, 2)
+    made: Tensor = torch.lstm(
+        x, start, flat, bias is not None, 1, 0.0, False, directions == 2, False
+    )[0]
+    steps, lines = made.shape[:2]
+    ordered: Tensor = made.reshape(steps, lines, directions, hidden).transpose(1, 2)
+    return ordered
 
 
 def _reshape(given: Attributes, inputs: Sequence[Any]) -> Tensor:
