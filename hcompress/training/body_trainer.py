@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from hcompress.foreign.edit import Stored
 from hcompress.onnx_writer.packed import Halves, Ints
@@ -153,8 +153,10 @@ class BodyTrainer(nn.Module):
         soft = wanted @ self._teacher.weight.T + self._teacher.bias
         chosen = _worth_asking(soft.argmax(-1))
         mine = self.classes()
-        answers = F.log_softmax(made[chosen] @ mine.weight.T + mine.bias, -1)
-        asked = F.kl_div(answers, soft[chosen].log_softmax(-1), reduction="sum", log_target=True)
+        answers = functional.log_softmax(made[chosen] @ mine.weight.T + mine.bias, -1)
+        asked = functional.kl_div(
+            answers, soft[chosen].log_softmax(-1), reduction="sum", log_target=True
+        )
         apart = (made - wanted).square().sum(-1) / wanted.square().sum(-1).mean()
         return asked / len(chosen) + feature_weight * apart.mean()
 

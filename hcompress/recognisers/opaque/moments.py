@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from hcompress.recognisers.opaque.operators import Attributes, padded
 
@@ -47,7 +47,7 @@ def _inputs(kind: str, given: Attributes, x: Tensor, weight: Tensor) -> Tensor |
             return None
         kernel = tuple(weight.shape[2:])
         x, pads = padded(x, kernel, given, 0.0)
-        windows = F.unfold(
+        windows = functional.unfold(
             x,
             kernel,
             dilation=_pair(given.get("dilations", [1, 1])),
