@@ -114,6 +114,8 @@ def check(recipe: Recipe, teacher: Artifact | None, options: RunOptions) -> None
     """Raises UsageError where the chain does not fit together, or an input is not there."""
     start = teacher.kind if teacher else Kind.NOTHING
     pipeline.check_chain([(step.label, step.stage) for step in recipe.steps], start)
+    if teacher is not None and recipe.steps:
+        check_inside(recipe.steps[0].stage, teacher.opened)
     for index, step in enumerate(recipe.steps):
         pipeline.ticket_for(step.stage, None, stage_options(recipe, index, teacher, options))
     if recipe.evaluate is not None:
