@@ -60,7 +60,5 @@ def _shared(weights: NDArray[np.float32], biases: NDArray[np.float32]) -> NDArra
     if counts.max() < FEWEST:
         return none
     centre = np.median(rows[group.reshape(-1) == int(counts.argmax())], axis=0)
-    near: NDArray[np.bool_] = (
-        np.linalg.norm(rows - centre, axis=1) <= NEAR * np.linalg.norm(centre)
-    )
+    near: NDArray[np.bool_] = np.linalg.norm(rows - centre, axis=1) <= NEAR * np.linalg.norm(centre)
     return near if near.sum() >= FEWEST else none

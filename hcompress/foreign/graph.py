@@ -62,14 +62,15 @@ def load_graph(file: ModelFile) -> ModelProto:
             f"{shown(file.path)}: {layout.bytes:,} bytes: no line recogniser is larger than"
             f" {MOST_BYTES:,}"
         )
-    proto = _parsed(file)
+    proto = parsed(file)
     if any(piece.file != layout.path for piece in layout.pieces):
         external_data_helper.load_external_data_for_model(proto, str(file.path.parent))
     _check(proto, shown(file.path))
     return normalised(proto)
 
 
-def _parsed(file: ModelFile) -> ModelProto:
+def parsed(file: ModelFile) -> ModelProto:
+    """The file as it is, external data left where they are. Raises InputRefused if damaged."""
     from google.protobuf.message import DecodeError
 
     with file.stream() as stream:
@@ -96,8 +97,12 @@ def _check(proto: ModelProto, where: str) -> None:
             f"{where}: quantised with its activations ({', '.join(integers)}): give the float"
             " file that it was made from"
         )
-    if proto.functions or any(True for node in proto.graph.node for _ in _bodies(node)):
-        raise InputRefused(f"{where}: has loops, branches or functions: no recogniser that reads"
+    if proto.functions:
+        raise InputRefused(
+            f"{where}: has functions of its own: packed already? Give the file it was made from"
+        )
+    if any(True for node in proto.graph.node for _ in _bodies(node)):
+        raise InputRefused(f"{where}: has loops or branches: no recogniser that reads"
                            " a line in one go")  # fmt: skip
 
 

@@ -31,4 +31,5 @@ def with_header(
     for key, value in said.items():
         entry = made.metadata_props.add()
         entry.key, entry.value = key, value
-    return made.SerializeToString(deterministic=True)
+    data: bytes = made.SerializeToString(deterministic=True)
+    return data

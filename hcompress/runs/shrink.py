@@ -23,6 +23,7 @@ from hcompress.runs.recipe import Recipe
 from hcompress.runs.run_folder import EVALUATIONS, check_same_run, own
 from hcompress.runs.runner import Existing, StageOptions
 from hcompress.sizes import characters_of
+from hcompress.stages.base import check_inside
 from hcompress.strict.atomic import write_json
 
 TEACHER: Final = "00-teacher"

@@ -68,8 +68,7 @@ def found_in(model: ForeignModel) -> dict[str, Any]:
     weights, biases = model.class_weights()
     spec, part = model.spec, model.classifier
     held = {
-        one.name: len(one.raw_data) or 4 * prod(one.dims)
-        for one in model.proto.graph.initializer
+        one.name: len(one.raw_data) or 4 * prod(one.dims) for one in model.proto.graph.initializer
     }
     return {
         "classifier": {
