@@ -19,6 +19,7 @@ from hcompress.artifacts.folder import (
 )
 from hcompress.artifacts.kinds import KINDS, MEASURED_ONLY, MODEL_FILES, SUFFIXES, not_loaded
 from hcompress.artifacts.manifest import Manifest
+from hcompress.artifacts.packages import in_package, names_a_package
 from hcompress.errors import InputRefused, UsageError
 from hcompress.formats.open import Format, ModelFile
 from hcompress.strict.files import stat_of
@@ -30,6 +31,7 @@ def open_model(path: Path) -> ModelFile:
     Of a folder every file is checked against its manifest, of a file that lies in an artifact
     the file itself. Raises UsageError if there is nothing, InputRefused if it was changed.
     """
+    path = in_package(path)
     if stat.S_ISDIR(stat_of(path).st_mode):
         return open_artifact(path).opened
     file = ModelFile(path)
@@ -47,6 +49,7 @@ def open_source(path: Path) -> Artifact:
     anything heavy is imported to load it. Raises UsageError if there is nothing, InputRefused if
     it is damaged, or no model that is loaded.
     """
+    path = in_package(path)
     if path.is_dir():
         return open_artifact(path)
     if not path.exists():
@@ -70,10 +73,12 @@ def names_a_model(path: Path) -> bool:
     """Whether ``path`` is meant as a model, sound or not: what `open_source` accepts or refuses.
 
     A folder is if it holds a manifest or a model under an artifact's names, anything else,
-    there or not, by its suffix.
+    there or not, by its suffix, or if it is a package's name.
     """
     if path.is_dir():
         return any((path / name).exists() for name in (MANIFEST, *MODEL_FILES.values()))
+    if names_a_package(path):
+        return True
     return path.suffix.lower() in (*SUFFIXES, *MEASURED_ONLY)
 
 

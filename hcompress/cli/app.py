@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -11,6 +11,7 @@ from hcompress import __version__
 from hcompress.cli import (
     bench_command,
     card_command,
+    import_command,
     model_commands,
     read_command,
     run_commands,
@@ -21,6 +22,9 @@ from hcompress.cli.console import Console
 from hcompress.cli.stage_commands import add_stage
 from hcompress.cli.state import new_state
 from hcompress.stages.base import Stage
+
+_OWN_COMMANDS: Final = ("import",)
+"""Stages whose command says more than a stage's does."""
 
 
 def build_app(stages: Mapping[str, type[Stage]]) -> typer.Typer:
@@ -54,12 +58,14 @@ def build_app(stages: Mapping[str, type[Stage]]) -> typer.Typer:
         *model_commands.COMMANDS,
         *read_command.COMMANDS,
         *card_command.COMMANDS,
+        *import_command.COMMANDS,
         *bench_command.COMMANDS,
         *tool_commands.COMMANDS,
     ):
         app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
     for kind in stages.values():
-        add_stage(app, kind)
+        if kind.name not in _OWN_COMMANDS:
+            add_stage(app, kind)
     return app
 
 

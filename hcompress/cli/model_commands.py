@@ -28,15 +28,21 @@ def inspect(context: typer.Context, model: Model, json_output: Json = False) -> 
     """
     from hcompress import sizes
     from hcompress.artifacts.source import open_model
+    from hcompress.foreign.parts import parts_of
     from hcompress.reports.size_table import breakdown_rows
 
     console = state_of(context).console
     file = open_model(model)
-    found = sizes.breakdown(file)
+    parts = parts_of(file)
+    found = sizes.breakdown(file, parts.groups)
     techniques = sizes.techniques_of(file)
     if json_output:
-        console.json({"file": str(found.path), **found.to_dict(), "techniques": list(techniques)})
+        said = {"remarks": list(parts.remarks)} if parts.remarks else {}
+        listed = {**found.to_dict(), "techniques": list(techniques), **said}
+        console.json({"file": str(found.path), **listed})
         return
+    for line in parts.remarks:
+        console.say(line)
     console.table(breakdown_rows(found))
     if techniques:
         console.out("in force: " + ", ".join(techniques))
@@ -173,6 +179,7 @@ def compare(
     """
     from hcompress import sizes
     from hcompress.artifacts.source import open_model
+    from hcompress.foreign.parts import parts_of
     from hcompress.lab.bench import rapidocr
 
     state = state_of(context)
@@ -181,7 +188,7 @@ def compare(
     for peer in peers.values():
         state.console.say(peer.title)
     files = [open_model(peers[path].file if path in peers else path) for path in sides]
-    old, new = map(sizes.breakdown, files)
+    old, new = (sizes.breakdown(file, parts_of(file).groups) for file in files)
     names = [peers[path].title if path in peers else str(path) for path in sides]
     differences = [row.to_dict() for row in sizes.compare(old, new)]
     result: dict[str, Any] = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from hcompress.artifacts.packages import names_a_package
 from hcompress.artifacts.source import names_a_model
 from hcompress.cli.state import Json, state_of
 from hcompress.errors import InputRefused, UsageError
@@ -92,7 +93,7 @@ def told_apart(paths: Sequence[Path]) -> tuple[Path | None, Sequence[Path]]:
 
 def _check(paths: Sequence[Path], images: Sequence[Path]) -> None:
     """Raises UsageError if a path leads nowhere, or there is no image to read."""
-    absent = next((path for path in paths if not path.exists()), None)
+    absent = next((one for one in paths if not (one.exists() or names_a_package(one))), None)
     if absent is not None:
         raise UsageError(f"{absent}: no such file or folder")
     if not images:

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,9 @@ from hcompress.runs.recipe import DEFAULT_SEED, DEFAULT_THREADS, MOST_SEED, MOST
 from hcompress.stages.base import Stage, needs
 from hcompress.strict.read import read
 from hcompress.strict.schema import Parameter, describe
+
+if TYPE_CHECKING:
+    from hcompress.artifacts.folder import Artifact
 
 _CONTEXT = "context"
 _COMMON = ("source", "out", "seed", "threads", "teacher", "force", "json_output")
@@ -129,13 +132,20 @@ def _unlist(value: Any) -> Any:
 def _run(
     kind: type[Stage], own: Mapping[str, Any], common: Mapping[str, Any], state: State
 ) -> None:
+    source, made = run_alone(read(kind, own, kind.name, UsageError), common, state)
+    _show(made, source, common["json_output"], state)
+
+
+def run_alone(
+    stage: Stage, common: Mapping[str, Any], state: State
+) -> tuple[Artifact | None, Artifact]:
+    """What a stage was given and what it made, by the options that every stage has."""
     from hcompress.artifacts.source import open_source
     from hcompress.compute.libraries import require
     from hcompress.compute.lock import hold
     from hcompress.runs.runner import Existing, StageOptions, run_stage
 
-    stage = read(kind, own, kind.name, UsageError)
-    require(kind.name, needs(kind))
+    require(stage.name, needs(stage))
     source = open_source(common["source"]) if common["source"] else None
     out = _named(common["out"])
     options = StageOptions(
@@ -150,8 +160,7 @@ def _run(
     out.parent.mkdir(parents=True, exist_ok=True)
     lock = out.with_name(out.name + ".lock")
     with hold(lock) if state.ranks.first else contextlib.nullcontext():
-        made = run_stage(stage, source, out, options)
-    _show(made, source, common["json_output"], state)
+        return source, run_stage(stage, source, out, options)
 
 
 def _named(out: Path) -> Path:

@@ -12,14 +12,14 @@ from typing import Final
 
 from hcompress.errors import EnvironmentFailed
 
-CORE: Final = ("typer", "rich", "numpy", "pillow", "onnxruntime", "rapidfuzz")
+CORE: Final = ("typer", "rich", "numpy", "pillow", "onnxruntime", "rapidfuzz", "onnx")
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
-    "train": ("torch", "lightning-fabric", "safetensors", "onnx", "onnxsim", "lmdb"),
+    "train": ("torch", "lightning-fabric", "safetensors", "onnxsim", "lmdb"),
     "synth": ("fonttools", "matplotlib"),
     "synth-cjk": ("mplfonts", "jieba"),
     "report": ("matplotlib",),
     "bench": ("faiss-cpu", "rapidocr"),
-    "tensorrt": ("onnx", "tensorrt-rtx"),
+    "tensorrt": ("tensorrt-rtx",),
     "dev": ("pytest", "hypothesis", "mypy", "ruff"),
 }
 """Of `synth` and `synth-cjk` without the fonts, which say themselves where they come from."""

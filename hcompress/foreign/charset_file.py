@@ -55,27 +55,23 @@ def charset_lists(path: Path) -> dict[str, list[str]]:
     return found
 
 
-def charset_list(text: str, count: int) -> tuple[list[str], Path]:
-    """The list that ``--charset FILE`` or ``FILE:NAME`` means, for a classifier of ``count``.
+def charset_list(path: Path, name: str | None, count: int) -> list[str]:
+    """The list called ``name`` in a file, or its only one, for a classifier of ``count`` classes.
 
     Of several lists the one whose length fits. Raises as `charset_lists`, and UsageError if none
     or several do.
     """
-    path, name = Path(text), None
-    if not path.exists() and ":" in text:
-        head, _, name = text.rpartition(":")
-        path = Path(head)
     found = charset_lists(path)
     if name is not None:
         if name not in found:
             known = ", ".join(one or "one without a name" for one in found)
             raise UsageError(f"{shown(path)}: no list called {show(name)}: it has {known}")
-        return found[name], path
+        return found[name]
     fitting = {key: one for key, one in found.items() if fits(len(one), count)}
     if len(found) > 1 and len(fitting) != 1:
         names = ", ".join(f"{key} ({len(one):,})" for key, one in found.items())
         raise UsageError(f"{shown(path)}: has several lists: {names}: give --charset FILE:NAME")
-    return next(iter((fitting or found).values())), path
+    return next(iter((fitting or found).values()))
 
 
 def fits(length: int, count: int) -> bool:

@@ -15,6 +15,9 @@ from hcompress.foreign.frames import Frames
 from hcompress.metrics import mean, similarity
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from hcompress.spec.foreign import ForeignSpec
 
 LINES: Final = 64
@@ -59,7 +62,7 @@ def check_reading(frames: Frames) -> Checked:
     return Checked(len(truth), right, alike, remark)
 
 
-def _samples(spec: ForeignSpec) -> list[tuple]:
+def _samples(spec: ForeignSpec) -> list[tuple[NDArray[np.uint8], str]]:
     from hcompress.data.render.charset_lines import charset_lines
     from hcompress.data.render.spec import Degradation, Split
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from hcompress.errors import InputRefused
 from hcompress.foreign.charset_file import beside, charset_list
-from hcompress.foreign.options import Blank
+from hcompress.foreign.options import Blank, ImportOptions
 from hcompress.spec.foreign import Answers
 from hcompress.spec.foreign_header import CHARACTERS, check_classes, lines_of, listed
 
@@ -45,15 +45,16 @@ class Classes:
 
 
 def find_listing(
-    count: int, charset: str | None, said: str | None, model: Path, where: str
+    count: int, asked: ImportOptions, said: str | None, model: Path, where: str
 ) -> Listing:
-    """The list that ``charset`` names, or the file's own under `character`, or one beside it.
+    """The list that was asked for, or the file's own under `character`, or one beside it.
 
     Raises InputRefused if there is none whose length fits, or there are several.
     """
-    if charset is not None:
-        entries, path = charset_list(charset, count)
-        return Listing(entries, f"--charset {path.name}")
+    if asked.charset is not None:
+        entries = charset_list(asked.charset, asked.charset_list, count)
+        named = "" if asked.charset_list is None else f":{asked.charset_list}"
+        return Listing(entries, f"--charset {asked.charset.name}{named}")
     if said is not None:
         for entries in (lines_of(said), said.splitlines()):
             if count - 2 <= len(entries) <= count:

@@ -68,14 +68,15 @@ def load_stored(file: ModelFile) -> ModelProto:
             f"{shown(file.path)}: {layout.bytes:,} bytes: no line recogniser is larger than"
             f" {MOST_BYTES:,}"
         )
-    proto = _parsed(file)
+    proto = parsed(file)
     if any(piece.file != layout.path for piece in layout.pieces):
         external_data_helper.load_external_data_for_model(proto, str(file.path.parent))
     _check(proto, shown(file.path))
     return proto
 
 
-def _parsed(file: ModelFile) -> ModelProto:
+def parsed(file: ModelFile) -> ModelProto:
+    """The file as it is, external data left where they are. Raises InputRefused if damaged."""
     from google.protobuf.message import DecodeError
 
     with file.stream() as stream:
@@ -102,10 +103,10 @@ def _check(proto: ModelProto, where: str) -> None:
             f"{where}: quantised with its activations ({', '.join(integers)}): give the float"
             " file that it was made from"
         )
-    if any(not is_decoder(one, proto.opset_import) for one in proto.functions) or any(
-        True for node in proto.graph.node for _ in _bodies(node)
-    ):
-        raise InputRefused(f"{where}: has loops, branches or functions: no recogniser that reads"
+    if any(not is_decoder(one, proto.opset_import) for one in proto.functions):
+        raise InputRefused(f"{where}: has functions of its own: give the file it was made from")
+    if any(True for node in proto.graph.node for _ in _bodies(node)):
+        raise InputRefused(f"{where}: has loops or branches: no recogniser that reads"
                            " a line in one go")  # fmt: skip
 
 

@@ -143,7 +143,7 @@ def _named(
         image = replace(image, minimum_width=measured.width, maximum_width=measured.width)
     count = ends.classifier.classes
     said = file.layout.properties.get(CHARACTERS)
-    listing = find_listing(count, options.charset, said, file.path, where)
+    listing = find_listing(count, options, said, file.path, where)
     classes = _classes(listing, session, measured, ends, image, options.blank, where)
     spec = ForeignSpec(
         classes.classes, classes.blank, ends.answers, time == 0, image, name, classes.source

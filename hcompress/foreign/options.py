@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 
@@ -18,11 +19,21 @@ class Blank(StrEnum):
 class ImportOptions:
     """All that can be said; None: as it is found."""
 
-    charset: str | None = None
-    """A file that lists the classes, or FILE:NAME for one of several lists in it."""
+    charset: Path | None = None
+    """A file that lists the classes."""
+    charset_list: str | None = None
+    """The name of the list, of a file that has several."""
     preprocessing: str | None = None
     """A name in `hcompress.foreign.inputs.PREPROCESSINGS`."""
     blank: Blank | None = None
+
+
+def split_charset(text: str) -> tuple[Path, str | None]:
+    """What `--charset` says: FILE, or FILE:NAME for one of several lists in it."""
+    if ":" in text and not Path(text).exists():
+        file, _, name = text.rpartition(":")
+        return Path(file), name
+    return Path(text), None
 
 
 AS_FOUND: Final = ImportOptions()

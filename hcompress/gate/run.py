@@ -11,6 +11,7 @@ from typing import Any
 
 from hcompress.artifacts.source import open_model
 from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, UsageError
+from hcompress.foreign.parts import parts_of
 from hcompress.gate.baseline import SCHEMA_VERSION, Baseline, Images, Share, parse_baseline
 from hcompress.gate.judge import Evaluation, Measured, Verdict, judge
 from hcompress.gate.limits import AccuracyLimits, Limits, read_limits
@@ -123,7 +124,7 @@ def _measure(root: Path, path: str, accuracy: AccuracyLimits | None) -> Measured
     size, components, digest, problem = 0, {}, None, None
     try:
         file = open_model(root / path)
-        found = breakdown(file)
+        found = breakdown(file, parts_of(file).groups)
         size, components = found.bytes, {row.name: row.bytes for row in found.components}
         digest = file.digest if accuracy is not None else None
     except HcompressError as error:

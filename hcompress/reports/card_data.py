@@ -13,6 +13,7 @@ from hcompress.artifacts.folder import Artifact
 from hcompress.artifacts.kinds import Kind
 from hcompress.artifacts.source import open_source
 from hcompress.errors import InputRefused, UsageError
+from hcompress.foreign.parts import parts_of
 from hcompress.reports.card import MARK, Card, Data, Font, Measured, Teacher
 from hcompress.reports.figures import short_name
 from hcompress.reports.load import Evaluation, load_report, read_accuracy, read_view
@@ -40,7 +41,7 @@ def make_card(
     return Card(
         name=found.file.name,
         digest=found.digest,
-        breakdown=sizes.breakdown(found.opened),
+        breakdown=sizes.breakdown(found.opened, parts_of(found.opened).groups),
         techniques=tuple(sizes.techniques_of(found.opened)),
         metadata=_metadata(found),
         measured=tuple(_measured(path, found) for path in evaluations),

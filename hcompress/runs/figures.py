@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from hcompress.foreign.parts import parts_of
 from hcompress.formats.open import ModelFile
 
 
@@ -12,7 +13,8 @@ def measure(model: ModelFile) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The breakdown of a model file, as JSON holds it, and the techniques in force."""
     from hcompress import sizes
 
-    return sizes.breakdown(model).to_dict(), tuple(sizes.techniques_of(model))
+    groups = parts_of(model).groups
+    return sizes.breakdown(model, groups).to_dict(), tuple(sizes.techniques_of(model))
 
 
 def finite(value: Any) -> Any:

@@ -25,7 +25,7 @@ from hcompress.progress import NoProgress, Progress
 from hcompress.runs.figures import finite, measure
 from hcompress.runs.keys import Digester, Ticket, data_digest, make_ticket, parent_key
 from hcompress.spec.header import Provenance
-from hcompress.stages.base import Env, Stage
+from hcompress.stages.base import Env, Stage, check_inside
 from hcompress.strict.write import plain
 
 ROOM_FACTOR: Final = 4
@@ -116,6 +116,8 @@ def settle_stage(
 ) -> tuple[Artifact, bool]:
     """As `run_stage`, with whether it was finished before."""
     check_chain([(stage.name, stage)], source.kind if source else Kind.NOTHING)
+    if source is not None:
+        check_inside(stage, source.opened)
     ticket = ticket_for(stage, parent_key(source), options)
     if options.ranks.agree(lambda: _prepare(source, folder, ticket.key, options)):
         return artifacts.open_artifact(folder, verify=False), True

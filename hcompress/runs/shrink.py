@@ -23,6 +23,7 @@ from hcompress.runs.recipe import Recipe
 from hcompress.runs.run_folder import EVALUATIONS, check_same_run, own
 from hcompress.runs.runner import Existing, StageOptions
 from hcompress.sizes import characters_of
+from hcompress.stages.base import check_inside
 from hcompress.strict.atomic import write_json
 
 TEACHER: Final = "00-teacher"
@@ -114,6 +115,8 @@ def check(recipe: Recipe, teacher: Artifact | None, options: RunOptions) -> None
     """Raises UsageError where the chain does not fit together, or an input is not there."""
     start = teacher.kind if teacher else Kind.NOTHING
     pipeline.check_chain([(step.label, step.stage) for step in recipe.steps], start)
+    if teacher is not None and recipe.steps:
+        check_inside(recipe.steps[0].stage, teacher.opened)
     for index, step in enumerate(recipe.steps):
         pipeline.ticket_for(step.stage, None, stage_options(recipe, index, teacher, options))
     if recipe.evaluate is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,12 +64,15 @@ class Breakdown:
         return {"bytes": self.bytes, "components": rows}
 
 
-def tally(layout: Layout) -> Breakdown:
-    """Sum the pieces by group; whatever of the files they leave over is the container."""
+def tally(layout: Layout, groups: Mapping[str, str] | None = None) -> Breakdown:
+    """Sum the pieces by group; whatever of the files they leave over is the container.
+
+    ``groups`` says where a name belongs; names that it lacks say so themselves.
+    """
     sizes = dict.fromkeys(GROUPS, 0)
     params = dict.fromkeys(GROUPS, 0)
     for piece in layout.pieces:
-        group = group_of(piece.name)
+        group = (groups or {}).get(piece.name) or group_of(piece.name)
         sizes[group] += piece.bytes
         params[group] += piece.params
     sizes[CONTAINER] += layout.bytes - sum(sizes.values())
@@ -121,11 +124,11 @@ def from_dict(value: Any, path: Path, where: str) -> Breakdown:
         raise InputRefused(f"{where}: {str(error).removeprefix(f'{path}: ')}") from None
 
 
-def breakdown(source: Path | ModelFile) -> Breakdown:
-    """What a model file is made of; rows add up exactly.
+def breakdown(source: Path | ModelFile, groups: Mapping[str, str] | None = None) -> Breakdown:
+    """What a model file is made of; rows add up exactly. ``groups``: as `tally` has it.
 
     Reads .safetensors, .pt/.pth, .onnx and engine plans without torch, onnx or running a
     thing. Raises UsageError (no such path) and InputRefused (damaged, hostile, not a model).
     """
     file = open_file(source)
-    return engine_breakdown(file) if file.format is Format.ENGINE else tally(file.layout)
+    return engine_breakdown(file) if file.format is Format.ENGINE else tally(file.layout, groups)

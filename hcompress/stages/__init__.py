@@ -12,6 +12,7 @@ from hcompress.stages.extend import Extend
 from hcompress.stages.factorise import Factorise
 from hcompress.stages.finetune import Finetune
 from hcompress.stages.half import Half
+from hcompress.stages.import_model import ImportModel
 from hcompress.stages.initialise import Initialise
 from hcompress.stages.int8 import Int8
 from hcompress.stages.onnx import OnnxStage
@@ -23,6 +24,7 @@ from hcompress.stages.swap_backbone import SwapBackbone
 from hcompress.stages.train import Train
 
 _IN_ORDER: tuple[type[Stage], ...] = (
+    ImportModel,
     Train,
     Initialise,
     SwapBackbone,

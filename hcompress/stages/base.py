@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.charset import read_charset
-from hcompress.formats.open import Source
+from hcompress.errors import InputRefused
+from hcompress.foreign.header import is_foreign
+from hcompress.formats.open import ModelFile, Source
 from hcompress.progress import Progress
 from hcompress.spec.config import RecogniserConfig
 from hcompress.spec.forecast import Forecast
@@ -54,6 +56,21 @@ class Stage(Protocol):
         standard name (`model.safetensors`, `model.onnx`); None where the stage consumes nothing.
         """
         ...
+
+
+TAKES_FOREIGN: Final = ("import", "encode-head", "quantise", "distil-body", "drop-in")
+"""Stages to which a recogniser from elsewhere, a graph of which we know the ends, is enough."""
+
+
+def check_inside(stage: Stage, file: ModelFile) -> None:
+    """Raises InputRefused if the stage needs the inside of a recogniser and the file has none."""
+    if stage.consumes is Kind.NOTHING or stage.name in TAKES_FOREIGN or not is_foreign(file):
+        return
+    *others, last = TAKES_FOREIGN[1:]
+    raise InputRefused(
+        f"{file.path}: an opaque body: {stage.name} needs the inside of a recogniser;"
+        f" {', '.join(others)} and {last} take it"
+    )
 
 
 def needs(stage: Stage | type[Stage]) -> tuple[str, ...]:

@@ -1,0 +1,106 @@
+"""`hcompress import`: the stage of that name, saying what it found and how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from hcompress.cli.stage_commands import run_alone
+from hcompress.cli.state import Json, State, state_of
+from hcompress.errors import UsageError
+from hcompress.foreign.options import Blank, split_charset
+from hcompress.runs.recipe import DEFAULT_SEED, DEFAULT_THREADS, MOST_THREADS
+from hcompress.stages.import_model import ImportModel
+
+
+def import_(
+    context: typer.Context,
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="SOURCE", help="An ONNX file, or rapidocr: the package's own."),
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="The artifact's folder.")] = None,
+    charset: Annotated[
+        str | None,
+        typer.Option(
+            "--charset",
+            metavar="FILE[:NAME]",
+            help="What the classes stand for: txt, yaml or json, or a list in a Python file.",
+        ),
+    ] = None,
+    preprocessing: Annotated[
+        str | None, typer.Option("--preprocessing", help="ppocr, ppocr-rgb or ddddocr.")
+    ] = None,
+    blank: Annotated[Blank | None, typer.Option("--blank", help="Which class is blank.")] = None,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads onnxruntime uses.")
+    ] = DEFAULT_THREADS,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force/--resume",
+            help="Make it again, replacing an artifact of ours; or keep what is finished.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what is found, and write nothing.")
+    ] = False,
+    json_output: Json = False,
+) -> None:
+    """Take a CTC recogniser from elsewhere: PP-OCR, ddddocr, or whose ONNX file it may be.
+
+    Finds the classifier, the charset, the blank and how images go in, says how it found each, and
+    checks it all on drawn lines of the model's own characters (which needs the extra synth).
+    Writes the same graph in one form, which runs wherever the old file ran.
+    """
+    state = state_of(context)
+    file, name = (None, None) if charset is None else split_charset(charset)
+    stage = ImportModel(file, name, preprocessing, blank)
+    if dry_run:
+        _show(state, _found(state, source, stage), None, json_output)
+        return
+    if out is None:
+        raise UsageError("import: say where to: --out DIR")
+    common = {
+        "source": source, "out": out, "seed": DEFAULT_SEED, "threads": threads, "teacher": None,
+        "force": force,
+    }  # fmt: skip
+    _, made = run_alone(stage, common, state)
+    assert made.manifest is not None
+    _show(state, dict(made.manifest.report), made.file, json_output)
+
+
+def _found(state: State, source: Path, stage: ImportModel) -> dict[str, Any]:
+    from hcompress.artifacts.source import open_source
+    from hcompress.foreign.open import examine
+    from hcompress.stages.import_model import found_in
+
+    opened = examine(open_source(source).opened, stage.options)
+    for line in opened.found:
+        state.console.say(line)
+    return found_in(opened.model)
+
+
+def _show(state: State, found: dict[str, Any], file: Path | None, as_json: bool) -> None:
+    console = state.console
+    if as_json:
+        written = {} if file is None else {"model": str(file), "bytes": file.stat().st_size}
+        console.json({**written, **found})
+        return
+    part, charset = found["classifier"], found["charset"]
+    console.pairs(
+        [
+            ("classifier", f"{part['features']} x {part['classes']:,}, {part['bytes']:,} bytes"),
+            ("dead classes", f"{found['dead_classes']:,}"),
+            ("transcription", f"{found['transcription']}, class {found['blank']} is blank"),
+            ("charset", f"{charset['classes']:,} classes: {charset['source']}"),
+            ("input", f"{found['input']['preprocessing']}, {found['input']['height']} high"),
+        ]
+    )
+    if file is not None:
+        console.out(str(file))
+
+
+COMMANDS: Final = (import_,)

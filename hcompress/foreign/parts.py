@@ -1,0 +1,96 @@
+"""Which of a foreign file's tensors are its classifier's: the rest is body. For size tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from hcompress.errors import InputRefused
+from hcompress.foreign.header import foreign_header, is_foreign
+from hcompress.formats.open import ModelFile
+from hcompress.sizes.groups import BACKBONE, CLASSIFIER
+from hcompress.spec.foreign_header import CHARACTERS
+from hcompress.strict.files import shown
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+_NAMES: Final = ("weight", "bias")
+"""What a header's classifier calls its tensors; how they are stored may add to the names."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A group for each tensor's name, and how it was told, for people. Empty for files of ours."""
+
+    groups: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+
+def parts_of(file: ModelFile) -> Parts:
+    """Body and classifier: by the header of a file made here, by the structure of another.
+
+    Where no classifier is found names decide, as in any file. Raises InputRefused if the file is
+    damaged.
+    """
+    if not is_foreign(file):
+        return Parts()
+    header = foreign_header(file)
+    named: Mapping[str, Any] = {} if header is None else header.classifier or {}
+    own = [named[key] for key in _NAMES if isinstance(named.get(key), str)]
+    how = "classifier: as its header says"
+    if not own:
+        try:
+            own, how = _by_structure(file)
+        except InputRefused as error:
+            what = str(error).removeprefix(f"{shown(file.path)}: ")
+            return Parts({}, (f"parts by their names alone, which is a guess: {what}",))
+    pieces = {piece.name for piece in file.layout.pieces}
+    groups = {name: CLASSIFIER if _belongs(name, own) else BACKBONE for name in pieces}
+    return Parts(groups, (how, *_charset(file)))
+
+
+def _belongs(name: str, own: Iterable[str]) -> bool:
+    return any(name == one or name.startswith(f"{one}.") for one in own)
+
+
+def _by_structure(file: ModelFile) -> tuple[list[str], str]:
+    from hcompress.foreign.graph import load_graph, parsed
+    from hcompress.foreign.identify import NoClassifierError, find_classifier
+
+    try:
+        ends = find_classifier(load_graph(file), shown(file.path))
+    except NoClassifierError:
+        raise InputRefused("no product onto classes at its end") from None
+    part = ends.classifier
+    held = [part.weight] if part.bias is None else [part.weight, part.bias]
+    how = f"classifier: guessed by structure, the last product ({ends.product}, {part.weight})"
+    return sorted(_origins(parsed(file), held)), how
+
+
+def _origins(proto: ModelProto, names: Iterable[str]) -> set[str]:
+    """The tensors in the file that these values are worked out from."""
+    makers = {name: node for node in proto.graph.node for name in node.output}
+    held = {one.name for one in proto.graph.initializer}
+    found: set[str] = set()
+    left = list(names)
+    while left:
+        name = left.pop()
+        if name in found:
+            continue
+        node = makers.get(name)
+        if name in held or (node is not None and node.op_type == "Constant"):
+            found.add(name)
+        elif node is not None:
+            left += node.input
+    return found
+
+
+def _charset(file: ModelFile) -> tuple[str, ...]:
+    said = file.layout.properties.get(CHARACTERS)
+    if said is None:
+        return ()
+    return (
+        f"container: {len(said.encode()):,} bytes of it are the charset (metadata {CHARACTERS})",
+    )
