@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hcompress.compute.rounding import group_size, rounded
-from hcompress.foreign.edit import Stored
+from hcompress.errors import InputRefused
+from hcompress.foreign.edit import Stored, with_stored
 from hcompress.onnx_writer.packed import Halves, Ints
 from hcompress.recognisers.opaque.body import OpaqueBody
 from hcompress.recognisers.opaque.moments import input_moments, rows_of, turned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from onnx import ModelProto
 
     from hcompress.foreign.model import ForeignModel
+    from hcompress.progress import Progress
 
 CAREFUL: Final = 8
 """Bits of what has few weights."""
@@ -35,6 +38,7 @@ def quantised_body(
     bits: int,
     group: int,
     lines: Iterable[NDArray[np.float32]] | None,
+    progress: Progress,
     by_weight: Mapping[str, int] | None = None,
 ) -> dict[str, Stored]:
     """How each weight of the body is stored, by its name.
@@ -44,9 +48,13 @@ def quantised_body(
     bits.
     """
     body = OpaqueBody(model.proto, model.classifier.features)
+    progress.say(f"rounding to {bits} bits")
     moments = {} if lines is None else input_moments(body, lines)
     stored = {}
-    for name, (kind, given) in body.products().items():
+    products = body.products()
+    progress.start("rounding", len(products))
+    for name, (kind, given) in products.items():
+        progress.advance(1)
         weight = body.weights[name].numpy()
         if weight.ndim < 2 or not np.issubdtype(weight.dtype, np.floating):
             continue
@@ -56,8 +64,19 @@ def quantised_body(
     for name in _recurrent(model):
         weight = body.weights[name].numpy()
         stored[name] = packed(weight, False, (by_weight or {}).get(name, bits), group, None)
+    progress.finish()
     stored |= vectors(model, frozenset(stored))
     return stored
+
+
+def with_body(stored: ModelProto, held: Mapping[str, Stored]) -> ModelProto:
+    """The stored graph with its body's weights held so. Raises InputRefused if they are already."""
+    floats = {one.name for one in stored.graph.initializer}
+    if not floats.issuperset(held):
+        raise InputRefused(
+            "the body is in few bits already: start from the file that it was made from"
+        )
+    return with_stored(stored, held)
 
 
 def packed(

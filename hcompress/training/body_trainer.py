@@ -6,7 +6,7 @@ there (Bengio et al. 2013), and reach the scales as in LSQ (Esser et al. 2020).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -117,9 +117,17 @@ class BodyTrainer(nn.Module):
     """The student, and how far it is from what the teacher makes of lines."""
 
     def __init__(
-        self, body: OpaqueBody, stored: Mapping[str, Stored], teacher: Classes, student: Classes
+        self,
+        body: OpaqueBody,
+        stored: Mapping[str, Stored],
+        teacher: Classes,
+        student: Classes,
+        as_frames: Callable[[Tensor, int], Tensor],
     ) -> None:
-        """``stored`` are the weights it begins with, by their names in the graph."""
+        """``stored`` are the weights it begins with, by their names in the graph.
+
+        ``as_frames`` lays the body's features out as [N, T, d], given N.
+        """
         super().__init__()
         self._body = body
         self._names = tuple(stored)
@@ -128,18 +136,19 @@ class BodyTrainer(nn.Module):
             for how in stored.values()
         ]
         self._kept = nn.ModuleList(self.weights)
-        self._teacher, self._student = teacher, student
-        self.shift = nn.Parameter(torch.zeros_like(student.bias))
-        """Of the student's biases."""
+        self.teacher, self.student = teacher, student
+        self._as_frames = as_frames
 
     def features(self, images: Tensor) -> Tensor:
         """[N, T, d] of the weights as they will be stored."""
         held = {name: weight() for name, weight in zip(self._names, self.weights, strict=True)}
-        return self._body(images, held)
+        return self._as_frames(self._body(images, held), len(images))
 
-    def classes(self) -> Classes:
-        """The student's classifier."""
-        return Classes(self._student.weight, self._student.bias + self.shift)
+    @property
+    def slower(self) -> tuple[str, ...]:
+        """Names of the parameters that are no places on a grid."""
+        names = [name for name, _ in self.named_parameters()]
+        return tuple(name for name in names if not name.endswith(".places"))
 
     def stored(self) -> dict[str, Stored]:
         """What is written, by the weights' names."""
@@ -150,9 +159,9 @@ class BodyTrainer(nn.Module):
         """A frame's mean distance: Kullback–Leibler of the answers, and that of the features."""
         made = self.features(lines.images).flatten(0, -2)
         wanted = lines.features.flatten(0, -2)
-        soft = wanted @ self._teacher.weight.T + self._teacher.bias
+        soft = wanted @ self.teacher.weight.T + self.teacher.bias
         chosen = _worth_asking(soft.argmax(-1))
-        mine = self.classes()
+        mine = self.student
         answers = functional.log_softmax(made[chosen] @ mine.weight.T + mine.bias, -1)
         asked = functional.kl_div(
             answers, soft[chosen].log_softmax(-1), reduction="sum", log_target=True

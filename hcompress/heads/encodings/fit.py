@@ -33,7 +33,7 @@ def fit_ints(weight: Floats, moment: NDArray[Any], bits: int, group: int | None 
     return Ints(made.values, made.scales, bits)
 
 
-def fit_halves(weight: Floats) -> Halves:
+def fit_halves(weight: Floats, _moment: NDArray[Any]) -> Halves:
     return Halves(weight.astype(np.float16))
 
 
