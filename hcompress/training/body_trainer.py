@@ -64,7 +64,7 @@ class WholeNumbers(nn.Module):
         """The weight as the graph takes it."""
         scale = self._scale()
         places = self.places * (scale.detach() / scale)[..., None]
-        numbers = _passed(self._numbers(), self._clamped(places))
+        numbers = passed(self._numbers(), self._clamped(places))
         matrix = (numbers * scale[..., None]).flatten(1)
         return (matrix.T if self.how.turned else matrix).reshape(self.how.shape)
 
@@ -77,7 +77,7 @@ class WholeNumbers(nn.Module):
 
     def _scale(self) -> Tensor:
         whole = self.scales * (1 + self.stretch)
-        return _passed(whole.half().float(), whole)
+        return passed(whole.half().float(), whole)
 
     def _numbers(self) -> Tensor:
         return self._clamped(self.places.detach()).round()
@@ -100,7 +100,7 @@ class Vector(nn.Module):
 
     def forward(self) -> Tensor:
         whole = self.values * self.unit
-        return _passed(whole.half().float(), whole)
+        return passed(whole.half().float(), whole)
 
     def stored(self) -> Stored:
         with torch.no_grad():
@@ -108,7 +108,7 @@ class Vector(nn.Module):
         return Stored(Halves(values), self.how.shape)
 
 
-def _passed(value: Tensor, gradient: Tensor) -> Tensor:
+def passed(value: Tensor, gradient: Tensor) -> Tensor:
     """``value``, with the gradient of the other."""
     return gradient + (value - gradient).detach()
 
