@@ -145,7 +145,7 @@ def test_a_real_file_computes_what_it_did(name: str, real: Real) -> None:
     file = ModelFile(real(name))
     made = load_graph(file)
     before = Session(file.path)
-    (_, shape), = before.inputs.values()
+    ((_, shape),) = before.inputs.values()
     height = shape[2] if isinstance(shape[2], int) and shape[2] > 0 else 48
     image = np.random.default_rng(0).normal(size=(1, shape[1], height, 160)).astype(np.float32)
     after = Session(made.SerializeToString())

@@ -174,7 +174,10 @@ def test_what_cannot_be_told_is_asked_for_by_its_option(tmp_path: Path) -> None:
         open_foreign(path)
     bias = tensor("b", [0, 0, 0, 0])
     held = (HELD[0], bias)
-    nodes = [helper.make_node("MatMul", ["h", "w"], ["m"]), helper.make_node("Add", ["m", "b"], ["y"])]
+    nodes = [
+        helper.make_node("MatMul", ["h", "w"], ["m"]),
+        helper.make_node("Add", ["m", "b"], ["y"]),
+    ]
     path = saved(with_tail(nodes, held), tmp_path)
     with pytest.raises(InputRefused, match="say --blank first or --blank last"):
         open_foreign(path)
@@ -216,7 +219,14 @@ def test_a_file_made_here_is_read_back_from_its_header(tmp_path: Path) -> None:
 
 
 REAL = {
-    "v6-small": (18_710, 120, "ppocr", 48, Answers.PROBABILITIES, 'metadata "character", blank and'),
+    "v6-small": (
+        18_710,
+        120,
+        "ppocr",
+        48,
+        Answers.PROBABILITIES,
+        'metadata "character", blank and',
+    ),
     "v4": (6_625, 120, "ppocr", 48, Answers.PROBABILITIES, 'metadata "character", blank and space'),
     "v6-tiny": (6_906, 80, "ppocr", 48, Answers.PROBABILITIES, "inference.yml beside the model"),
     "v5": (18_385, 120, "ppocr", 48, Answers.PROBABILITIES, 'metadata "character", blank and'),
