@@ -44,7 +44,7 @@ def model(
     return made
 
 
-def features(height: int = 48, channels: int = 3) -> list[NodeProto]:
+def features(height: int = 48) -> list[NodeProto]:
     """From `x` to `h`, [N, T, 3]: the mean of each stripe of eight pixels."""
     return [
         helper.make_node(

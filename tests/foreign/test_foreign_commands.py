@@ -130,7 +130,7 @@ def test_stages_that_need_the_inside_say_who_takes_it(
     assert said.count("\n") == 1
 
 
-def test_the_package_is_a_source(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_package_is_a_source(real: Real) -> None:
     assert in_package(Path("rapidocr")) == real("v6-small")
 
 
