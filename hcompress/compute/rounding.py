@@ -42,9 +42,7 @@ def group_size(columns: int, wanted: int) -> int:
     return min(near, key=lambda n: (max(n / wanted, wanted / n), n), default=columns)
 
 
-def rounded(
-    weight: Floats, bits: int, group: int, moment: NDArray[Any] | None = None
-) -> Rounded:
+def rounded(weight: Floats, bits: int, group: int, moment: NDArray[Any] | None = None) -> Rounded:
     """weight [rows, columns] in numbers of ``bits`` bits, a scale for ``group`` columns.
 
     ``moment`` is the inputs' second moment: [columns, columns], with which errors are made good,

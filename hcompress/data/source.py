@@ -40,6 +40,15 @@ def open_data(path: Path) -> DataSource:
     )
 
 
+def open_images(path: Path) -> DataSource:
+    """As `open_data`; a folder without an LMDB is one of images without labels."""
+    if path.is_dir() and not (path / "data.mdb").exists():
+        from hcompress.data.image_folder import ImageFolderSource
+
+        return ImageFolderSource(path)
+    return open_data(path)
+
+
 def open_optional(path: Path | None) -> DataSource | None:
     """`open_data`, or None if nothing was named."""
     return None if path is None else open_data(path)

@@ -32,7 +32,7 @@ class Stored:
     def floats(self) -> NDArray[np.float32]:
         """The weight as the graph takes it."""
         matrix = self.packed.floats()
-        return (matrix.T if self.turned else matrix).reshape(self.shape)
+        return np.ascontiguousarray(matrix.T if self.turned else matrix).reshape(self.shape)
 
 
 def with_stored(
@@ -61,7 +61,9 @@ def with_stored(
     if all(one.domain != DOMAIN for one in made.opset_import):
         made.opset_import.append(helper.make_opsetid(DOMAIN, 1))
     known = {function.name for function in made.functions if function.domain == DOMAIN}
-    wanted = [function for function in store.protos(made.opset_import) if function.name not in known]
+    wanted = [
+        function for function in store.protos(made.opset_import) if function.name not in known
+    ]
     made.functions.extend(wanted)
     made.ir_version = max(made.ir_version, FUNCTIONS_SINCE)
     return made
@@ -72,7 +74,7 @@ def _decode(store: Store, name: str, how: Stored) -> None:
     value = how.packed.emit(store)
     if how.turned:
         store.op("Transpose", value, perm=[1, 0])
-    elif len(how.shape) != 2:
+    elif how.packed.shape != how.shape:
         store.op("Reshape", value, store.tensor("shape", np.array(how.shape, np.int64)))
     store.nodes[-1].output[0] = name
 

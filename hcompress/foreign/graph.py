@@ -27,6 +27,7 @@ from onnx import (
 from hcompress.compute.session import Session
 from hcompress.errors import InputRefused
 from hcompress.formats.open import Format, ModelFile
+from hcompress.onnx_writer.packed import DOMAIN, is_decoder
 from hcompress.strict.files import quoted, shown
 
 if TYPE_CHECKING:
@@ -51,9 +52,14 @@ _ONNX: Final = ("", "ai.onnx")
 def load_graph(file: ModelFile) -> ModelProto:
     """The file's graph, external data included, in the one form that the rest builds on.
 
-    Raises InputRefused if it is damaged, too large, of an opset that nobody tested, or has
-    products of integers in it.
+    Weights that were packed here are floats again. Raises InputRefused if it is damaged, too
+    large, of an opset that nobody tested, or has products of integers in it.
     """
+    return normalised(load_stored(file))
+
+
+def load_stored(file: ModelFile) -> ModelProto:
+    """The file's graph as it stands, external data included. Raises as `load_graph`."""
     if file.format is not Format.ONNX:
         raise InputRefused(f"{shown(file.path)}: no ONNX file: give the recogniser as ONNX")
     layout = file.layout  # checks structure, and that external data lie in the folder
@@ -66,7 +72,7 @@ def load_graph(file: ModelFile) -> ModelProto:
     if any(piece.file != layout.path for piece in layout.pieces):
         external_data_helper.load_external_data_for_model(proto, str(file.path.parent))
     _check(proto, shown(file.path))
-    return normalised(proto)
+    return proto
 
 
 def parsed(file: ModelFile) -> ModelProto:
@@ -97,10 +103,8 @@ def _check(proto: ModelProto, where: str) -> None:
             f"{where}: quantised with its activations ({', '.join(integers)}): give the float"
             " file that it was made from"
         )
-    if proto.functions:
-        raise InputRefused(
-            f"{where}: has functions of its own: packed already? Give the file it was made from"
-        )
+    if any(not is_decoder(one, proto.opset_import) for one in proto.functions):
+        raise InputRefused(f"{where}: has functions of its own: give the file it was made from")
     if any(True for node in proto.graph.node for _ in _bodies(node)):
         raise InputRefused(f"{where}: has loops or branches: no recogniser that reads"
                            " a line in one go")  # fmt: skip
@@ -120,6 +124,7 @@ def normalised(proto: ModelProto) -> ModelProto:
         node.ClearField("doc_string")
     _constants_out(graph)
     _fold(made)
+    del made.functions[:]  # all that they decode is worked out
     _renames_out(graph)
     _dead_out(graph)
     return made
@@ -159,7 +164,8 @@ def _fold(made: ModelProto) -> None:
     nodes = []
     for node in graph.node:
         given = [name for name in node.input if name]
-        if node.op_type in _FOLDED and node.domain in _ONNX and given and known.issuperset(given):
+        may = node.domain == DOMAIN or (node.op_type in _FOLDED and node.domain in _ONNX)
+        if may and given and known.issuperset(given):
             nodes.append(node)
             known.update(node.output)
     if not nodes:
@@ -188,7 +194,12 @@ def _worked_out(
         [helper.make_empty_tensor_value_info(name) for name in wanted],
         [one for one in made.graph.initializer if one.name in inner],
     )
-    model = helper.make_model(part, opset_imports=made.opset_import, ir_version=made.ir_version)
+    model = helper.make_model(
+        part,
+        opset_imports=made.opset_import,
+        ir_version=made.ir_version,
+        functions=made.functions,
+    )
     session = Session(model.SerializeToString(), where="the file's constants")
     return dict(zip(wanted, session.run(list(wanted), {}), strict=True))
 

@@ -15,14 +15,14 @@ from onnx import ModelProto
 from hcompress.compute.session import Session
 from hcompress.errors import InputRefused
 from hcompress.foreign.classes import Classes, Listing, answered, find_listing, name_classes
-from hcompress.foreign.graph import load_graph
+from hcompress.foreign.graph import load_graph, load_stored
 from hcompress.foreign.header import foreign_header
 from hcompress.foreign.identify import Ends, NoClassifierError, find_classifier
 from hcompress.foreign.inputs import choose
 from hcompress.foreign.measure import NARROW, Measured, flat_images, measure
 from hcompress.foreign.model import Classifier, ForeignModel
 from hcompress.foreign.options import AS_FOUND, Blank, ImportOptions
-from hcompress.formats.open import ModelFile, Source, open_file
+from hcompress.formats.open import ModelFile, Source, open_file, path_of
 from hcompress.spec.exported import ONNX_FILE
 from hcompress.spec.foreign import Answers, ForeignSpec, ImageInput
 from hcompress.spec.foreign_header import CHARACTERS, ForeignHeader
@@ -53,6 +53,33 @@ def open_foreign(source: Source, options: ImportOptions = AS_FOUND) -> ForeignMo
     says which option does.
     """
     return examine(source, options).model
+
+
+def open_stored(source: Source) -> tuple[ForeignModel, ModelProto]:
+    """The recogniser with every weight a float, and its graph as the file stores it.
+
+    Weights that were packed here keep their names: they are values of the stored graph, and
+    initialisers of the other. A file from elsewhere is brought into one form first. Raises as
+    `open_foreign`.
+    """
+    file = open_file(source, ONNX_FILE, "ONNX file")
+    model = open_foreign(file)
+    return model, model.proto if foreign_header(file) is None else load_stored(file)
+
+
+def teacher_for(model: ForeignModel, original: Source | None) -> ForeignModel:
+    """Whose answers count: the original's, if it is given and has the same classes; its own else.
+
+    Raises InputRefused if the original is another recogniser.
+    """
+    if original is None:
+        return model
+    teacher = open_foreign(original)
+    if teacher.spec.classes != model.spec.classes or (
+        teacher.classifier.width != model.classifier.width
+    ):
+        raise InputRefused(f"{path_of(original)}: the teacher is another recogniser")
+    return teacher
 
 
 def examine(source: Source, options: ImportOptions = AS_FOUND) -> Opened:

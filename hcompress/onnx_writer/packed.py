@@ -8,8 +8,9 @@ They use operators that mean the same from opset 11 to 21. Torch-free.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,15 @@ class Packed(ABC):
     def emit(self, store: Store) -> str:
         """Write tensors and nodes; the name of the value [rows, columns]."""
 
+    def cut(self, start: int, end: int) -> Packed:
+        """Some of its rows, as they are stored. Raises NotImplementedError if it can't be cut."""
+        raise NotImplementedError(type(self).__name__)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What the graph decodes it to."""
+        return self.floats().shape
+
     @property
     def bytes(self) -> int:
         """Bytes of its tensors in a file."""
@@ -56,10 +66,15 @@ class Store:
         self.inputs: dict[str, list[str]] = {}
 
     def tensor(self, role: str, array: NDArray[Any]) -> str:
-        """Store an array; its name."""
-        name = f"{self.name}.{role}"
-        self.tensors.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
+        """Store an array, once however often it is asked for; its name."""
+        made = numpy_helper.from_array(np.ascontiguousarray(array), f"{self.name}.{role}")
+        for there in self.tensors:
+            if (there.raw_data, there.dims, there.data_type) == (
+                made.raw_data, made.dims, made.data_type,
+            ):  # fmt: skip
+                return there.name
+        self.tensors.append(made)
+        return made.name
 
     def op(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """A node with one output; its name."""
@@ -125,6 +140,18 @@ class Body:
         return total
 
 
+def is_decoder(function: FunctionProto, opsets: Iterable[OperatorSetIdProto]) -> bool:
+    """Whether a function of a file is one of those that are written here, node for node."""
+    known = _DECODERS.get(function.name)
+    if known is None or function.domain != DOMAIN:
+        return False
+    body = known()
+    ours = helper.make_function(DOMAIN, function.name, body.inputs, ["y"], body.nodes, list(opsets))
+    return bool(ours.node == function.node and ours.input == function.input) and (
+        list(function.output) == ["y"]
+    )
+
+
 def planes_of(bits: int) -> list[int]:
     """How a number of so many bits is cut: 8 is a byte, 6 is 4 and 2."""
     if bits == 8:
@@ -134,7 +161,9 @@ def planes_of(bits: int) -> list[int]:
     return [width for width in PLANES if bits & width]
 
 
-def pack_planes(numbers: NDArray[np.integer[Any]], bits: int) -> list[tuple[int, NDArray[np.uint8]]]:
+def pack_planes(
+    numbers: NDArray[np.integer[Any]], bits: int
+) -> list[tuple[int, NDArray[np.uint8]]]:
     """Whole numbers from 0 to 2^bits - 1 as planes (width, bytes), the lowest bits first."""
     flat = numbers.reshape(-1).astype(np.uint8)
     found = []
@@ -163,6 +192,9 @@ class Ints(Packed):
         rows, columns = self.values.shape
         groups = self.values.reshape(rows, self.scales.shape[1], -1).astype(np.float32)
         return (groups * self.scales.astype(np.float32)[..., None]).reshape(rows, columns)
+
+    def cut(self, start: int, end: int) -> Ints:
+        return replace(self, values=self.values[start:end], scales=self.scales[start:end])
 
     def emit(self, store: Store) -> str:
         scales = store.tensor("scale", self.scales)
@@ -205,10 +237,13 @@ class Halves(Packed):
     """FP16."""
 
     values: NDArray[np.float16]
-    """[rows, columns]."""
+    """[rows, columns], or of any other shape: alone it stays as it is."""
 
     def floats(self) -> Floats:
         return self.values.astype(np.float32)
+
+    def cut(self, start: int, end: int) -> Halves:
+        return Halves(self.values[start:end])
 
     def emit(self, store: Store) -> str:
         return store.call("Halves", (store.tensor("half", self.values),), _halves())
@@ -232,6 +267,9 @@ class Products(Packed):
         rows, parts = self.codes.shape
         picked = self.books.astype(np.float32)[np.arange(parts)[None], self.codes]
         return picked.reshape(rows, -1)
+
+    def cut(self, start: int, end: int) -> Products:
+        return replace(self, codes=self.codes[start:end])
 
     def emit(self, store: Store) -> str:
         inputs = (store.tensor("codes", self.codes), store.tensor("books", self.books))
@@ -265,6 +303,9 @@ class Signs(Packed):
     def floats(self) -> Floats:
         return np.where(self.positive, 1, -1).astype(np.float32)
 
+    def cut(self, start: int, end: int) -> Signs:
+        return Signs(self.positive[start:end])
+
     def emit(self, store: Store) -> str:
         bits = store.tensor("signs", np.packbits(self.positive, bitorder="little"))
         shape = store.tensor("shape", np.array(self.positive.shape, np.int64))
@@ -292,6 +333,9 @@ class LowRank(Packed):
         made: Floats = self.left.floats() @ self.right.floats().T
         return made
 
+    def cut(self, start: int, end: int) -> LowRank:
+        return replace(self, left=self.left.cut(start, end))
+
     def emit(self, store: Store) -> str:
         right = _inner(store, "right", self.right)
         left = _inner(store, "left", self.left)
@@ -302,6 +346,20 @@ def _times_transposed() -> Body:
     body = Body("left", "right")
     turned = body.op("Transpose", "right", perm=[1, 0])
     return body.give(body.op("MatMul", "left", turned))
+
+
+@dataclass(frozen=True)
+class Stack(Packed):
+    """Matrices of the same columns, one below the other."""
+
+    parts: tuple[Packed, ...]
+
+    def floats(self) -> Floats:
+        return np.concatenate([part.floats() for part in self.parts])
+
+    def emit(self, store: Store) -> str:
+        names = [_inner(store, str(place), part) for place, part in enumerate(self.parts)]
+        return store.op("Concat", *names, axis=0)
 
 
 @dataclass(frozen=True)
@@ -337,3 +395,15 @@ def _inner(store: Store, role: str, packed: Packed) -> str:
         return packed.emit(store)
     finally:
         store.name = outer
+
+
+_DECODERS: Mapping[str, Callable[[], Body]] = {
+    **{f"Ints{bits}": partial(_ints, bits) for bits in range(1, 8)},
+    "Ints8": _ints8,
+    "Halves": _halves,
+    "Products": _products,
+    "Signs": _signs,
+    "TimesTransposed": _times_transposed,
+    "Spread": _spread,
+}
+"""Every function that is written here, by its name."""

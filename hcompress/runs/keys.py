@@ -35,9 +35,9 @@ def data_digest(path: Path) -> str:
     """The digest of a data argument's contents. Raises UsageError where there is nothing."""
     if not path.exists():
         raise UsageError(f"{path}: no such data")
-    from hcompress.data.source import open_data
+    from hcompress.data.source import open_images
 
-    return open_data(path).digest
+    return open_images(path).digest
 
 
 def make_ticket(

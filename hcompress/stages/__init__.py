@@ -7,6 +7,9 @@ from types import MappingProxyType
 
 from hcompress.stages.base import Stage
 from hcompress.stages.codebook import MakeCodebook
+from hcompress.stages.distil_body import DistilBody
+from hcompress.stages.drop_in import DropIn
+from hcompress.stages.encode_head import EncodeHead
 from hcompress.stages.engine import EngineStage
 from hcompress.stages.extend import Extend
 from hcompress.stages.factorise import Factorise
@@ -16,6 +19,7 @@ from hcompress.stages.import_model import ImportModel
 from hcompress.stages.initialise import Initialise
 from hcompress.stages.int8 import Int8
 from hcompress.stages.onnx import OnnxStage
+from hcompress.stages.quantise import Quantise
 from hcompress.stages.recode import Recode
 from hcompress.stages.regrow import Regrow
 from hcompress.stages.replace_head import ReplaceHead
@@ -25,6 +29,10 @@ from hcompress.stages.train import Train
 
 _IN_ORDER: tuple[type[Stage], ...] = (
     ImportModel,
+    EncodeHead,
+    Quantise,
+    DistilBody,
+    DropIn,
     Train,
     Initialise,
     SwapBackbone,

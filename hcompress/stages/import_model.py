@@ -46,12 +46,13 @@ class ImportModel:
         from hcompress.foreign.check import check_reading
         from hcompress.foreign.frames import Frames
         from hcompress.foreign.open import examine
+        from hcompress.foreign.rename import renamed
         from hcompress.foreign.write import with_header
         from hcompress.strict.atomic import write_bytes
 
         assert source is not None
         opened = examine(source, self.options)
-        model = opened.model
+        model = renamed(opened.model)
         data = with_header(model.proto, model.spec, env.provenance, asdict(model.classifier))
         checked = check_reading(Frames(data, model.spec, env.threads, "the imported model"))
         for line in (*opened.found, checked.remark):

@@ -91,3 +91,17 @@ def test_planes_hold_their_bits_and_no_more(bits: int) -> None:
 def test_bytes_are_those_of_the_tensors() -> None:
     """Four bits a weight, and a float16 a group."""
     assert ints(4, 8, 64, 2).bytes == 8 * 64 // 2 + 8 * 2 * 2 + 8
+
+
+def test_every_decoder_is_known_and_no_other() -> None:
+    from hcompress.onnx_writer.packed import Store, is_decoder
+
+    store = Store("w")
+    for packed in PACKED.values():
+        packed.emit(store)
+    opsets = [helper.make_opsetid("", 11)]
+    functions = store.protos(opsets)
+    assert len(functions) >= 12
+    assert all(is_decoder(one, opsets) for one in functions)
+    functions[0].node[0].op_type = "Tile"
+    assert not is_decoder(functions[0], opsets)

@@ -95,17 +95,21 @@ def _fused(nodes: list[NodeProto], value: str) -> list[NodeProto]:
     gone: set[str] = set()
     made = []
     for node in nodes:
-        gate = next(
-            (
-                makers[name]
-                for name, other in (node.input[:2], node.input[1::-1])
-                if name in makers
-                and makers[name].op_type == "Sigmoid"
-                and makers[name].input[0] == other
-                and uses[name] == 1
-            ),
-            None,
-        ) if node.op_type == "Mul" and len(node.input) == 2 else None
+        gate = (
+            next(
+                (
+                    makers[name]
+                    for name, other in (node.input[:2], node.input[1::-1])
+                    if name in makers
+                    and makers[name].op_type == "Sigmoid"
+                    and makers[name].input[0] == other
+                    and uses[name] == 1
+                ),
+                None,
+            )
+            if node.op_type == "Mul" and len(node.input) == 2
+            else None
+        )
         if gate is None:
             made.append(node)
         else:
@@ -127,17 +131,20 @@ def _calls(nodes: list[NodeProto], value: str, weights: frozenset[str]) -> list[
                 f" {node.name or node.output[0]!r}: the body can't be trained: it is not known here"
             )
         done = {
-            name for name in node.input
+            name
+            for name in node.input
             if name and name != value and name not in weights and last[name] == place
         }
-        found.append(_Call(
-            node.op_type,
-            OPERATORS[node.op_type],
-            {one.name: _attribute(one) for one in node.attribute},
-            tuple(node.input),
-            node.output[0],
-            tuple(sorted(done)),
-        ))
+        found.append(
+            _Call(
+                node.op_type,
+                OPERATORS[node.op_type],
+                {one.name: _attribute(one) for one in node.attribute},
+                tuple(node.input),
+                node.output[0],
+                tuple(sorted(done)),
+            )
+        )
     return found
 
 

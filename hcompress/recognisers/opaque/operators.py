@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from hcompress.errors import InputRefused
 
@@ -49,7 +49,7 @@ def _same_pads(size: Sequence[int], kernel: Sequence[int], given: Attributes) ->
     return begins + ends
 
 
-def _padded(
+def padded(
     image: Tensor, kernel: Sequence[int], given: Attributes, value: float
 ) -> tuple[Tensor, list[int]]:
     """The image with uneven pads applied, and the even ones that are left for the operator."""
@@ -61,15 +61,15 @@ def _padded(
     if begins == ends and (value == 0 or not any(begins)):
         return image, begins
     flat = [side for pair in zip(reversed(begins), reversed(ends), strict=True) for side in pair]
-    return F.pad(image, flat, value=value), [0] * dimensions
+    return functional.pad(image, flat, value=value), [0] * dimensions
 
 
 def _conv(given: Attributes, inputs: Sequence[Any]) -> Tensor:
     image, weight = inputs[0], inputs[1]
     bias = inputs[2] if len(inputs) > 2 else None
     kernel = weight.shape[2:]
-    image, pads = _padded(image, kernel, given, 0.0)
-    run = F.conv1d if len(kernel) == 1 else F.conv2d
+    image, pads = padded(image, kernel, given, 0.0)
+    run = functional.conv1d if len(kernel) == 1 else functional.conv2d
     return run(
         image,
         weight,
@@ -85,7 +85,7 @@ def _conv_transpose(given: Attributes, inputs: Sequence[Any]) -> Tensor:
     pads = list(given.get("pads", [0, 0, 0, 0]))
     if pads[:2] != pads[2:]:
         raise InputRefused("ConvTranspose with uneven pads")
-    return F.conv_transpose2d(
+    return functional.conv_transpose2d(
         inputs[0],
         inputs[1],
         inputs[2] if len(inputs) > 2 else None,
@@ -98,8 +98,8 @@ def _conv_transpose(given: Attributes, inputs: Sequence[Any]) -> Tensor:
 
 def _max_pool(given: Attributes, inputs: Sequence[Any]) -> Tensor:
     kernel = given["kernel_shape"]
-    image, pads = _padded(inputs[0], kernel, given, -torch.inf)
-    return F.max_pool2d(
+    image, pads = padded(inputs[0], kernel, given, -torch.inf)
+    return functional.max_pool2d(
         image,
         tuple(kernel),
         stride=tuple(given.get("strides", [1, 1])),
@@ -110,8 +110,8 @@ def _max_pool(given: Attributes, inputs: Sequence[Any]) -> Tensor:
 
 def _average_pool(given: Attributes, inputs: Sequence[Any]) -> Tensor:
     kernel = given["kernel_shape"]
-    image, pads = _padded(inputs[0], kernel, given, 0.0)
-    return F.avg_pool2d(
+    image, pads = padded(inputs[0], kernel, given, 0.0)
+    return functional.avg_pool2d(
         image,
         tuple(kernel),
         stride=tuple(given.get("strides", [1, 1])),
@@ -122,15 +122,19 @@ def _average_pool(given: Attributes, inputs: Sequence[Any]) -> Tensor:
 
 
 def _batch_norm(given: Attributes, inputs: Sequence[Any]) -> Tensor:
+    # Written out: torch's own passes no gradient on to the statistics, nor takes any that want one.
     image, scale, bias, mean, variance = inputs[:5]
-    return F.batch_norm(image, mean, variance, scale, bias, False, 0.0, given.get("epsilon", 1e-5))
+    shape = (1, -1, *[1] * (image.dim() - 2))
+    factor = scale / torch.sqrt(variance + given.get("epsilon", 1e-5))
+    made: Tensor = image * factor.reshape(shape) + (bias - mean * factor).reshape(shape)
+    return made
 
 
 def _layer_norm(given: Attributes, inputs: Sequence[Any]) -> Tensor:
     axis = given.get("axis", -1) % inputs[0].dim()
     bias = inputs[2] if len(inputs) > 2 else None
     shape = inputs[0].shape[axis:]
-    return F.layer_norm(inputs[0], shape, inputs[1], bias, given.get("epsilon", 1e-5))
+    return functional.layer_norm(inputs[0], shape, inputs[1], bias, given.get("epsilon", 1e-5))
 
 
 def _gemm(given: Attributes, inputs: Sequence[Any]) -> Tensor:
@@ -162,8 +166,12 @@ def _lstm(given: Attributes, inputs: Sequence[Any]) -> Tensor:
         inputs[place] if len(inputs) > place and inputs[place] is not None else zeros
         for place in (5, 6)
     )
-    made = torch.lstm(x, start, flat, bias is not None, 1, 0.0, False, directions == 2, False)[0]
-    return made.unflatten(2, (directions, hidden)).transpose(1, 2)
+    made: Tensor = torch.lstm(
+        x, start, flat, bias is not None, 1, 0.0, False, directions == 2, False
+    )[0]
+    steps, lines = made.shape[:2]
+    ordered: Tensor = made.reshape(steps, lines, directions, hidden).transpose(1, 2)
+    return ordered
 
 
 def _reshape(given: Attributes, inputs: Sequence[Any]) -> Tensor:
@@ -267,7 +275,7 @@ def _pad(given: Attributes, inputs: Sequence[Any]) -> Tensor:
         raise InputRefused("a Pad that is not constant")
     half = len(pads) // 2
     pairs = zip(reversed(pads[:half]), reversed(pads[half:]), strict=True)
-    return F.pad(inputs[0], [side for pair in pairs for side in pair], value=value)
+    return functional.pad(inputs[0], [side for pair in pairs for side in pair], value=value)
 
 
 def _plain(how: Callable[..., Any]) -> Operator:
@@ -301,7 +309,7 @@ OPERATORS: Mapping[str, Operator] = {
         inputs[0].shape[: given.get("axis", 1)].numel(), -1
     ),
     "Gather": _gather,
-    "Gelu": lambda given, inputs: F.gelu(
+    "Gelu": lambda given, inputs: functional.gelu(
         inputs[0], approximate=given.get("approximate", b"none").decode()
     ),
     "Gemm": _gemm,
@@ -309,10 +317,10 @@ OPERATORS: Mapping[str, Operator] = {
     "HardSigmoid": lambda given, inputs: torch.clamp(
         given.get("alpha", 0.2) * inputs[0] + given.get("beta", 0.5), 0, 1
     ),
-    "HardSwish": _plain(F.hardswish),
+    "HardSwish": _plain(functional.hardswish),
     "Identity": lambda _, inputs: inputs[0],
     "LayerNormalization": _layer_norm,
-    "LeakyRelu": lambda given, inputs: F.leaky_relu(inputs[0], given.get("alpha", 0.01)),
+    "LeakyRelu": lambda given, inputs: functional.leaky_relu(inputs[0], given.get("alpha", 0.01)),
     "LogSoftmax": _softmax(torch.log_softmax),
     "LSTM": _lstm,
     "MatMul": _plain(torch.matmul),
@@ -330,7 +338,7 @@ OPERATORS: Mapping[str, Operator] = {
     "Reshape": _reshape,
     "Shape": _shape,
     "Sigmoid": _plain(torch.sigmoid),
-    "Silu": _plain(F.silu),
+    "Silu": _plain(functional.silu),
     "Slice": _slice,
     "Softmax": _softmax(torch.softmax),
     "Sqrt": _plain(torch.sqrt),

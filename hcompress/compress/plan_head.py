@@ -1,0 +1,157 @@
+"""Every encoding of a classifier, fitted and judged on lines that it was not fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from hcompress.foreign.dead import dead_classes
+from hcompress.foreign.kept import Answers, Kept, answers, kept
+from hcompress.heads.encodings.encode import Encoded, Evidence, Teacher, encoded
+from hcompress.heads.encodings.menu import Encoding
+from hcompress.metrics import Ignore, Ignored, folded
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hcompress.foreign.model import ForeignModel
+    from hcompress.progress import Progress
+    from hcompress.spec.foreign import ForeignSpec
+
+    Floats = NDArray[np.float32]
+
+SURE_KEPT: Final = 0.998
+"""Of sure frames, what the chosen encoding must keep."""
+RARE_KEPT: Final = 0.995
+"""Of sure frames of rare characters."""
+COUNTED: Final = Ignored(frozenset((Ignore.CASE, Ignore.SPACE)))
+"""A changed head moves the boundary between blank and space, which looks like a gain, and is
+none."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Lines that an encoding is judged on."""
+
+    features: Sequence[Floats]
+    """[T, d] of each."""
+    texts: Sequence[str]
+    """What they say; empty if nobody knows."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One encoding, measured."""
+
+    encoding: str
+    bytes: int
+    """Of the head."""
+    file_bytes: int
+    """Of the file with this head and everything else as it is."""
+    kept: Kept
+    loss: float
+    """Points of lines right that it loses, case and spaces ignored; points of lines with another
+    text if nobody knows what they say."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "encoding": self.encoding,
+            "bytes": self.bytes,
+            "file_bytes": self.file_bytes,
+            "same_text": self.kept.same_text,
+            "frames_kept": self.kept.frames,
+            "sure_frames_kept": self.kept.sure_frames,
+            "rare_frames_kept": self.kept.rare_frames,
+            "loss": self.loss,
+        }
+
+    def holds(self, max_loss: float) -> bool:
+        """Whether it may be chosen."""
+        sure, rare = self.kept.sure_frames, self.kept.rare_frames
+        return (
+            self.loss <= max_loss + 1e-9
+            and (sure is None or sure >= SURE_KEPT)
+            and (rare is None or rare >= RARE_KEPT)
+        )
+
+
+def teacher_of(model: ForeignModel) -> Teacher:
+    """The classifier of a model: the blank stays in floats."""
+    weight, bias = model.class_weights()
+    dead = dead_classes(weight, bias, model.spec.blank)
+    return Teacher(weight, bias, (model.spec.blank,), dead.astype(np.intp))
+
+
+def never_answered(teacher: Teacher, features: Sequence[Floats]) -> Teacher:
+    """The teacher without those of its dead classes that were answered after all."""
+    seen = np.unique(answers(features, teacher.weight, teacher.bias).ids)
+    dead = np.setdiff1d(teacher.dead, seen)
+    return Teacher(teacher.weight, teacher.bias, teacher.special, dead)
+
+
+def evidence_of(features: Sequence[Floats], teacher: Teacher, blank: int) -> Evidence:
+    """From the frames that the teacher does not take for blank."""
+    whole = np.concatenate(features)
+    spoken = answers(features, teacher.weight, teacher.bias).ids != blank
+    return Evidence.of(whole[spoken] if spoken.any() else whole)
+
+
+def rows(
+    encodings: Sequence[Encoding],
+    teacher: Teacher,
+    evidence: Evidence,
+    judged: Judged,
+    spec: ForeignSpec,
+    other_bytes: int,
+    progress: Progress,
+) -> list[Row]:
+    """Each encoding, fitted to the evidence and judged. ``other_bytes``: the file without head."""
+    before = answers(judged.features, teacher.weight, teacher.bias)
+    progress.start("encodings", len(encodings))
+    found = []
+    for one in encodings:
+        made = encoded(teacher, evidence, one.fit)
+        found.append(row(one.name, made, before, judged, spec, other_bytes))
+        progress.advance(1, one.name)
+    progress.finish()
+    return found
+
+
+def row(
+    name: str,
+    made: Encoded,
+    before: Answers,
+    judged: Judged,
+    spec: ForeignSpec,
+    other_bytes: int,
+) -> Row:
+    after = answers(judged.features, *made.floats())
+    found = kept(before, after, spec)
+    lost = _lost(before, after, judged, spec)
+    loss = 100 * (1 - found.same_text if lost is None else lost)
+    return Row(name, made.bytes, other_bytes + made.bytes, found, loss)
+
+
+def _lost(before: Answers, after: Answers, judged: Judged, spec: ForeignSpec) -> float | None:
+    """The share of lines right that is gone; None if nobody knows what the lines say."""
+    known = [place for place, text in enumerate(judged.texts) if text]
+    if not known:
+        return None
+    truth = [folded(judged.texts[place], COUNTED) for place in known]
+    return _right(before.texts(spec), known, truth) - _right(after.texts(spec), known, truth)
+
+
+def _right(read: Sequence[str], known: Sequence[int], truth: Sequence[str]) -> float:
+    pairs = zip(known, truth, strict=True)
+    return float(np.mean([folded(read[place], COUNTED) == text for place, text in pairs]))
+
+
+def chosen(found: Sequence[Row], max_loss: float) -> Row:
+    """The smallest that holds; the one that keeps most if none does."""
+    able = [one for one in found if one.holds(max_loss)]
+    if able:
+        return min(able, key=lambda one: one.bytes)
+    return max(found, key=lambda one: (one.kept.sure_frames or 0.0, one.kept.same_text))

@@ -1,0 +1,51 @@
+"""Inputs of lines for calibration and distillation: windows of one width, so that none is padding.
+
+What a body makes of a window is its own answer too: nobody's label is cut by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hcompress.foreign.inputs import prepared
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hcompress.data.sample import DataSource
+    from hcompress.spec.foreign import ImageInput
+
+    Floats = NDArray[np.float32]
+
+
+def windows(
+    source: DataSource, places: Sequence[int], image: ImageInput, width: int, seed: int
+) -> Floats:
+    """[N, C, H, width]: a window of each line; narrower lines are padded as they would be."""
+    made = []
+    for place in places:
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, place])))
+        line = prepared(source[place].image, image)
+        extra = line.shape[2] - width
+        if extra > 0:
+            # As often at the line's beginning, where text always stands, as anywhere else.
+            start = int(rng.integers(extra + 1)) if rng.random() < 0.5 else 0
+            line = line[:, :, start : start + width]
+        elif extra < 0:
+            padding = ((0, 0), (0, 0), (0, -extra))
+            line = np.pad(line, padding, constant_values=image.padding)
+        made.append(line)
+    return np.stack(made).astype(np.float32)
+
+
+def calibration(
+    source: DataSource, count: int, image: ImageInput, width: int, batch: int, seed: int
+) -> Iterator[Floats]:
+    """The first ``count`` lines as batches."""
+    most = 1 if image.single else batch
+    places = range(min(count, len(source)))
+    for start in range(0, len(places), most):
+        yield windows(source, places[start : start + most], image, width, seed)

@@ -1,0 +1,36 @@
+"""Images of lines to calibrate, plan and distil on. Whether they have labels is no matter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hcompress.data.source import open_images
+from hcompress.errors import EnvironmentFailed
+
+if TYPE_CHECKING:
+    from hcompress.data.sample import DataSource, Sample
+    from hcompress.spec.foreign import ForeignSpec
+
+
+def line_source(data: Path | None, spec: ForeignSpec, count: int, seed: int) -> DataSource:
+    """What a user gives, or lines drawn of the model's own characters.
+
+    Raises what `open_images` raises, and EnvironmentFailed if nothing is given and there are no
+    fonts to draw with.
+    """
+    if data is not None:
+        return open_images(data)
+    from hcompress.data.render.calibration import calibration_lines
+
+    try:
+        return calibration_lines(spec.characters, count, seed)
+    except EnvironmentFailed as error:
+        raise EnvironmentFailed(
+            f"no lines to calibrate on: give --data, a folder of images of lines ({error})"
+        ) from None
+
+
+def taken(source: DataSource, first: int, count: int) -> list[Sample]:
+    """Samples from ``first`` on, as many as there are."""
+    return [source[place] for place in range(first, min(first + count, len(source)))]

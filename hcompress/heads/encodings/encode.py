@@ -1,0 +1,142 @@
+"""A classifier in an encoding: what is coded, what stays in floats, and what is not stored at all.
+
+V classes, d features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hcompress.heads.encodings.fit import made_good
+from hcompress.onnx_writer.packed import Halves, Packed, Spread, Stack
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+    Fit = Callable[[Floats, NDArray[Any]], Packed]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A classifier as it came, and what is known of its classes."""
+
+    weight: Floats
+    """[V, d]."""
+    bias: Floats
+    """[V]."""
+    special: tuple[int, ...]
+    """Classes that stay in floats: the blank, which most frames answer."""
+    dead: NDArray[np.intp]
+    """Classes that are never answered: one column stands for all of them."""
+
+    @property
+    def coded(self) -> NDArray[np.intp]:
+        """The classes that an encoding stores, ascending."""
+        out = np.union1d(self.dead, np.array(self.special, np.intp))
+        return np.setdiff1d(np.arange(len(self.bias)), out)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of the decision features, over frames that are no blank."""
+
+    mean: Floats
+    """[d]."""
+    moment: NDArray[np.float64]
+    """[d, d], about the mean: an error that is the same in every frame is the bias's to mend."""
+
+    @classmethod
+    def of(cls, features: Floats) -> Evidence:
+        """From features [M, d]. At least one frame."""
+        mean = features.mean(0, dtype=np.float64)
+        apart = features - mean
+        return cls(mean.astype(np.float32), apart.T @ apart / len(features))
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A classifier as it is stored."""
+
+    weight: Packed
+    """[V, d]."""
+    bias: Packed
+    """[V]; [1, V] of a spread one."""
+
+    def floats(self) -> tuple[Floats, Floats]:
+        """Weights [V, d] and biases [V] as a graph decodes them."""
+        return self.weight.floats(), self.bias.floats().reshape(-1)
+
+    @property
+    def bytes(self) -> int:
+        """Of its tensors."""
+        return self.weight.bytes + self.bias.bytes
+
+
+def encoded(teacher: Teacher, evidence: Evidence, fit: Fit) -> Encoded:
+    """The coded classes by ``fit``, the special ones in FP16, the dead ones as one.
+
+    Biases are made right at the mean of the features.
+    """
+    coded = teacher.coded
+    packed = fit(teacher.weight[coded], evidence.moment)
+    bias = teacher.bias.copy()
+    bias[coded] = made_good(bias[coded], teacher.weight[coded], packed, evidence.mean)
+    return assembled(teacher, packed, bias)
+
+
+def assembled(teacher: Teacher, packed: Packed, bias: Floats) -> Encoded:
+    """Rows [coded, d] and biases [V] put where they belong."""
+    live = np.ones(len(bias), bool)
+    live[teacher.dead] = False
+    there = np.flatnonzero(live)
+    segments = _segments(there, frozenset(teacher.special))
+    rows: list[Packed] = []
+    if len(teacher.dead):
+        rows.append(Halves(_one_for(teacher)[None].astype(np.float16)))
+    start = 0
+    for special, places in segments:
+        if special:
+            rows.append(Halves(teacher.weight[places].astype(np.float16)))
+        else:
+            rows.append(packed.cut(start, start + len(places)))
+            start += len(places)
+    stacked: Packed = rows[0] if len(rows) == 1 else Stack(tuple(_joined(rows)))
+    if not len(teacher.dead):
+        return Encoded(stacked, Halves(bias.astype(np.float16)))
+    kept = np.concatenate([[_dead_bias(teacher)], bias[there]])[:, None]
+    return Encoded(Spread(stacked, live), Spread(Halves(kept.astype(np.float16)), live))
+
+
+def _one_for(teacher: Teacher) -> Floats:
+    return np.asarray(teacher.weight[teacher.dead].mean(0), np.float32)
+
+
+def _dead_bias(teacher: Teacher) -> float:
+    return float(teacher.bias[teacher.dead].mean())
+
+
+def _segments(
+    there: NDArray[np.intp], special: frozenset[int]
+) -> list[tuple[bool, NDArray[np.intp]]]:
+    """Runs of special and of coded classes, in the classes' order."""
+    kinds = np.array([int(i) in special for i in there])
+    cuts = np.flatnonzero(np.diff(kinds)) + 1
+    return [
+        (bool(kinds[piece[0]]), there[piece]) for piece in np.split(np.arange(len(there)), cuts)
+    ]
+
+
+def _joined(rows: Sequence[Packed]) -> list[Packed]:
+    """Neighbours in floats as one matrix."""
+    made: list[Packed] = []
+    for row in rows:
+        if made and isinstance(row, Halves) and isinstance(made[-1], Halves):
+            made[-1] = Halves(np.concatenate([made[-1].values, row.values]))
+        else:
+            made.append(row)
+    return made

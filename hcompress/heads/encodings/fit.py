@@ -1,0 +1,157 @@
+"""Fitting an encoding to a classifier's columns and to the decision features that it is given.
+
+V classes, d features. What is kept is what the classifier answers: with the features' second
+moment M the error of a column is (w - w')ᵀ M (w - w'), the mean square of what its score is off by.
+Every class counts the same, however rare. Pure numpy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from hcompress.compute.rounding import DAMPING, group_size, inverse_factors, rounded
+from hcompress.onnx_writer.packed import Halves, Ints, LowRank, Packed, Products, Signs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+ENTRIES: Final = 256
+"""Of a book: as many as a byte tells apart."""
+ROUNDS: Final = 25
+"""Of k-means."""
+SWEEPS: Final = 4
+
+
+def fit_ints(weight: Floats, moment: NDArray[Any], bits: int, group: int | None = None) -> Ints:
+    """Whole numbers, a scale a class or for ``group`` features of it."""
+    size = weight.shape[1] if group is None else group_size(weight.shape[1], group)
+    made = rounded(weight, bits, size, moment)
+    return Ints(made.values, made.scales, bits)
+
+
+def fit_halves(weight: Floats, _moment: NDArray[Any]) -> Halves:
+    return Halves(weight.astype(np.float16))
+
+
+def fit_low_rank(weight: Floats, moment: NDArray[Any], rank: int, bits: int) -> LowRank:
+    """The best matrix of that rank for these features, its classes in whole numbers."""
+    root, back = _roots(moment)
+    _, _, across = np.linalg.svd(weight @ root, full_matrices=False)
+    basis = across[:rank]  # [rank, d], orthonormal where errors are plain
+    left = np.asarray(weight @ root @ basis.T, np.float32)
+    right = np.asarray((basis @ back).T, np.float32)
+    kept = fit_ints(left, np.eye(rank), bits)
+    return LowRank(kept, Halves(right.astype(np.float16)))
+
+
+def fit_products(
+    weight: Floats, moment: NDArray[Any], parts: int, seed: int, entries: int = ENTRIES
+) -> Products:
+    """Each of ``parts`` equal parts of a row by an entry of that part's book.
+
+    A part's error is made good by the parts behind it, as `compute.rounding` does with numbers;
+    near entries are told by the error that is left after that.
+    """
+    rows, columns = weight.shape
+    width = columns // parts
+    if width * parts != columns:
+        raise ValueError(f"{parts} parts do not divide {columns} features")
+    rng = np.random.Generator(np.random.PCG64(seed))
+    factors = inverse_factors(moment)
+    work = weight.astype(np.float32).copy()
+    codes = np.zeros((rows, parts), np.uint8)
+    books = np.zeros((parts, min(entries, rows), width), np.float16)
+    for part in range(parts):
+        here, rest = slice(part * width, (part + 1) * width), slice((part + 1) * width, columns)
+        corner = factors[here, here]
+        points = np.linalg.solve(corner.T, work[:, here].T).T.astype(np.float32)
+        centres, chosen = k_means(points, books.shape[1], rng)
+        books[part] = (centres @ corner).astype(np.float16)
+        codes[:, part] = chosen
+        off = work[:, here] - books[part].astype(np.float32)[chosen]
+        work[:, rest] -= np.linalg.solve(corner.T, off.T).T.astype(np.float32) @ factors[here, rest]
+    return Products(codes, books)
+
+
+def k_means(
+    points: Floats, entries: int, rng: np.random.Generator
+) -> tuple[Floats, NDArray[np.intp]]:
+    """Centres [entries, width] of points [rows, width], and each point's nearest."""
+    centres = points[rng.permutation(len(points))[:entries]].copy()
+    chosen = nearest(points, centres)
+    for _ in range(ROUNDS):
+        counts = np.bincount(chosen, minlength=entries)
+        sums = np.stack([np.bincount(chosen, column, entries) for column in points.T], axis=1)
+        full = counts > 0
+        centres[full] = (sums[full] / counts[full, None]).astype(np.float32)
+        if not full.all():  # an empty entry goes where the error is greatest
+            far = np.argsort(-((points - centres[chosen]) ** 2).sum(1), kind="stable")
+            centres[~full] = points[far[: int((~full).sum())]]
+        again = nearest(points, centres)
+        if np.array_equal(again, chosen):
+            break
+        chosen = again
+    return centres, chosen
+
+
+def nearest(points: Floats, centres: Floats) -> NDArray[np.intp]:
+    """Which centre is nearest to each point, ties to the first."""
+    sizes = (centres * centres).sum(1) / 2
+    found = [
+        np.argmax(points[start : start + 8192] @ centres.T - sizes, axis=1)
+        for start in range(0, len(points), 8192)
+    ]
+    return np.concatenate(found)
+
+
+def fit_signs(weight: Floats, moment: NDArray[Any], length: int, seed: int) -> LowRank:
+    """Codes of ``length`` bits a class, met by a real-valued query of as many numbers.
+
+    w ≈ signs · P: signs and P are fitted in turn. Where the paper's classifier takes the sign of
+    the query too, this one does not.
+    """
+    root, back = _roots(moment)
+    plain = np.asarray(weight @ root, np.float64)
+    rng = np.random.Generator(np.random.PCG64(seed))
+    signs = np.where(plain @ rng.standard_normal((plain.shape[1], length)) >= 0, 1.0, -1.0)
+    basis = _solved(signs, plain)
+    for _ in range(SWEEPS):
+        _flip(signs, plain, basis)
+        basis = _solved(signs, plain)
+    query = np.asarray((basis @ back).T, np.float16)  # [d, length]
+    return LowRank(Signs(signs > 0), Halves(query))
+
+
+def _flip(signs: NDArray[np.float64], target: NDArray[np.float64], basis: Any) -> None:
+    """One pass over the bits: each class turns those that bring it nearer, in place."""
+    left = target - signs @ basis
+    for bit in range(signs.shape[1]):
+        step = basis[bit]
+        # Without the bit; its sign is that of what is then left.
+        without = left @ step + signs[:, bit] * (step @ step)
+        turned = np.where(without >= 0, 1.0, -1.0)
+        left += np.outer(signs[:, bit] - turned, step)
+        signs[:, bit] = turned
+
+
+def _solved(signs: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    gram = signs.T @ signs
+    gram += 1e-3 * len(signs) * np.eye(len(gram))
+    return np.asarray(np.linalg.solve(gram, signs.T @ target))
+
+
+def _roots(moment: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """R with R Rᵀ = M, damped, and its inverse: in w R errors are plain squares."""
+    damped = moment.astype(np.float64)
+    damped = damped + max(DAMPING * float(np.diagonal(damped).mean()), 1e-12) * np.eye(len(damped))
+    root = np.asarray(np.linalg.cholesky(damped), np.float64)
+    return root, np.asarray(np.linalg.inv(root), np.float64)
+
+
+def made_good(bias: Floats, weight: Floats, packed: Packed, mean: Floats) -> Floats:
+    """Biases [V] by which scores are right at the mean of the features."""
+    return np.asarray(bias + (weight - packed.floats()) @ mean, np.float32)

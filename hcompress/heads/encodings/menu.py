@@ -1,0 +1,87 @@
+"""The encodings by name, and which are worth trying for a classifier of some width."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from hcompress.errors import UsageError
+from hcompress.heads.encodings.fit import (
+    fit_halves,
+    fit_ints,
+    fit_low_rank,
+    fit_products,
+    fit_signs,
+)
+
+if TYPE_CHECKING:
+    from hcompress.heads.encodings.encode import Fit
+
+DESCRIPTIONS: Final = {
+    "fp16": "floats of 16 bits",
+    "int8": "whole numbers of 8 bits, a scale a class",
+    "int6": "of 6 bits",
+    "int5": "of 5 bits",
+    "int4": "of 4 bits",
+    "int3": "of 3 bits",
+    "products-N": "product quantisation, N bytes a class; N divides the features",
+    "low-rank-N": "a product of two, N numbers of 8 bits a class",
+    "signs-N": "Hamming codes of N bits a class, met by a real-valued query",
+}
+"""What can be asked for."""
+_NUMBERED: Final = re.compile(r"(products|low-rank|signs)-([1-9][0-9]{0,4})")
+_INTS: Final = re.compile(r"int([345678])")
+WIDTHS: Final = (2, 3, 4, 5, 6, 8, 12, 16)
+"""Features to a part of a product quantisation."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """One way to store a classifier."""
+
+    name: str
+    fit: Fit
+
+
+def encoding(name: str, width: int, seed: int = 0) -> Encoding:
+    """The encoding of that name for ``width`` features. Raises UsageError if there is none."""
+    fit = _fit(name, width, seed)
+    if fit is None:
+        raise UsageError(f"encoding {name!r}: one of {', '.join(DESCRIPTIONS)}")
+    return Encoding(name, fit)
+
+
+def _fit(name: str, width: int, seed: int) -> Fit | None:
+    if name == "fp16":
+        return fit_halves
+    found = _INTS.fullmatch(name)
+    if found:
+        bits = int(found[1])
+        return lambda weight, moment: fit_ints(weight, moment, bits)
+    numbered = _NUMBERED.fullmatch(name)
+    return None if numbered is None else _numbered(numbered[1], int(numbered[2]), width, seed)
+
+
+def _numbered(kind: str, count: int, width: int, seed: int) -> Fit:
+    if kind == "products":
+        if width % count:
+            divisors = ", ".join(str(n) for n in range(1, width + 1) if width % n == 0)
+            raise UsageError(f"products-{count}: N divides {width} features: one of {divisors}")
+        return lambda weight, moment: fit_products(weight, moment, count, seed)
+    if kind == "low-rank":
+        if count >= width:
+            raise UsageError(f"low-rank-{count}: N is below the {width} features")
+        return lambda weight, moment: fit_low_rank(weight, moment, count, 8)
+    return lambda weight, moment: fit_signs(weight, moment, count, seed)
+
+
+def menu(width: int, seed: int = 0) -> Iterator[Encoding]:
+    """What is worth trying, for ``width`` features: from what keeps most to what is smallest."""
+    names = ["fp16", "int8", "int6", "int5", "int4", "int3"]
+    names += [f"products-{width // part}" for part in WIDTHS if width % part == 0]
+    names += [f"low-rank-{width * share // 8}" for share in (6, 4, 2)]
+    names += [f"signs-{8 * (width * share // 32)}" for share in (12, 8, 4)]
+    for name in dict.fromkeys(names):
+        yield encoding(name, width, seed)

@@ -1,0 +1,51 @@
+"""`drop-in`: a foreign recogniser as a file that takes the old one's place, held against it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from hcompress.artifacts.kinds import Kind
+from hcompress.formats.open import Source
+from hcompress.spec.exported import ONNX_FILE
+from hcompress.stages.base import Env
+from hcompress.stages.encode_head import LineData
+from hcompress.strict.schema import MOST_IMAGES, Param
+
+
+@dataclass(frozen=True)
+class DropIn:
+    """Check inputs, outputs, shapes, metadata and texts against the original's, and write it."""
+
+    data: Annotated[Path | None, LineData] = None
+    images: Annotated[int, Param("lines compared", 1, MOST_IMAGES)] = 128
+
+    name: ClassVar[str] = "drop-in"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "hold a foreign recogniser against its original, and write it"
+    consumes: ClassVar[Kind] = Kind.ONNX
+    produces: ClassVar[Kind] = Kind.ONNX
+    libraries: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "numpy")
+
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
+        from hcompress.export.drop_in import drop_in
+        from hcompress.foreign.lines import line_source, taken
+        from hcompress.foreign.open import open_foreign, open_stored
+        from hcompress.foreign.write import with_header
+        from hcompress.strict.atomic import write_bytes
+
+        assert source is not None
+        model, stored = open_stored(source)
+        lines = taken(line_source(self.data, model.spec, self.images, env.seed + 1), 0, self.images)
+        made, report = drop_in(
+            model,
+            stored,
+            None if env.teacher is None else open_foreign(env.teacher),
+            [one.image for one in lines],
+            env.threads,
+        )
+        data = with_header(made, model.spec, env.provenance, asdict(model.classifier))
+        write_bytes(out / ONNX_FILE, data)
+        return report

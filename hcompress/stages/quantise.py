@@ -1,0 +1,56 @@
+"""`quantise`: the body of a foreign recogniser in few bits, rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from hcompress.artifacts.kinds import Kind
+from hcompress.compress.body_options import WIDTH, Bits, Group
+from hcompress.formats.open import Source
+from hcompress.spec.exported import ONNX_FILE
+from hcompress.stages.base import Env
+from hcompress.stages.encode_head import LineData
+from hcompress.strict.schema import MOST_IMAGES, Param
+
+
+@dataclass(frozen=True)
+class Quantise:
+    """Round the body's weights; what is rounded later makes good what was rounded before."""
+
+    bits: Bits = 6
+    group: Group = 64
+    data: Annotated[Path | None, LineData] = None
+    images: Annotated[
+        int,
+        Param("lines whose products errors are made good for; 0: each by itself", 0, MOST_IMAGES),
+    ] = 256
+
+    name: ClassVar[str] = "quantise"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "store a foreign body's weights in few bits, by rounding"
+    consumes: ClassVar[Kind] = Kind.ONNX
+    produces: ClassVar[Kind] = Kind.ONNX
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxruntime", "numpy")
+
+    def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
+        from hcompress.compress.quantise_body import quantised_body, with_body
+        from hcompress.foreign.batches import calibration
+        from hcompress.foreign.lines import line_source
+        from hcompress.foreign.open import open_stored
+        from hcompress.foreign.write import with_header
+        from hcompress.strict.atomic import write_bytes
+
+        assert source is not None
+        model, stored = open_stored(source)
+        image, lines = model.spec.image, None
+        if self.images:
+            given = line_source(self.data, model.spec, self.images, env.seed)
+            lines = calibration(given, self.images, image, WIDTH, 16, env.seed)
+        held = quantised_body(model, self.bits, self.group, lines, env.progress)
+        made = with_body(stored, held)
+        data = with_header(made, model.spec, env.provenance, asdict(model.classifier))
+        write_bytes(out / ONNX_FILE, data)
+        return {"weights": len(held), "bytes": sum(one.packed.bytes for one in held.values())}

@@ -1,0 +1,170 @@
+"""Distils a foreign body into itself in few bits: its own features and answers are the labels.
+
+Rounding, with errors made good, is where training begins; what it moves is where on its grid each
+weight lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+from torch import nn
+
+from hcompress.compress.body_options import WIDTH
+from hcompress.compress.quantise_body import quantised_body
+from hcompress.compute.device import launch
+from hcompress.compute.precision import Precision
+from hcompress.errors import InputRefused
+from hcompress.foreign.batches import calibration, windows
+from hcompress.foreign.features import Features, frames_first
+from hcompress.foreign.inputs import batches
+from hcompress.metrics import similarity
+from hcompress.recognisers.opaque.body import OpaqueBody
+from hcompress.training.body_trainer import BodyTrainer, Lines, as_classes
+from hcompress.training.line_trainer import snapshot_file
+from hcompress.training.loop import Task, Validated, train
+from hcompress.training.schedule import Schedule
+
+if TYPE_CHECKING:
+    from hcompress.data.sample import DataSource
+    from hcompress.foreign.edit import Stored
+    from hcompress.foreign.model import ForeignModel
+    from hcompress.training.body_options import DistilOptions
+    from hcompress.training.options import Workplace
+
+SLOWER: Final = 0.1
+"""The rate of scales, vectors and biases beside that of places on the grid."""
+
+
+def distil_body(
+    options: DistilOptions,
+    model: ForeignModel,
+    teacher: ForeignModel,
+    lines: DataSource,
+    workplace: Workplace,
+) -> tuple[dict[str, Stored], dict[str, Any]]:
+    """How each weight of the model's body is stored, and the figures.
+
+    ``model`` holds its body as floats, and whatever head it has; ``teacher`` is the recogniser
+    whose answers count. ``lines`` are at least those that `DistilOptions` asks for, or all there
+    are. Raises NumericalError at a loss that is not finite.
+    """
+    image, seed = model.spec.image, workplace.seed
+    learnt = min(options.images, max(1, len(lines) - options.validation_images))
+    first = calibration(lines, min(options.calibration, learnt), image, WIDTH, options.batch, seed)
+    stored = quantised_body(model, options.bits, options.group, first, workplace.progress)
+    figures: dict[str, Any] = {
+        "lines": learnt,
+        "bytes": sum(one.packed.bytes for one in stored.values()),
+    }
+    if not options.steps:
+        return stored, figures
+    torch.manual_seed(seed)
+    fabric = launch(Precision.FP32, workplace.threads)
+    features = Features(teacher, workplace.threads)
+    trainer = BodyTrainer(
+        OpaqueBody(model.proto, model.classifier.features),
+        stored,
+        as_classes(*teacher.class_weights()),
+        as_classes(*model.class_weights()),
+        _as_frames(model, features),
+    )
+    held = range(learnt, min(learnt + options.validation_images, len(lines)))
+    judge = _judge(trainer, model, teacher, features, lines, held) if len(held) else None
+    task = Task(
+        "distil-body",
+        trainer,
+        lambda _, batch: trainer.loss(batch, options.feature_weight),
+        _feed(options, lines, learnt, model, features, seed),
+        judge,
+        len(held),
+        slower=tuple((prefix, SLOWER) for prefix in trainer.slower),
+    )
+    schedule = Schedule(
+        options.steps,
+        options.batch,
+        options.learning_rate,
+        warmup=20,
+        weight_decay=0.0,
+        validate_every=options.validate_every if judge else 0,
+        patience=options.patience,
+        snapshot_every=options.snapshot_every,
+    )
+    state = train(
+        task, schedule, fabric, snapshot_file(workplace.scratch, "body"), workplace.progress
+    )
+    figures |= {"steps": state.step, "curve": state.curve, "best_step": state.best_step}
+    return trainer.stored(), figures
+
+
+def _as_frames(model: ForeignModel, features: Features) -> Callable[[Any, int], Any]:
+    """The body's own layout of features as [N, T, d]."""
+    time_first = model.spec.time_first
+    return lambda made, lines: frames_first(made, lines, features.rows_last, time_first)
+
+
+def _feed(
+    options: DistilOptions,
+    lines: DataSource,
+    learnt: int,
+    model: ForeignModel,
+    features: Features,
+    seed: int,
+) -> Callable[[int], Iterator[Lines]]:
+    """Step s's windows are the same, wherever training began."""
+    image = model.spec.image
+
+    def start(step: int) -> Iterator[Lines]:
+        for number in range(step, options.steps):
+            rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, number])))
+            places = [int(place) for place in rng.integers(learnt, size=options.batch)]
+            made = windows(lines, places, image, WIDTH, seed + number)
+            yield Lines(torch.from_numpy(made), torch.from_numpy(_run(features, made)))
+
+    return start
+
+
+def _run(features: Features, inputs: Any) -> Any:
+    if not features.spec.image.single:
+        return features.run(inputs).copy()
+    return np.concatenate([features.run(inputs[i : i + 1]) for i in range(len(inputs))])
+
+
+def _judge(
+    trainer: BodyTrainer,
+    model: ForeignModel,
+    teacher: ForeignModel,
+    features: Features,
+    lines: DataSource,
+    places: range,
+) -> Callable[[nn.Module], Validated]:
+    """The share of lines on which student and teacher read one text."""
+    images = [lines[place].image for place in places]
+    spec = model.spec
+    weight, bias = teacher.class_weights()
+    wanted: dict[int, str] = {}
+    inputs: list[tuple[list[int], torch.Tensor]] = []
+    for order, batch in batches(images, spec.image, 16):
+        ids = (features.run(batch) @ weight.T + bias).argmax(-1)
+        wanted.update(zip(order, (spec.text(one.tolist()) for one in ids), strict=True))
+        inputs.append((order, torch.from_numpy(batch)))
+    if not any(wanted.values()):
+        raise InputRefused(
+            "validation: the recogniser reads nothing on these lines: are they lines?"
+        )
+
+    def validate(_: nn.Module) -> Validated:
+        read: dict[int, str] = {}
+        with torch.no_grad():
+            mine = trainer.student
+            for order, batch in inputs:
+                ids = (trainer.features(batch) @ mine.weight.T + mine.bias).argmax(-1)
+                read.update(zip(order, (spec.text(one) for one in ids.tolist()), strict=True))
+        same = [read[place] == text for place, text in wanted.items()]
+        near = [similarity(text, read[place]) for place, text in wanted.items()]
+        return Validated(sum(same) / len(same), sum(near) / len(near))
+
+    return validate
