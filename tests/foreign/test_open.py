@@ -1,4 +1,4 @@
-"""What a foreign file is: found by structure and by running it, or asked for, or refused by name."""
+"""What a foreign file is: found by structure and by running it, asked for, or refused by name."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ def test_a_real_recogniser_is_told(name: str, real: Real) -> None:
 
 def test_ddddocr_is_told_but_which_of_its_two_lists(real: Real) -> None:
     path = real("ddddocr")
-    with pytest.raises(InputRefused, match="--charset .*CHARSET_OLD or .*CHARSET_BETA"):
+    with pytest.raises(InputRefused, match=r"--charset .*CHARSET_OLD or .*CHARSET_BETA"):
         open_foreign(path)
     options = ImportOptions(*split_charset(f"{path.parent / 'charsets.py'}:CHARSET_BETA"))
     found = open_foreign(path, options)
