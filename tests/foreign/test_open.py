@@ -267,7 +267,6 @@ def test_ddddocr_is_told_but_which_of_its_two_lists(real: Real) -> None:
         ("plate-detector", "a detector: "),
         ("ddddocr-detector", "a detector, or"),
         ("angles", "an image classifier: "),
-        ("ddddocr-int8", "quantised with its activations"),
     ],
 )
 def test_a_real_file_that_is_no_recogniser_is_refused_by_name(
