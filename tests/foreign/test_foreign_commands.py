@@ -73,6 +73,7 @@ def test_a_dry_run_writes_nothing(model: Path, tmp_path: Path, capsys: Captured)
     assert "--out DIR" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("model")
 def test_options_say_what_the_file_does_not(tmp_path: Path, capsys: Captured) -> None:
     model = saved(recogniser(metadata=None), tmp_path)
     assert main(["import", str(model), "--dry-run"]) == 3
@@ -85,6 +86,25 @@ def test_options_say_what_the_file_does_not(tmp_path: Path, capsys: Captured) ->
         "--charset lists.py:A, blank added"
     )
     assert main([*words, "--charset", str(lists)]) == 2
+    capsys.readouterr()
+    out = tmp_path / "out"
+    words = ["import", str(model), "--blank", "first", "--charset", f"{lists}:B", "--out", str(out)]
+    assert main([*words, "--json"]) == 0
+    assert main(["read", str(out), str(_picture(tmp_path, "rgb")), "--json"]) == 0
+    assert '"text": "bgr"' in capsys.readouterr().out
+
+
+def _picture(folder: Path, text: str) -> Path:
+    path = folder / "line.png"
+    Image.fromarray(stripes(text)).save(path)
+    return path
+
+
+def test_bench_times_a_foreign_file_alone(model: Path, capsys: Captured) -> None:
+    assert main(["bench", str(model), "--quick", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert 0 < found["line"]["graph_ms"] < found["line"]["read_ms"]
+    assert found["bytes"] == model.stat().st_size
 
 
 def test_a_foreign_file_is_read_measured_and_compared(
@@ -131,7 +151,8 @@ def test_stages_that_need_the_inside_say_who_takes_it(
 
 
 def test_the_package_is_a_source(real: Real) -> None:
-    assert in_package(Path("rapidocr")) == real("v6-small")
+    there = real("v6-small")
+    assert in_package(Path("rapidocr")) == there
 
 
 def test_a_package_that_is_not_there_says_what_to_install(
