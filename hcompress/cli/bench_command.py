@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from hcompress.artifacts.packages import names_a_package
 from hcompress.cli.state import Json, state_of
 
 if TYPE_CHECKING:
     from hcompress.cli.console import Console
+    from hcompress.formats.open import ModelFile
+    from hcompress.lab.bench.run import Plan
 
 
 RESULT: Final = "bench.json"
@@ -36,14 +39,17 @@ def bench(
 
     Times the head alone, the search alone (against faiss, if it is installed), whole images and
     loading, and says what more characters cost. Builds untrained models to measure; with MODEL,
-    images and loading are that one's, and the softmax it is compared with has its shape.
+    images and loading are that one's, and the softmax it is compared with has its shape. A MODEL
+    from elsewhere is timed alone: its graph, and from the image to the text.
     """
     from hcompress.compute.libraries import require
     from hcompress.errors import UsageError
     from hcompress.lab.bench import run
     from hcompress.lab.bench.show import tables
 
-    require("bench", run.NEEDS)
+    foreign = _foreign(model)
+    if foreign is None:
+        require("bench", run.NEEDS)
     run.one_thread()
     console = state_of(context).console
     if out is not None:
@@ -54,6 +60,9 @@ def bench(
             raise UsageError(f"{taken}: exists: choose another --out, or remove it")
         out.mkdir(parents=True, exist_ok=True)
     plan = run.QUICK_PLAN if quick else run.Plan()
+    if foreign is not None:
+        _bench_foreign(plan, foreign, out, json_output, console)
+        return
     result = run.run_bench(plan, console.progress(), model)
     if out is not None:
         write(result, out, console)
@@ -67,6 +76,40 @@ def bench(
     for title, rows in tables(result):
         console.out(f"\n{title}")
         console.table(rows)
+
+
+def _foreign(model: Path | None) -> ModelFile | None:
+    """The model, if it is one from elsewhere."""
+    from hcompress.artifacts.source import open_source
+    from hcompress.foreign.header import is_foreign
+
+    if model is None or not (model.exists() or names_a_package(model)):
+        return None
+    file = open_source(model).opened
+    return file if is_foreign(file) else None
+
+
+def _bench_foreign(
+    plan: Plan, file: ModelFile, out: Path | None, as_json: bool, console: Console
+) -> None:
+    from hcompress.lab.bench.foreign import run_foreign
+    from hcompress.strict.atomic import write_json
+
+    result = run_foreign(plan, file)
+    if out is not None:
+        write_json(out / RESULT, result)
+    if as_json:
+        console.json(result)
+        return
+    machine, line = result["machine"], result["line"]
+    console.out(f"{machine['cpu']}, one thread, {machine['clock']}")
+    console.pairs(
+        [
+            ("graph alone", f"{line['graph_ms']} ms a line of {line['height']}x{line['width']}"),
+            ("image to text", f"{line['read_ms']} ms"),
+            ("bytes", f"{result['bytes']:,}"),
+        ]
+    )
 
 
 def write(result: dict[str, Any], out: Path, console: Console) -> None:

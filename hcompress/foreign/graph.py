@@ -26,6 +26,7 @@ from onnx import (
 
 from hcompress.compute.session import Session
 from hcompress.errors import InputRefused
+from hcompress.foreign.integers import in_floats
 from hcompress.formats.open import Format, ModelFile
 from hcompress.onnx_writer.packed import DOMAIN, is_decoder
 from hcompress.strict.files import quoted, shown
@@ -45,7 +46,7 @@ _QUANTISED: Final = frozenset(
     ("ConvInteger", "DynamicQuantizeLSTM", "MatMulInteger", "MatMulIntegerToFloat",
      "DynamicQuantizeMatMul", "QAttention", "QGemm", "QLinearConv", "QLinearMatMul")
 )  # fmt: skip
-"""Products of integers: their activations are rounded too, and no floats compute the same."""
+"""Products of integers: their activations are rounded too."""
 _ONNX: Final = ("", "ai.onnx")
 
 
@@ -53,7 +54,8 @@ def load_graph(file: ModelFile) -> ModelProto:
     """The file's graph, external data included, in the one form that the rest builds on.
 
     Weights that were packed here are floats again. Raises InputRefused if it is damaged, too
-    large, of an opset that nobody tested, or has products of integers in it.
+    large, of an opset that nobody tested, or has products of integers that
+    can't be taken apart.
     """
     return normalised(load_stored(file))
 
@@ -71,8 +73,15 @@ def load_stored(file: ModelFile) -> ModelProto:
     proto = parsed(file)
     if any(piece.file != layout.path for piece in layout.pieces):
         external_data_helper.load_external_data_for_model(proto, str(file.path.parent))
+    if rounds_activations(proto):
+        proto = in_floats(proto)
     _check(proto, shown(file.path))
     return proto
+
+
+def rounds_activations(proto: ModelProto) -> bool:
+    """Whether it has products of integers, which `load_graph` makes products of floats."""
+    return any(node.op_type in _QUANTISED for node in proto.graph.node)
 
 
 def parsed(file: ModelFile) -> ModelProto:

@@ -15,7 +15,7 @@ from onnx import ModelProto
 from hcompress.compute.session import Session
 from hcompress.errors import InputRefused
 from hcompress.foreign.classes import Classes, Listing, answered, find_listing, name_classes
-from hcompress.foreign.graph import load_graph, load_stored
+from hcompress.foreign.graph import load_graph, load_stored, parsed, rounds_activations
 from hcompress.foreign.header import foreign_header
 from hcompress.foreign.identify import Ends, NoClassifierError, find_classifier
 from hcompress.foreign.inputs import choose
@@ -94,7 +94,11 @@ def examine(source: Source, options: ImportOptions = AS_FOUND) -> Opened:
     session = Session(proto.SerializeToString(), where=where)
     measured = measure(proto, session, where)
     ends = _recogniser(proto, measured, where)
-    return _named(file, proto, session, measured, ends, options)
+    named = _named(file, proto, session, measured, ends, options)
+    if not rounds_activations(parsed(file)):
+        return named
+    return Opened(named.model, (*named.found, "weights: of int8; activations, which the file rounds"
+                                " too, are left in float"))  # fmt: skip
 
 
 def _classifier(proto: ModelProto, header: ForeignHeader, where: str) -> Classifier:

@@ -24,7 +24,7 @@ class ImportModel:
     """Find classifier, charset, blank and input; write the same graph, every weight a float."""
 
     charset: Annotated[
-        Path | None, Param("lists the classes: txt, yaml, json, a list in a py file", data=True)
+        Path | None, Param("lists the classes: txt, yaml, json, a list in a py file")
     ] = None
     charset_list: Annotated[str | None, Param("which of several lists in that file")] = None
     preprocessing: Annotated[str | None, Param("ppocr, ppocr-rgb or ddddocr")] = None

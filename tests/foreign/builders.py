@@ -1,0 +1,83 @@
+"""A recogniser small enough to see through: stripes of red, green and blue are r, g and b."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+STEP = 8
+"""Pixels a frame."""
+CLASSES = ("", "r", "g", "b")
+WEIGHT = 10 * np.array([[0, -1, -1, 1], [0, -1, 1, -1], [0, 1, -1, -1]], np.float32)
+"""[3, V]: channels come as blue, green, red, from -1 to 1."""
+BIAS = np.array([15, 0, 0, 0], np.float32)
+"""What is white, black or grey is blank."""
+
+
+def tensor(name: str, value: Any, kind: Any = np.float32) -> TensorProto:
+    return numpy_helper.from_array(np.asarray(value, kind), name)
+
+
+def model(
+    nodes: Sequence[NodeProto],
+    held: Sequence[TensorProto],
+    output: Sequence[int | str] = ("N", "T", "V"),
+    size: Sequence[int | str | None] = ("N", 3, 48, "W"),
+    opset: int = 12,
+    metadata: Mapping[str, str] | None = None,
+) -> ModelProto:
+    """A model from `x` to `y`."""
+    graph = helper.make_graph(
+        list(nodes),
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, list(size))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, list(output))],
+        list(held),
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=7)
+    helper.set_model_props(made, dict(metadata or {}))
+    return made
+
+
+def features(height: int = 48) -> list[NodeProto]:
+    """From `x` to `h`, [N, T, 3]: the mean of each stripe of eight pixels."""
+    return [
+        helper.make_node(
+            "AveragePool", ["x"], ["p"], kernel_shape=[height, STEP], strides=[height, STEP]
+        ),
+        helper.make_node("Squeeze", ["p"], ["s"], axes=[2]),
+        helper.make_node("Transpose", ["s"], ["h"], perm=[0, 2, 1]),
+    ]
+
+
+def recogniser(metadata: str | None = "r\ng\nb", **given: Any) -> ModelProto:
+    """MatMul, Add and Softmax, as PP-OCR has them."""
+    nodes = [
+        *features(),
+        helper.make_node("MatMul", ["h", "w"], ["m"]),
+        helper.make_node("Add", ["m", "b"], ["a"]),
+        helper.make_node("Softmax", ["a"], ["y"], axis=2),
+    ]
+    said = {} if metadata is None else {"character": metadata}
+    return model(nodes, [tensor("w", WEIGHT), tensor("b", BIAS)], metadata=said, **given)
+
+
+def saved(proto: ModelProto, folder: Path, name: str = "rec.onnx") -> Path:
+    path = folder / name
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
+def stripes(text: str, height: int = 48, pixels: int = 16) -> NDArray[np.uint8]:
+    """An RGB image of coloured stripes, white between them."""
+    colours = {"r": (255, 0, 0), "g": (0, 255, 0), "b": (0, 0, 255)}
+    columns = [np.full((height, pixels, 3), 255, np.uint8)]
+    for character in text:
+        columns.append(np.full((height, pixels, 3), colours[character], np.uint8))
+        columns.append(columns[0])
+    return np.concatenate(columns, 1)
