@@ -35,7 +35,7 @@ def inspect(context: typer.Context, model: Model, json_output: Json = False) -> 
     file = open_model(model)
     parts = parts_of(file)
     found = sizes.breakdown(file, parts.groups)
-    techniques = sizes.techniques_of(file)
+    techniques = (*sizes.techniques_of(file), *parts.techniques)
     if json_output:
         said = {"remarks": list(parts.remarks)} if parts.remarks else {}
         listed = {**found.to_dict(), "techniques": list(techniques), **said}

@@ -172,6 +172,7 @@ def _named(out: Path) -> Path:
 
 
 def _show(made: Any, source: Any, as_json: bool, state: State) -> None:
+    from hcompress.foreign.header import is_foreign
     from hcompress.reports.size_table import column, table1_rows
     from hcompress.sizes import characters_of
 
@@ -184,6 +185,7 @@ def _show(made: Any, source: Any, as_json: bool, state: State) -> None:
             entry.manifest.techniques,
             entry.manifest.breakdown,
             characters=characters_of(entry.file),
+            foreign=is_foreign(entry.opened),
         )
         for entry in (source, made)
         if entry is not None and entry.manifest is not None

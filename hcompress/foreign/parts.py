@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hcompress.errors import InputRefused
 from hcompress.foreign.header import foreign_header, is_foreign
+from hcompress.foreign.in_force import techniques
 from hcompress.formats.open import ModelFile
 from hcompress.sizes.groups import BACKBONE, CLASSIFIER
 from hcompress.spec.foreign_header import CHARACTERS
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _NAMES: Final = ("weight", "bias")
 """What a header's classifier calls its tensors; how they are stored may add to the names."""
+_PACKED: Final = "classifier."
+"""What a packed classifier's tensors begin with, whatever it was called."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Parts:
 
     groups: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    techniques: tuple[str, ...] = ()
+    """How its weights are stored, if it was made here."""
 
 
 def parts_of(file: ModelFile) -> Parts:
@@ -46,13 +51,13 @@ def parts_of(file: ModelFile) -> Parts:
         except InputRefused as error:
             what = str(error).removeprefix(f"{shown(file.path)}: ")
             return Parts({}, (f"parts by their names alone, which is a guess: {what}",))
-    pieces = {piece.name for piece in file.layout.pieces}
-    groups = {name: CLASSIFIER if _belongs(name, own) else BACKBONE for name in pieces}
-    return Parts(groups, (how, *_charset(file)))
-
-
-def _belongs(name: str, own: Iterable[str]) -> bool:
-    return any(name == one or name.startswith(f"{one}.") for one in own)
+    names = {piece.name for piece in file.layout.pieces}
+    prefixes = tuple(f"{one}." for one in own) + (() if header is None else (_PACKED,))
+    groups = {
+        name: CLASSIFIER if name in own or name.startswith(prefixes) else BACKBONE for name in names
+    }
+    stored = () if header is None else techniques(file.layout.pieces, groups)
+    return Parts(groups, (how, *_charset(file)), stored)
 
 
 def _by_structure(file: ModelFile) -> tuple[list[str], str]:

@@ -38,11 +38,12 @@ def make_card(
     """
     found = open_source(model)
     report = None if run is None else _run(run, found)
+    parts = parts_of(found.opened)
     return Card(
         name=found.file.name,
         digest=found.digest,
-        breakdown=sizes.breakdown(found.opened, parts_of(found.opened).groups),
-        techniques=tuple(sizes.techniques_of(found.opened)),
+        breakdown=sizes.breakdown(found.opened, parts.groups),
+        techniques=(*sizes.techniques_of(found.opened), *parts.techniques),
         metadata=_metadata(found),
         measured=tuple(_measured(path, found) for path in evaluations),
         trained_on=tuple(_data(path) for path in trained_on),

@@ -60,6 +60,7 @@ class _Teacher:
     breakdown: BreakdownRecord
     techniques: tuple[str, ...] = ()
     characters: int | None = None
+    foreign: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,10 @@ def load_report(run: Path) -> RunReport:
     ]
     folders = [TEACHER, *(entry.folder for entry, _ in made)]
     accuracies = _accuracies(run, folders)
-    many = teacher.characters
-    breakdown = teacher_raw["breakdown"]
-    columns = [column("teacher", teacher.techniques, breakdown, characters=many)]
+    about = (None, teacher.characters, teacher.foreign)
+    columns = [column("teacher", teacher.techniques, teacher_raw["breakdown"], *about)]
     columns += [
-        column(entry.label, manifest.techniques, manifest.breakdown, characters=many)
+        column(entry.label, manifest.techniques, manifest.breakdown, *about)
         for entry, manifest in made
     ]
     stages = tuple(_stage(entry, manifest) for entry, manifest in made)

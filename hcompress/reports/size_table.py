@@ -45,6 +45,8 @@ class Column:
     """Fraction of lines read exactly, 0 to 1; None if nothing was read."""
     characters: int | None = None
     """How many the model can read; None if nobody knows."""
+    foreign: bool = False
+    """It is, or was made of, a recogniser from elsewhere: the paper's techniques are not for it."""
 
     @property
     def mib(self) -> float:
@@ -76,6 +78,7 @@ class Column:
             "mib": self.mib,
             "paper_mib": self.paper_mib,
             "characters": self.characters,
+            "foreign": self.foreign,
             "accuracy": self.accuracy,
             "components": [asdict(component) for component in self.components],
         }
@@ -87,6 +90,7 @@ def column(
     breakdown: Mapping[str, Any],
     accuracy: float | None = None,
     characters: int | None = None,
+    foreign: bool = False,
 ) -> Column:
     """A column from a manifest's ``techniques`` and ``breakdown`` as they stand in JSON.
 
@@ -97,7 +101,7 @@ def column(
         for row in breakdown["components"]
     )
     size = int(breakdown["bytes"])
-    return Column(name, tuple(techniques), size, components, accuracy, characters)
+    return Column(name, tuple(techniques), size, components, accuracy, characters, foreign)
 
 
 def mib_text(size: int) -> str:
@@ -120,7 +124,8 @@ def table1_rows(columns: Sequence[Column]) -> list[list[str]]:
     """The table as rows of strings, the first one the header; every row is as long.
 
     Rows: header; a row a technique (check marks); a row a group of the breakdown, leaving out
-    groups that are empty in every column; total; parameters; the paper's total, if it prints one
+    groups that are empty in every column; total; parameters, unless all is foreign, where several
+    may be packed in a number; the paper's total, if it prints one
     for these techniques and this many characters; accuracy, if any was measured.
     """
     if not columns:
@@ -132,7 +137,7 @@ def table1_rows(columns: Sequence[Column]) -> list[list[str]]:
     ]
     rows += _group_rows(columns)
     rows.append(["total, MiB", *(mib_text(entry.bytes) for entry in columns)])
-    if any(entry.components for entry in columns):
+    if any(entry.components and not entry.foreign for entry in columns):
         rows.append(["parameters", *(_params_text(entry) for entry in columns)])
     papers = [entry.paper_mib for entry in columns]
     if any(mib is not None for mib in papers):
@@ -144,8 +149,9 @@ def table1_rows(columns: Sequence[Column]) -> list[list[str]]:
 
 
 def _technique_names(columns: Sequence[Column]) -> list[str]:
-    """The paper's six always, then whatever else is in force (INT8), in order of appearance."""
-    names = list(PAPER_TECHNIQUES)
+    """The paper's six, then whatever else is in force (INT8), in order of appearance; of foreign
+    recognisers alone, what is in force."""
+    names = [] if all(entry.foreign for entry in columns) else list(PAPER_TECHNIQUES)
     for entry in columns:
         names += [name for name in entry.techniques if name not in names]
     return names

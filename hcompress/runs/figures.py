@@ -13,8 +13,9 @@ def measure(model: ModelFile) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The breakdown of a model file, as JSON holds it, and the techniques in force."""
     from hcompress import sizes
 
-    groups = parts_of(model).groups
-    return sizes.breakdown(model, groups).to_dict(), tuple(sizes.techniques_of(model))
+    parts = parts_of(model)
+    techniques = (*sizes.techniques_of(model), *parts.techniques)
+    return sizes.breakdown(model, parts.groups).to_dict(), techniques
 
 
 def finite(value: Any) -> Any:

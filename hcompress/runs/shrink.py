@@ -13,6 +13,7 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.artifacts.source import open_source
 from hcompress.compute.ranks import Ranks
 from hcompress.errors import InputRefused
+from hcompress.foreign.header import is_foreign
 from hcompress.progress import NoProgress, Progress
 from hcompress.reports.size_table import Column, column
 from hcompress.runs import runner as pipeline
@@ -138,6 +139,7 @@ class _Run:
         self.accuracy = Accuracy(recipe.evaluate, folder / EVALUATIONS, options.progress)
         self.columns: list[Column] = []
         self.characters: int | None = None
+        self.foreign = False
         self.stages: list[dict[str, Any]] = []
         self.last_readable: tuple[str, Artifact] | None = None
         self.model: Path | None = None
@@ -196,7 +198,8 @@ class _Run:
             value = self.accuracy.after_stage(name, made)
         if made.manifest is not None:
             techniques, breakdown = made.manifest.techniques, made.manifest.breakdown
-            self.columns.append(column(name, techniques, breakdown, value, self.characters))
+            about = (value, self.characters, self.foreign)
+            self.columns.append(column(name, techniques, breakdown, *about))
 
     def _record_teacher(self, teacher: Artifact) -> None:
         """`00-teacher.json`, and the table's first column."""
@@ -208,6 +211,7 @@ class _Run:
         else:
             breakdown, techniques = measure(teacher.opened)
         self.characters = characters_of(teacher.opened)
+        self.foreign = is_foreign(teacher.opened)
         write_json(
             self.folder / f"{TEACHER}.json",
             {
@@ -217,12 +221,14 @@ class _Run:
                 "key": teacher.key,
                 "kind": teacher.kind,
                 "characters": self.characters,
+                "foreign": self.foreign,
                 "techniques": list(techniques),
                 "breakdown": breakdown,
             },
         )
         value = self.accuracy.after_stage(TEACHER, teacher)
-        self.columns.insert(0, column(TEACHER, techniques, breakdown, value, self.characters))
+        about = (value, self.characters, self.foreign)
+        self.columns.insert(0, column(TEACHER, techniques, breakdown, *about))
 
     def _final_accuracy(self) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
         if not self.options.ranks.first or self.last_readable is None or self.teacher is None:
