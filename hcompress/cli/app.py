@@ -15,6 +15,7 @@ from hcompress.cli import (
     model_commands,
     read_command,
     run_commands,
+    shrink_command,
     study_command,
     tool_commands,
 )
@@ -53,6 +54,7 @@ def build_app(stages: Mapping[str, type[Stage]]) -> typer.Typer:
         context.obj = new_state(stages)
 
     for command in (
+        *shrink_command.COMMANDS,
         *run_commands.COMMANDS,
         *study_command.COMMANDS,
         *model_commands.COMMANDS,

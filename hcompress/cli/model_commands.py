@@ -125,11 +125,16 @@ def eval_(
         state.console.json(result)
         return
     state.console.table(evaluation_rows([("", result)]))
+    show_ignored(result, state)
+    if of is not None:
+        state.console.table(_rows_of(of, result["of"]))
+
+
+def show_ignored(result: Mapping[str, Any], state: State) -> None:
+    """Say what did not count in an evaluation, if anything."""
     if "ignored" in result:
         kinds, own = result["ignored"].values()
         state.console.out("not counted: " + ", ".join([*kinds, *own]))
-    if of is not None:
-        state.console.table(_rows_of(of, result["of"]))
 
 
 def evaluation_rows(entries: Sequence[tuple[str, Any]]) -> list[list[str]]:

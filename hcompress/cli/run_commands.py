@@ -1,116 +1,17 @@
-"""Commands that run or list recipes and stages: shrink, recipes, stages."""
+"""Commands that list recipes and stages, and build the paper's sizes: table1, recipes, stages."""
 
 from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
-from hcompress.cli.state import Json, State, state_of
+from hcompress.cli.state import Json, state_of
 from hcompress.runs.recipe import DEFAULT_SEED, DEFAULT_THREADS, MOST_SEED, MOST_THREADS
 
-if TYPE_CHECKING:
-    from hcompress.runs.recipe import Recipe
-    from hcompress.runs.shrink import RunResult
-
-
 DEFAULT_OUT: Final = Path("runs")
-
-
-def shrink(
-    context: typer.Context,
-    model: Annotated[
-        Path | None,
-        typer.Argument(metavar="[MODEL]", help="The teacher: a checkpoint or artifact folder."),
-    ] = None,
-    recipe: Annotated[
-        str, typer.Option("--recipe", help="A recipe file, or a packaged recipe's name.")
-    ] = "hamming-ocr",
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The run's folder; runs/RECIPE if not given.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
-    ] = False,
-    force: Annotated[
-        bool,
-        typer.Option("--force/--resume", help="Make every stage again, or keep finished ones."),
-    ] = False,
-    json_output: Json = False,
-) -> None:
-    """Run a recipe on a teacher: stage by stage, measured, with a report.
-
-    Shows Table 1 after each stage, a column longer each time. If a run was stopped or killed,
-    type the same command again: it goes on from there.
-    """
-    from hcompress.compute.libraries import require
-    from hcompress.runs.recipe import find_recipe, load_recipe
-
-    state = state_of(context)
-    loaded = load_recipe(find_recipe(recipe), state.stages)
-    require("shrink", loaded.needs)
-    folder = out or DEFAULT_OUT / loaded.name
-    teacher = model or (None if loaded.makes_its_teacher else loaded.teacher)
-    if dry_run:
-        _show_plan(loaded, teacher, folder, force, json_output, state)
-        return
-    result = _run(loaded, teacher, folder, force, state)
-    if json_output:
-        state.console.json(result.to_dict())
-    else:
-        _show_result(result, state)
-    result.check_loss()
-
-
-def _run(
-    recipe: Recipe, teacher: Path | None, folder: Path, force: bool, state: State
-) -> RunResult:
-    from hcompress.reports.size_table import table1_rows
-    from hcompress.runs.shrink import RunOptions, run_recipe
-
-    options = RunOptions(
-        progress=state.console.progress(),
-        show=lambda columns: state.console.table(table1_rows(columns), talk=True),
-        rebuild=force,
-        ranks=state.ranks,
-    )
-    return run_recipe(recipe, teacher, folder, options)
-
-
-def _show_result(result: RunResult, state: State) -> None:
-    from hcompress.cli.model_commands import evaluation_rows
-    from hcompress.reports.size_table import table1_rows
-
-    console = state.console
-    console.table(table1_rows(result.columns))
-    if result.before is not None and result.after is not None:
-        console.out("")
-        console.table(evaluation_rows([("before", result.before), ("after", result.after)]))
-    console.out("")
-    for path in result.reports:
-        console.out(f"report: {path}")
-    console.out(f"model: {result.model}")
-
-
-def _show_plan(
-    recipe: Recipe,
-    teacher: Path | None,
-    folder: Path,
-    force: bool,
-    as_json: bool,
-    state: State,
-) -> None:
-    from hcompress.runs.plan import make_plan
-
-    plan = make_plan(recipe, teacher, folder, rebuild=force)
-    if as_json:
-        state.console.json(plan.to_dict())
-    else:
-        state.console.table(plan.rows())
-        for line in plan.lines():
-            state.console.out(line)
 
 
 def table1(
@@ -247,4 +148,4 @@ def _stage_json(kind: Any) -> dict[str, Any]:
     }
 
 
-COMMANDS: Final = (shrink, table1, recipes, stages)
+COMMANDS: Final = (table1, recipes, stages)

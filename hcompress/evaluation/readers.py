@@ -10,6 +10,7 @@ from hcompress.artifacts.kinds import not_loaded
 from hcompress.artifacts.source import open_source
 from hcompress.errors import InputRefused
 from hcompress.foreign.header import is_foreign
+from hcompress.foreign.options import AS_FOUND, ImportOptions
 from hcompress.formats.open import Format, ModelFile
 
 if TYPE_CHECKING:
@@ -56,17 +57,17 @@ class Reader(Protocol):
         ...
 
 
-def open_reader(model: Path | ModelFile) -> Reader:
+def open_reader(model: Path | ModelFile, options: ImportOptions = AS_FOUND) -> Reader:
     """A reader for a checkpoint or an ONNX file, or an artifact folder holding one.
 
-    Raises UsageError if there is nothing and InputRefused if it is not a model that reads, or is
-    damaged.
+    ``options`` say of a recogniser from elsewhere what its file does not say. Raises UsageError if
+    there is nothing and InputRefused if it is not a model that reads, or is damaged.
     """
     file = model if isinstance(model, ModelFile) else open_source(model).opened
     if is_foreign(file):
         from hcompress.runtime.foreign_reader import ForeignReader
 
-        return ForeignReader(file)
+        return ForeignReader(file, options=options)
     if file.format is Format.ONNX:
         from hcompress.runtime import OnnxReader
 

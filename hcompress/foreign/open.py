@@ -68,16 +68,25 @@ def open_stored(source: Source) -> tuple[ForeignModel, ModelProto]:
 
 
 def teacher_for(model: ForeignModel, original: Source | None) -> ForeignModel:
-    """Whose answers count: the original's, if it is given and has the same classes; its own else.
+    """Whose answers count: the original's, if it is given; its own else.
 
-    Raises InputRefused if the original is another recogniser.
+    What the original does not say of itself, its charset perhaps, is as in ``model``, which was
+    made of it. Raises InputRefused if it is another recogniser.
     """
     if original is None:
         return model
-    teacher = open_foreign(original)
-    if teacher.spec.classes != model.spec.classes or (
-        teacher.classifier.width != model.classifier.width
-    ):
+    file = open_file(original, ONNX_FILE, "ONNX file")
+    if foreign_header(file) is None:
+        proto, where = load_graph(file), shown(file.path)
+        try:
+            teacher = ForeignModel(proto, find_classifier(proto, where).classifier, model.spec)
+        except NoClassifierError:
+            raise InputRefused(f"{where}: the teacher has no product onto classes") from None
+    else:
+        teacher = open_foreign(file)
+    mine, its = model.classifier, teacher.classifier
+    alike = (mine.classes, mine.width) == (its.classes, its.width)
+    if not alike or teacher.spec.classes != model.spec.classes:
         raise InputRefused(f"{path_of(original)}: the teacher is another recogniser")
     return teacher
 

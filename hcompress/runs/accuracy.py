@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hcompress.artifacts.folder import Artifact
+from hcompress.artifacts.folder import Artifact, path_digest
 from hcompress.errors import NumericalError
 from hcompress.evaluation.evaluate import evaluate
 from hcompress.evaluation.readers import open_reader
+from hcompress.foreign.options import AS_FOUND, ImportOptions
 from hcompress.progress import Progress
 from hcompress.runs.recipe import Evaluate
 from hcompress.strict.atomic import write_json
 from hcompress.strict.json import recall
+from hcompress.strict.write import plain
 
 if TYPE_CHECKING:
     from hcompress.data.sample import DataSource
@@ -27,6 +29,8 @@ class Accuracy:
     plan: Evaluate | None
     folder: Path
     progress: Progress
+    options: ImportOptions = AS_FOUND
+    """What a recogniser from elsewhere does not say of itself."""
     _opened: dict[Path, DataSource] = field(default_factory=dict)
     """By path: a digest over gigabytes is taken once a run, not once a stage."""
 
@@ -64,11 +68,20 @@ class Accuracy:
 
     def _measure(self, name: str, model: Artifact, data: Path, images: int) -> Mapping[str, Any]:
         source = self._open(data)
-        wanted = (model.digest, source.digest, min(images, len(source)))
+        assert self.plan is not None
+        ignored, said = self.plan.ignored, self._said()
+        count = min(images, len(source))
+        wanted = {
+            "model_digest": model.digest,
+            "data_digest": source.digest,
+            "images": count,
+            "ignored": ignored.to_dict() if ignored else None,
+            "import": said,
+        }
         found = self._known(wanted)
         if found is None:
-            reader = open_reader(model.opened)
-            self.progress.say(f"reading {wanted[2]} images of {data.name} with {model.stage}")
+            reader = open_reader(model.opened, self.options)
+            self.progress.say(f"reading {count} images of {data.name} with {model.stage}")
             found = evaluate(
                 reader,
                 source,
@@ -77,7 +90,9 @@ class Accuracy:
                 model_digest=model.digest,
                 data=str(data.resolve()),
                 progress=self.progress,
+                ignored=ignored,
             )
+            found = found if said is None else {**found, "import": said}
         self.folder.mkdir(exist_ok=True)
         if _recalled(self.folder / name) != found:
             write_json(self.folder / name, found)
@@ -90,11 +105,18 @@ class Accuracy:
             self._opened[data] = open_data(data)
         return self._opened[data]
 
-    def _known(self, wanted: tuple[str, str, int]) -> Mapping[str, Any] | None:
+    def _said(self) -> dict[str, Any] | None:
+        """What was said of a recogniser from elsewhere, by contents; None if nothing was."""
+        charset = self.options.charset
+        if self.options == AS_FOUND:
+            return None
+        found = plain(self.options)
+        return {**found, "charset": None if charset is None else path_digest(charset)}
+
+    def _known(self, wanted: Mapping[str, Any]) -> Mapping[str, Any] | None:
         for path in sorted(self.folder.glob("*.json")):
             raw = _recalled(path)
-            fields = ("model_digest", "data_digest", "images")
-            if raw is not None and tuple(raw.get(name) for name in fields) == wanted:
+            if raw is not None and all(raw.get(key) == value for key, value in wanted.items()):
                 return raw
         return None
 

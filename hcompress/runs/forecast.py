@@ -10,6 +10,7 @@ import functools
 from collections.abc import Mapping
 from typing import Final
 
+from hcompress.foreign.header import is_foreign
 from hcompress.formats.open import ModelFile
 from hcompress.spec.config import RecogniserConfig, Weights
 from hcompress.spec.forecast import Forecast
@@ -34,8 +35,8 @@ def after(stage: Stage, known: Forecast | None) -> Forecast | None:
 
 
 def forecast_of(model: ModelFile) -> Forecast | None:
-    """What is there, as a forecast; None if the file has no metadata of ours."""
-    if model.header is None:
+    """What is there, as a forecast; None if the file has no metadata of ours, or is foreign."""
+    if model.header is None or is_foreign(model):
         return None
     metadata = read_header(model)
     config, size = metadata.config, len(metadata.vocabulary)

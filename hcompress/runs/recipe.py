@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import hcompress
 from hcompress.artifacts.kinds import Kind
 from hcompress.errors import UsageError
+from hcompress.foreign.options import AS_FOUND, ImportOptions
+from hcompress.metrics import Ignore, Ignored
 from hcompress.runs.keys import step_seed
 from hcompress.stages.base import Stage, needs
+from hcompress.stages.import_model import ImportModel
 from hcompress.strict.read import read
 from hcompress.strict.schema import MOST_IMAGES, Param, table_of
 from hcompress.strict.show import show, suggest
@@ -41,6 +44,14 @@ class Evaluate:
     """As many as ``images`` if a recipe says nothing."""
     max_loss: Annotated[float, Param("", 0, 100)] | None = None
     """Points of accuracy the last stage may lose on the final data."""
+    ignore: tuple[Ignore, ...] = ()
+    """Differences between texts that don't count."""
+    ignore_characters: str = ""
+
+    @property
+    def ignored(self) -> Ignored:
+        """All that does not count."""
+        return Ignored(frozenset(self.ignore), self.ignore_characters)
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,26 @@ class Recipe:
     def needs(self) -> tuple[str, ...]:
         """Distributions its stages need, each once."""
         return tuple(dict.fromkeys(name for step in self.steps for name in needs(step.stage)))
+
+    @property
+    def import_options(self) -> ImportOptions:
+        """What it says of a recogniser from elsewhere, if it takes one."""
+        taken = (step.stage for step in self.steps if isinstance(step.stage, ImportModel))
+        return next((stage.options for stage in taken), AS_FOUND)
+
+    def saying(self, said: Mapping[str, Any]) -> Recipe:
+        """The recipe with parameters of its `import`. Raises UsageError if it has no such stage."""
+        if not any(isinstance(step.stage, ImportModel) for step in self.steps):
+            raise UsageError(
+                f"the recipe {self.name} has no stage import, to be told {', '.join(said)}"
+            )
+        steps = (
+            replace(step, stage=replace(step.stage, **said))
+            if isinstance(step.stage, ImportModel)
+            else step
+            for step in self.steps
+        )
+        return replace(self, steps=tuple(steps))
 
     def to_dict(self) -> dict[str, Any]:
         """The resolved recipe, every default spelt out, as JSON holds it."""

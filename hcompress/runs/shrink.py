@@ -136,7 +136,9 @@ class _Run:
         self.teacher = teacher
         self.folder = folder
         self.options = options
-        self.accuracy = Accuracy(recipe.evaluate, folder / EVALUATIONS, options.progress)
+        self.accuracy = Accuracy(
+            recipe.evaluate, folder / EVALUATIONS, options.progress, recipe.import_options
+        )
         self.columns: list[Column] = []
         self.characters: int | None = None
         self.foreign = False

@@ -32,7 +32,7 @@ class DropIn:
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.export.drop_in import drop_in
         from hcompress.foreign.lines import line_source, taken
-        from hcompress.foreign.open import open_foreign, open_stored
+        from hcompress.foreign.open import open_stored, teacher_for
         from hcompress.foreign.write import with_header
         from hcompress.strict.atomic import write_bytes
 
@@ -42,7 +42,7 @@ class DropIn:
         made, report = drop_in(
             model,
             stored,
-            None if env.teacher is None else open_foreign(env.teacher),
+            None if env.teacher is None else teacher_for(model, env.teacher),
             [one.image for one in lines],
             env.threads,
         )

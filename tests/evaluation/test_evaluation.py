@@ -243,7 +243,7 @@ def test_accuracy_is_measured_once_per_model_and_data(
     write_recipe(tmp_path)
     counted = Counted()
     monkeypatch.setattr("hcompress.runs.accuracy.evaluate", counted)
-    monkeypatch.setattr("hcompress.runs.accuracy.open_reader", lambda _path: None)
+    monkeypatch.setattr("hcompress.runs.accuracy.open_reader", lambda *_: None)
     (tmp_path / "a.onnx").write_bytes(onnx_bytes(b"a" * 32))
     (tmp_path / "b.onnx").write_bytes(onnx_bytes(b"b" * 32))
     first, second = open_source(tmp_path / "a.onnx"), open_source(tmp_path / "b.onnx")

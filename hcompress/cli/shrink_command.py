@@ -1,0 +1,179 @@
+"""`hcompress shrink`: a recipe on a model, ours or from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from hcompress.cli.run_commands import DEFAULT_OUT
+from hcompress.cli.state import Json, State, state_of
+from hcompress.foreign.options import Blank, split_charset
+
+if TYPE_CHECKING:
+    from hcompress.runs.recipe import Recipe
+    from hcompress.runs.shrink import RunResult
+
+OURS: Final = "hamming-ocr"
+FOREIGN: Final = "foreign"
+"""Recipes for models of ours, and for everybody else's."""
+
+
+def shrink(
+    context: typer.Context,
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="A checkpoint or artifact folder; anybody's ONNX recogniser; or rapidocr.",
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            help="A recipe file, or a packaged recipe's name; if not given, hamming-ocr for a model"
+            " of ours, foreign for any other.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="The run's folder; if not given, runs/RECIPE, or runs/MODEL for anybody's model.",
+        ),
+    ] = None,
+    charset: Annotated[
+        str | None,
+        typer.Option(
+            "--charset",
+            metavar="FILE[:NAME]",
+            help="As `import` has it: what the classes of anybody's model stand for.",
+        ),
+    ] = None,
+    preprocessing: Annotated[
+        str | None, typer.Option("--preprocessing", help="As `import` has it.")
+    ] = None,
+    blank: Annotated[Blank | None, typer.Option("--blank", help="As `import` has it.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force/--resume", help="Make every stage again, or keep finished ones."),
+    ] = False,
+    json_output: Json = False,
+) -> None:
+    """Run a recipe on a model: stage by stage, measured, with a report.
+
+    Shows Table 1 after each stage, a column longer each time. If a run was stopped or killed,
+    type the same command again: it goes on from there. --json prints the outcome on one line.
+    """
+    from hcompress.compute.libraries import require
+
+    state = state_of(context)
+    known = None if model is None else _name_if_foreign(model)
+    loaded = _recipe(recipe or (OURS if known is None else FOREIGN), state)
+    said = _said(charset, preprocessing, blank)
+    if said:
+        loaded = loaded.saying(said)
+    require("shrink", loaded.needs)
+    folder = out or DEFAULT_OUT / _run_name(loaded.name, known)
+    teacher = model or (None if loaded.makes_its_teacher else loaded.teacher)
+    if dry_run:
+        _show_plan(loaded, teacher, folder, force, json_output, state)
+        return
+    result = _run(loaded, teacher, folder, force, state)
+    if json_output:
+        state.console.json(result.to_dict(), indent=None)
+    else:
+        _show_result(result, state)
+    result.check_loss()
+
+
+def _recipe(spelling: str, state: State) -> Recipe:
+    from hcompress.runs.recipe import find_recipe, load_recipe
+
+    return load_recipe(find_recipe(spelling), state.stages)
+
+
+def _said(charset: str | None, preprocessing: str | None, blank: Blank | None) -> dict[str, Any]:
+    """Parameters of `import` that the command line gives."""
+    file, name = (None, None) if charset is None else split_charset(charset)
+    given = {
+        "charset": file, "charset_list": name, "preprocessing": preprocessing, "blank": blank,
+    }  # fmt: skip
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _name_if_foreign(model: Path) -> str | None:
+    """What a recogniser from elsewhere is called; None for one of ours."""
+    from hcompress.artifacts.source import open_source
+    from hcompress.foreign.header import is_foreign
+
+    found = open_source(model)
+    if not is_foreign(found.opened):
+        return None
+    path = found.path.absolute()
+    return path.name if path.is_dir() else path.stem
+
+
+def _run_name(recipe: str, model: str | None) -> str:
+    """The folder of a run under `runs/`: what differs from run to run is in its name."""
+    if model is None:
+        return recipe
+    return model if recipe == FOREIGN else f"{model}-{recipe}"
+
+
+def _run(
+    recipe: Recipe, teacher: Path | None, folder: Path, force: bool, state: State
+) -> RunResult:
+    from hcompress.reports.size_table import table1_rows
+    from hcompress.runs.shrink import RunOptions, run_recipe
+
+    options = RunOptions(
+        progress=state.console.progress(),
+        show=lambda columns: state.console.table(table1_rows(columns), talk=True),
+        rebuild=force,
+        ranks=state.ranks,
+    )
+    return run_recipe(recipe, teacher, folder, options)
+
+
+def _show_result(result: RunResult, state: State) -> None:
+    from hcompress.cli.model_commands import evaluation_rows, show_ignored
+    from hcompress.reports.size_table import table1_rows
+
+    console = state.console
+    console.table(table1_rows(result.columns))
+    if result.before is not None and result.after is not None:
+        console.out("")
+        console.table(evaluation_rows([("before", result.before), ("after", result.after)]))
+        show_ignored(result.after, state)
+    console.out("")
+    for path in result.reports:
+        console.out(f"report: {path}")
+    console.out(f"model: {result.model}")
+
+
+def _show_plan(
+    recipe: Recipe,
+    teacher: Path | None,
+    folder: Path,
+    force: bool,
+    as_json: bool,
+    state: State,
+) -> None:
+    from hcompress.runs.plan import make_plan
+
+    plan = make_plan(recipe, teacher, folder, rebuild=force)
+    if as_json:
+        state.console.json(plan.to_dict())
+    else:
+        state.console.table(plan.rows())
+        for line in plan.lines():
+            state.console.out(line)
+
+
+COMMANDS: Final = (shrink,)
