@@ -87,6 +87,9 @@ def _data(report: RunReport) -> Iterator[str]:
         users = [stage.folder for stage in report.stages if digest in stage.inputs.values()]
         if digest and users:
             yield looked_at(", ".join(users), entry.data)
+    ignored = {what for entry in sets.values() for what in entry.ignored}
+    if ignored:
+        yield f"Not counted in how lines were read: {', '.join(sorted(ignored))}."
     if sets:
         yield INTERVALS
 

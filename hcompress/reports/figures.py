@@ -7,11 +7,13 @@ variables of the page, so that one drawing serves light and dark.
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from hcompress.reports.model import Accuracy, RunReport
+from hcompress.reports.encodings import on_the_edge
+from hcompress.reports.model import Accuracy, Encodings, RunReport
 from hcompress.reports.size_table import MIB, mib_text, percent_text
 
 if TYPE_CHECKING:
@@ -60,6 +62,8 @@ _WIDTH: Final = 5.4
 """Inches: text stays legible when a phone shrinks the drawing to its width."""
 _ROW: Final = 0.3
 """Inches a row takes."""
+_LINEAR: Final = 0.5
+"""Points of loss below which the axis is linear: most of what matters loses nothing."""
 
 
 def waterfall(report: RunReport) -> str:
@@ -138,6 +142,48 @@ def accuracy_figure(report: RunReport) -> str:
     return _figure("accuracy", "Accuracy after each stage", names, draw, head=0.2 * len(sets))
 
 
+def encodings_figure(found: Encodings) -> str:
+    """Each encoding of a head, its bytes against the points of lines right that it loses.
+
+    Named are those that no smaller one beats, and the chosen one. Raises ImportError without
+    matplotlib.
+    """
+    named = {row.encoding for row in on_the_edge(found)} | {found.chosen}
+
+    def draw(axes: Axes) -> None:
+        for row in found.rows:
+            chosen, far = row.encoding == found.chosen, row.encoding in named
+            colour = _MORE if chosen else _TOTAL if far else _OTHER
+            size = row.bytes / MIB
+            axes.plot(size, row.loss, "D" if chosen else "o", color=colour, ms=6 if chosen else 4)
+            if far:
+                axes.annotate(
+                    row.encoding, (size, row.loss), (5, 5), textcoords="offset points", rotation=30
+                )
+        axes.set_xscale("log")
+        axes.set_yscale("symlog", linthresh=_LINEAR)
+        axes.set_ylim(min(-0.1, *(1.2 * row.loss for row in found.rows)), 100)
+        reach = max(row.bytes for row in found.rows) / min(row.bytes for row in found.rows)
+        axes.set_xlim(right=max(row.bytes for row in found.rows) / MIB * reach**0.12)
+        ticks = _ticks([row.bytes / MIB for row in found.rows])
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.grid()
+        axes.minorticks_off()
+        losses = [0, 0.5, 1, 2, 5, 10, 20, 50, 100]
+        axes.set_yticks(losses, [f"{loss:g}" for loss in losses])
+        axes.set_xlabel("MiB of the head on disk")
+        axes.set_ylabel("points of lines right lost")
+
+    return _drawn("encodings", "Bytes of the head against what it loses", 3.4, draw)
+
+
+def _ticks(sizes: Sequence[float]) -> list[float]:
+    """1, 2 and 5 times powers of ten within the sizes, or next to them."""
+    steps = [digit * 10.0**power for power in range(-6, 5) for digit in (1, 2, 5)]
+    inside = [step for step in steps if min(sizes) <= step <= max(sizes)]
+    return inside or [min(steps, key=lambda step: abs(math.log(step / sizes[0])))]
+
+
 def _sets(accuracies: Sequence[Accuracy]) -> list[tuple[str, list[Accuracy]]]:
     """The evaluations by the lines they were made on, each set with its label."""
     sets: dict[tuple[str, int], list[Accuracy]] = {}
@@ -163,17 +209,24 @@ def _figure(
     name: str, label: str, rows: Sequence[str], draw: Callable[[Axes], None], head: float = 0.0
 ) -> str:
     """An SVG with one horizontal row a name, drawn by ``draw`` into its axes."""
-    import matplotlib
-    from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
-        height = _ROW * len(rows) + 0.6 + head
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        axes = figure.add_subplot()
+    def draw_rows(axes: Axes) -> None:
         axes.set_yticks(range(len(rows)), rows)
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.grid(axis="x")
         draw(axes)
+
+    return _drawn(name, label, _ROW * len(rows) + 0.6 + head, draw_rows)
+
+
+def _drawn(name: str, label: str, height: float, draw: Callable[[Axes], None]) -> str:
+    """An SVG of so many inches, drawn by ``draw`` into its axes."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        draw(figure.add_subplot())
         buffer = io.StringIO()
         metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
         figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)

@@ -13,6 +13,7 @@ from hcompress.artifacts.manifest import BreakdownRecord, Manifest
 from hcompress.errors import InputRefused, UsageError
 from hcompress.reports.caveats import limits
 from hcompress.reports.codes import read_codes
+from hcompress.reports.encodings import read_encodings
 from hcompress.reports.model import Accuracy, RunReport, StageEntry
 from hcompress.reports.samples import choose_samples
 from hcompress.reports.size_table import column
@@ -70,12 +71,19 @@ class _Confidence:
 
 
 @dataclass(frozen=True)
+class _Ignored:
+    kinds: tuple[str, ...] = ()
+    characters: str = ""
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What it takes from an evaluation, beside what `Accuracy` says."""
 
     model: str = ""
     model_digest: str = ""
     confidence: _Confidence = _Confidence()
+    ignored: _Ignored = _Ignored()
 
 
 _UNSAID: Final = {"data_digest": "", "samples": (), "wrong": ()}
@@ -116,6 +124,7 @@ def load_report(run: Path) -> RunReport:
         stages=stages,
         accuracies=accuracies,
         codes=read_codes(stages),
+        encodings=read_encodings(stages),
         samples=choose_samples(accuracies, [entry.name for entry in columns]),
         recipe=recipe_raw,
         versions=_versions(index, stages),
@@ -177,7 +186,8 @@ def read_accuracy(path: Path, step: int) -> Accuracy:
     """One evaluation as `hcompress eval --json` writes it."""
     found, raw = read_view(Evaluation, path)
     sure = {"confidence": found.confidence.mean, "ece": found.confidence.ece}
-    flat = {**_UNSAID, **raw, **sure, "name": path.stem, "step": step}
+    ignored = {"ignored": [*found.ignored.kinds, *found.ignored.characters]}
+    flat = {**_UNSAID, **raw, **sure, **ignored, "name": path.stem, "step": step}
     return read(Accuracy, flat, str(path), only_known=False)
 
 

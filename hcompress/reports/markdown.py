@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from hcompress.reports.encodings import encoding_rows
 from hcompress.reports.figures import short_name
 from hcompress.reports.model import Codes, RunReport, Samples
 from hcompress.reports.rows import accuracy_rows, code_rows, run_rows, stage_rows, summary_rows
@@ -30,6 +31,9 @@ def _blocks(report: RunReport) -> Iterator[str]:
     if report.codes is not None:
         yield "## Nearest codes"
         yield _codes(report.codes)
+    if report.encodings is not None:
+        yield "## Ways to store the head"
+        yield markdown_table(encoding_rows(report.encodings))
     yield "## What this run does not show"
     yield "\n".join(f"- {markdown_text(sentence)}" for sentence in report.limits)
     yield "## Stages"

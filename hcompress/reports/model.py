@@ -70,6 +70,8 @@ class Accuracy:
     seconds: float
     samples: tuple[Reading, ...]
     wrong: tuple[Reading, ...]
+    ignored: tuple[str, ...] = ()
+    """What did not count when texts were compared."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,30 @@ class Codes:
     nearest: tuple[tuple[str, tuple[Neighbour, ...]], ...]
     figures: Mapping[str, Any]
     """Everything else, as it stands in the manifest."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """One way to store a head, as it was weighed."""
+
+    encoding: str
+    bytes: int
+    """Of the head."""
+    loss: float
+    """Points of lines right that it loses."""
+    same_text: float | None = None
+    frames_kept: float | None = None
+    sure_frames_kept: float | None = None
+    rare_frames_kept: float | None = None
+    """Shares, 0 to 1; None if there was nothing to keep."""
+
+
+@dataclass(frozen=True)
+class Encodings:
+    """All that were weighed, the smallest first, and the name of the one that was chosen."""
+
+    chosen: str
+    rows: tuple[Encoding, ...]
 
 
 @dataclass(frozen=True)
@@ -126,6 +152,7 @@ class RunReport:
     stages: tuple[StageEntry, ...]
     accuracies: tuple[Accuracy, ...]
     codes: Codes | None
+    encodings: Encodings | None
     samples: Samples | None
     recipe: Mapping[str, Any]
     versions: Mapping[str, str]

@@ -5,6 +5,7 @@ Charsets, labels and decoded texts come out of model files and data: all text is
 
 from __future__ import annotations
 
+import contextlib
 import html
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
@@ -12,8 +13,16 @@ from importlib import resources
 from string import Template
 
 from hcompress import __version__
-from hcompress.reports.figures import accuracy_figure, short_name, waterfall
-from hcompress.reports.model import Codes, Comparison, RunReport, Samples, duration_text
+from hcompress.reports.encodings import encoding_rows
+from hcompress.reports.figures import accuracy_figure, encodings_figure, short_name, waterfall
+from hcompress.reports.model import (
+    Codes,
+    Comparison,
+    Encodings,
+    RunReport,
+    Samples,
+    duration_text,
+)
 from hcompress.reports.rows import accuracy_rows, code_rows, run_rows, stage_rows, summary_rows
 from hcompress.reports.size_table import table1_rows
 
@@ -41,8 +50,9 @@ def text(value: str) -> str:
 def _sections(report: RunReport) -> Iterator[str]:
     yield _head(report)
     yield "<h2>Sizes</h2>"
+    like = "" if report.first.foreign else ", as the paper's Table 1"
     yield (
-        "<p>A column a stage, as the paper's Table 1: what is in force after it, and what the "
+        f"<p>A column a stage{like}: what is in force after it, and what the "
         "file weighs. The groups add up to the file's bytes; shared weights count once.</p>"
     )
     yield _grid(table1_rows(report.columns))
@@ -53,6 +63,8 @@ def _sections(report: RunReport) -> Iterator[str]:
         yield _samples(report.samples)
     if report.codes is not None:
         yield _codes(report.codes)
+    if report.encodings is not None:
+        yield from _encodings(report.encodings)
     yield "<h2>What this run does not show</h2>"
     yield "<ul>" + "".join(f"<li>{text(line)}</li>" for line in report.limits) + "</ul>"
     yield from _stages(report)
@@ -183,6 +195,18 @@ def _codes(codes: Codes) -> str:
         "looks alike should be near, yet not too near to tell apart.</p>"
         f'<ul class="codes">{items}</ul>{_facts(code_rows(codes))}'
     )
+
+
+def _encodings(found: Encodings) -> Iterator[str]:
+    yield "<h2>Ways to store the head</h2>"
+    yield (
+        "<p>Every encoding that was weighed, on lines that it was not fitted to: "
+        f"<b>{text(found.chosen)}</b> was chosen.</p>"
+    )
+    with contextlib.suppress(ImportError):  # said above
+        caption = "Bytes of the head against the points of lines right that it loses."
+        yield _figure(encodings_figure(found), caption)
+    yield _grid(encoding_rows(found))
 
 
 def _code_points(characters: str) -> str:

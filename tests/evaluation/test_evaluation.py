@@ -233,7 +233,7 @@ class Counted:
 
     def __call__(self, _reader: Any, source: Any, images: int, **more: Any) -> dict[str, Any]:
         self.calls += 1
-        return {**more, "progress": None, "images": min(images, len(source)),
+        return {**more, "progress": None, "ignored": None, "images": min(images, len(source)),
                 "data_digest": source.digest, "accuracy": 0.9}  # fmt: skip
 
 
