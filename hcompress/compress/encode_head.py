@@ -16,11 +16,15 @@ from hcompress.heads.encodings.encode import Encoded, Evidence, Teacher, encoded
 from hcompress.heads.encodings.menu import Encoding, encoding, menu
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from onnx import ModelProto
 
     from hcompress.data.sample import Sample
     from hcompress.foreign.model import ForeignModel
     from hcompress.progress import Progress
+
+    Floats = NDArray[np.float32]
 
 PLANNED: Final = "auto"
 JUDGED_EVERY: Final = 3
@@ -35,6 +39,8 @@ class Ground:
     teacher: Teacher
     evidence: Evidence
     judged: Judged
+    fitted: Sequence[Floats]
+    """Features [T, d] of the lines that encodings are fitted to."""
     lines: int
     """All lines that were read."""
 
@@ -48,11 +54,11 @@ def ground(
     features = Features(model, threads).of([one.image for one in samples], "features", progress)
     teacher = plan_head.never_answered(plan_head.teacher_of(model), features)
     blank = model.spec.blank
-    fitted = [one for place, one in enumerate(features) if place % JUDGED_EVERY]
+    fitted_to = [one for place, one in enumerate(features) if place % JUDGED_EVERY]
     kept = range(0, len(samples), JUDGED_EVERY)
     judged = Judged([features[place] for place in kept], [samples[place].text for place in kept])
-    evidence = plan_head.evidence_of(fitted, teacher, blank)
-    return Ground(model, teacher, evidence, judged, len(samples))
+    evidence = plan_head.evidence_of(fitted_to, teacher, blank)
+    return Ground(model, teacher, evidence, judged, fitted_to, len(samples))
 
 
 def planned(

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SURE_KEPT: Final = 0.998
 """Of sure frames, what the chosen encoding must keep."""
+FRAMES_KEPT: Final = 0.975
+"""Of all frames that are no blank: what is unsure on drawn lines is much of a photograph."""
 RARE_KEPT: Final = 0.995
 """Of sure frames of rare characters."""
 COUNTED: Final = Ignored(frozenset((Ignore.CASE, Ignore.SPACE)))
@@ -70,9 +72,10 @@ class Row:
 
     def holds(self, max_loss: float) -> bool:
         """Whether it may be chosen."""
-        sure, rare = self.kept.sure_frames, self.kept.rare_frames
+        every, sure, rare = self.kept.frames, self.kept.sure_frames, self.kept.rare_frames
         return (
             self.loss <= max_loss + 1e-9
+            and (every is None or every >= FRAMES_KEPT)
             and (sure is None or sure >= SURE_KEPT)
             and (rare is None or rare >= RARE_KEPT)
         )
@@ -87,7 +90,7 @@ def teacher_of(model: ForeignModel) -> Teacher:
 
 def never_answered(teacher: Teacher, features: Sequence[Floats]) -> Teacher:
     """The teacher without those of its dead classes that were answered after all."""
-    seen = np.unique(answers(features, teacher.weight, teacher.bias).ids)
+    seen = np.unique(answers(features, teacher.weight, teacher.bias, chances=False).ids)
     dead = np.setdiff1d(teacher.dead, seen)
     return Teacher(teacher.weight, teacher.bias, teacher.special, dead)
 
@@ -95,7 +98,7 @@ def never_answered(teacher: Teacher, features: Sequence[Floats]) -> Teacher:
 def evidence_of(features: Sequence[Floats], teacher: Teacher, blank: int) -> Evidence:
     """From the frames that the teacher does not take for blank."""
     whole = np.concatenate(features)
-    spoken = answers(features, teacher.weight, teacher.bias).ids != blank
+    spoken = answers(features, teacher.weight, teacher.bias, chances=False).ids != blank
     return Evidence.of(whole[spoken] if spoken.any() else whole)
 
 
@@ -128,7 +131,7 @@ def row(
     spec: ForeignSpec,
     other_bytes: int,
 ) -> Row:
-    after = answers(judged.features, *made.floats())
+    after = answers(judged.features, *made.floats(), chances=False)
     found = kept(before, after, spec)
     lost = _lost(before, after, judged, spec)
     loss = 100 * (1 - found.same_text if lost is None else lost)

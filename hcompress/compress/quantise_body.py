@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 CAREFUL: Final = 8
 """Bits of what has few weights."""
+SMALL: Final = 8192
+"""Numbers of a weight below which fewer than 8 bits save next to nothing."""
 FEWEST: Final = 24
 """Numbers of a vector below which FP16 saves less than its decoder costs."""
 HALF_MOST: Final = 60_000.0
@@ -58,8 +60,8 @@ def quantised_body(
         weight = body.weights[name].numpy()
         if weight.ndim < 2 or not np.issubdtype(weight.dtype, np.floating):
             continue
-        deep = kind == "Conv" and given.get("group", 1) != 1
-        wanted = CAREFUL if deep else (by_weight or {}).get(name, bits)
+        careful = weight.size < SMALL or (kind == "Conv" and given.get("group", 1) != 1)
+        wanted = CAREFUL if careful else (by_weight or {}).get(name, bits)
         stored[name] = packed(weight, turned(kind, given), wanted, group, moments.get(name))
     for name in _recurrent(model):
         weight = body.weights[name].numpy()

@@ -29,13 +29,16 @@ class EncodeHead:
     max_loss: Annotated[
         float, Param("points of lines right that auto may lose on a third of them", 0, 100)
     ] = 0.5
+    steps: Annotated[
+        int, Param("training steps on the lines' features, of whole numbers and products", 0)
+    ] = 0
 
     name: ClassVar[str] = "encode-head"
     version: ClassVar[int] = 1
     summary: ClassVar[str] = "store the classes of a foreign recogniser in fewer bytes"
     consumes: ClassVar[Kind] = Kind.ONNX
     produces: ClassVar[Kind] = Kind.ONNX
-    libraries: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "numpy")
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxruntime", "numpy")
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.compress import encode_head as heads
@@ -54,7 +57,13 @@ class EncodeHead:
             rows, row = heads.planned(ground, size, self.max_loss, env.seed, env.progress)
             name, table = row.encoding, [one.to_dict() for one in rows]
             env.progress.say(f"encoding: {name}, {row.bytes:,} bytes, {row.loss:.2f} points lost")
-        head = heads.fitted(ground, heads.named(name, ground, env.seed))
+        one = heads.named(name, ground, env.seed)
+        if self.steps:
+            from hcompress.training.head_trainer import distilled_head
+
+            head = distilled_head(ground, one, self.steps, env.seed, env.progress)
+        else:
+            head = heads.fitted(ground, one)
         made = heads.with_head(model, stored, head)
         data = with_header(made, model.spec, env.provenance, asdict(model.classifier))
         write_bytes(out / ONNX_FILE, data)

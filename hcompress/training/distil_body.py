@@ -19,11 +19,12 @@ from hcompress.compute.device import launch
 from hcompress.compute.precision import Precision
 from hcompress.errors import InputRefused
 from hcompress.foreign.batches import calibration, windows
+from hcompress.foreign.dead import dead_classes
 from hcompress.foreign.features import Features, frames_first
 from hcompress.foreign.inputs import batches
 from hcompress.metrics import similarity
 from hcompress.recognisers.opaque.body import OpaqueBody
-from hcompress.training.body_trainer import BodyTrainer, Lines, as_classes
+from hcompress.training.body_trainer import BodyTrainer, Classes, Lines, as_classes
 from hcompress.training.line_trainer import snapshot_file
 from hcompress.training.loop import Task, Validated, train
 from hcompress.training.schedule import Schedule
@@ -68,8 +69,8 @@ def distil_body(
     trainer = BodyTrainer(
         OpaqueBody(model.proto, model.classifier.features),
         stored,
-        as_classes(*teacher.class_weights()),
-        as_classes(*model.class_weights()),
+        _live(teacher, teacher),
+        _live(model, teacher),
         _as_frames(model, features),
     )
     held = range(learnt, min(learnt + options.validation_images, len(lines)))
@@ -98,6 +99,14 @@ def distil_body(
     )
     figures |= {"steps": state.step, "curve": state.curve, "best_step": state.best_step}
     return trainer.stored(), figures
+
+
+def _live(model: ForeignModel, teacher: ForeignModel) -> Classes:
+    """A model's classes without those that are never answered: fewer to compare."""
+    dead = dead_classes(*teacher.class_weights(), teacher.spec.blank)
+    kept = np.setdiff1d(np.arange(teacher.classifier.classes), dead)
+    weight, bias = model.class_weights()
+    return as_classes(weight[kept], bias[kept])
 
 
 def _as_frames(model: ForeignModel, features: Features) -> Callable[[Any, int], Any]:
@@ -145,6 +154,7 @@ def _judge(
     images = [lines[place].image for place in places]
     spec = model.spec
     weight, bias = teacher.class_weights()
+    mine = as_classes(*model.class_weights())
     wanted: dict[int, str] = {}
     inputs: list[tuple[list[int], torch.Tensor]] = []
     for order, batch in batches(images, spec.image, 16):
@@ -159,7 +169,6 @@ def _judge(
     def validate(_: nn.Module) -> Validated:
         read: dict[int, str] = {}
         with torch.no_grad():
-            mine = trainer.student
             for order, batch in inputs:
                 ids = (trainer.features(batch) @ mine.weight.T + mine.bias).argmax(-1)
                 read.update(zip(order, (spec.text(one) for one in ids.tolist()), strict=True))

@@ -5,7 +5,7 @@ M frames, V classes, C of them coded, d features. No labels are needed, and no b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from hcompress.foreign.edit import Stored
 from hcompress.heads.encodings.encode import Encoded, Teacher, assembled
+from hcompress.heads.encodings.fit import made_good
 from hcompress.onnx_writer.packed import Ints, Packed, Products
 from hcompress.training.body_trainer import WholeNumbers, passed
 
@@ -22,25 +23,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from hcompress.compress.encode_head import Ground
+    from hcompress.heads.encodings.menu import Encoding
     from hcompress.progress import Progress
 
     Floats = NDArray[np.float32]
 
-FRAMES: Final = 768
+FRAMES: Final = 512
 """A step's."""
 RATES: Final = {"places": 0.02, "books": 2e-3, "stretch": 2e-3, "bias": 2e-3}
 WARMUP: Final = 20
-
-
-class Coded(Protocol):
-    """A packed matrix that learns."""
-
-    def __call__(self) -> Tensor:
-        """[C, d], as it would be decoded."""
-        ...
-
-    def packed(self) -> Packed: ...
-    def parameters(self) -> object: ...
 
 
 class Books(nn.Module):
@@ -87,6 +79,18 @@ def learner(packed: Packed) -> Books | Numbers | None:
     if isinstance(packed, Products):
         return Books(packed)
     return Numbers(packed) if isinstance(packed, Ints) else None
+
+
+def distilled_head(
+    ground: Ground, one: Encoding, steps: int, seed: int, progress: Progress
+) -> Encoded:
+    """The head in that encoding, fitted and then trained on the lines it was fitted to."""
+    teacher, evidence = ground.teacher, ground.evidence
+    coded = teacher.coded
+    packed = one.fit(teacher.weight[coded], evidence.moment)
+    bias = teacher.bias.copy()
+    bias[coded] = made_good(bias[coded], teacher.weight[coded], packed, evidence.mean)
+    return distilled(teacher, packed, bias, ground.fitted, steps, seed, progress)
 
 
 def distilled(
@@ -158,7 +162,7 @@ class _Draw:
     ) -> None:
         blanks = torch.from_numpy(np.isin(live, special))
         with torch.no_grad():
-            best = torch.cat([(part @ weight.T + bias).argmax(-1) for part in frames.split(2048)])
+            best = torch.cat([(part @ weight.T + bias).argmax(-1) for part in torch.split(frames, 2048)])
         self._spoken = (~blanks[best]).nonzero()[:, 0]
         self._all = len(frames)
         self._generator = torch.Generator().manual_seed(seed)
