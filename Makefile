@@ -25,13 +25,13 @@ FULL_TEACHER := $(firstword $(wildcard recipes/teacher/gbk21k.safetensors \
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-dev shrink shrink-full test check table1 docs clean
-.PHONY: teacher teacher-full teacher-regrown
+.PHONY: teacher teacher-full teacher-regrown shrink-ppocr shrink-ppocr-full
 
 help: ## Show this list
 	@echo "Usage: make TARGET"
 	@echo
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | \
-		while IFS="$$(printf '\t')" read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
+		while IFS="$$(printf '\t')" read -r name text; do printf '  %-18s %s\n' "$$name" "$$text"; done
 	@echo
 	@echo "Variables: PYTHON=python3.12 (which Python), PIP_FLAGS=... (handed to pip),"
 	@echo "           PYTEST_FLAGS=... (handed to pytest), SHRINK_FLAGS=... (handed to hcompress shrink),"
@@ -49,6 +49,19 @@ shrink-full: $(if $(FULL_TEACHER),,.no-full-teacher) $(VENV)/.cjk ## Set up, the
 .no-full-teacher:
 	$(error no 20,948-character teacher: make teacher-full trains one, or put yours at \
 		recipes/teacher/gbk21k.safetensors)
+
+# What the package rapidocr brings, PP-OCRv6 small, shrunk; then RapidOCR itself reads with it.
+PPOCR := runs/ppocr
+PPOCR_DISTILLED := runs/ppocr-distilled
+
+shrink-ppocr: $(VENV)/.rapidocr ## Set up, then shrink RapidOCR's recogniser, and read with it in RapidOCR (minutes)
+	$(HCOMPRESS) shrink rapidocr --recipe recipes/foreign.toml --out $(PPOCR) $(SHRINK_FLAGS)
+	$(BIN)/python docs/rapidocr_reads.py $(PPOCR)/04-drop-in/model.onnx
+
+shrink-ppocr-full: $(VENV)/.rapidocr ## The same, with its body distilled into 4 bits (fewer bytes, more minutes)
+	$(HCOMPRESS) shrink rapidocr --recipe recipes/foreign-distilled.toml --out $(PPOCR_DISTILLED) \
+		$(SHRINK_FLAGS)
+	$(BIN)/python docs/rapidocr_reads.py $(PPOCR_DISTILLED)/04-drop-in/model.onnx
 
 # A file of tests is one process's from its first test to its last.
 test: $(VENV)/.dev ## Set up, then run every test, a file on each processor (up to eight)
@@ -164,7 +177,12 @@ $(VENV)/.cjk: $(VENV)/.run
 	$(INSTALL) -e '.[synth-cjk,report]'
 	@touch $@
 
+$(VENV)/.rapidocr: $(VENV)/.cjk
+	@echo "Installing RapidOCR into $(VENV) (with OpenCV, which it reads with) ..."
+	$(INSTALL) rapidocr
+	@touch $@
+
 $(VENV)/.dev: $(VENV)/.python $(REQUIREMENTS)
 	@echo "Installing into $(VENV) (a minute or two) ..."
 	$(INSTALL) -e '.[synth-cjk,report,tensorrt,dev]'
-	@touch $@ $(VENV)/.run $(VENV)/.cjk
+	@touch $@ $(VENV)/.run $(VENV)/.cjk $(VENV)/.rapidocr

@@ -16,7 +16,17 @@ from tests import ROOT
 
 TRAINED = Path("runs/teacher-full/4-finetuned/model.safetensors")
 SHIPPED = Path("recipes/teacher/gbk21k.safetensors")
-JOBS = ("shrink", "shrink-full", "table1", "teacher", "teacher-full", "teacher-regrown", "docs")
+JOBS = (
+    "shrink",
+    "shrink-full",
+    "shrink-ppocr",
+    "shrink-ppocr-full",
+    "table1",
+    "teacher",
+    "teacher-full",
+    "teacher-regrown",
+    "docs",
+)
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

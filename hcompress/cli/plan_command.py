@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from hcompress.foreign.model import ForeignModel
 
 
+LEGEND: Final = (
+    "head, file: bytes. lost: points of lines right. Kept, %: same text, frames, sure ones, those"
+    " of rare characters."
+)
+
+
 def plan(
     context: typer.Context,
     model: Annotated[
@@ -81,6 +87,7 @@ def plan(
         state.console.json({"rows": [row.to_dict() for row in rows], "chosen": chosen.encoding})
         return
     state.console.table(plan_rows(rows, chosen))
+    state.console.out(LEGEND)
     state.console.out(why(rows, chosen, max_loss, len(ground.judged.texts)))
 
 
@@ -108,10 +115,7 @@ def _opened(path: Path, options: ImportOptions) -> tuple[ForeignModel, ModelProt
 
 def plan_rows(rows: Sequence[Row], chosen: Row) -> list[list[str]]:
     """The encodings as rows of text, the smallest first, the chosen one marked."""
-    table = [
-        ["", "encoding", "head, bytes", "file, bytes", "points lost", "same text, %",
-         "frames kept, %", "sure ones, %", "rare ones, %"],
-    ]  # fmt: skip
+    table = [["", "encoding", "head", "file", "lost", "text", "frames", "sure", "rare"]]
     for row in sorted(rows, key=lambda row: row.bytes):
         kept = row.kept
         shares = (kept.same_text, kept.frames, kept.sure_frames, kept.rare_frames)
@@ -130,11 +134,12 @@ def plan_rows(rows: Sequence[Row], chosen: Row) -> list[list[str]]:
 
 def why(rows: Sequence[Row], chosen: Row, max_loss: float, lines: int) -> str:
     """Why that one was chosen, in a sentence."""
-    from hcompress.compress.plan_head import RARE_KEPT, SURE_KEPT
+    from hcompress.compress.plan_head import FRAMES_KEPT, RARE_KEPT, SURE_KEPT
 
     asked = (
-        f"loses no more than {max_loss:g} points on {lines:,} lines and keeps {100 * SURE_KEPT:g}%"
-        f" of sure frames, {100 * RARE_KEPT:g}% of those of rare characters"
+        f"loses no more than {max_loss:g} points on {lines:,} lines and keeps"
+        f" {100 * FRAMES_KEPT:g}% of frames, {100 * SURE_KEPT:g}% of sure ones and"
+        f" {100 * RARE_KEPT:g}% of those of rare characters"
     )
     if not chosen.holds(max_loss):
         return f"{chosen.encoding}: none of {len(rows)} {asked}; this one keeps most"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from PIL import Image
 
 STEP = 8
 """Pixels a frame."""
@@ -65,6 +66,40 @@ def recogniser(metadata: str | None = "r\ng\nb", **given: Any) -> ModelProto:
     ]
     said = {} if metadata is None else {"character": metadata}
     return model(nodes, [tensor("w", WEIGHT), tensor("b", BIAS)], metadata=said, **given)
+
+
+WIDE = 16
+"""Features of `deep`."""
+
+
+def deep(metadata: str = "r\ng\nb") -> ModelProto:
+    """As `recogniser`, behind a convolution: a body with weights, and 16 features."""
+    rng = np.random.Generator(np.random.PCG64(3))
+    mixed = rng.standard_normal((WIDE, 3)).astype(np.float32)
+    back = np.linalg.pinv(mixed).T.astype(np.float32)  # [16, 3]: what was mixed comes out again
+    nodes = [
+        helper.make_node("Conv", ["x", "c"], ["v"], kernel_shape=[1, 1]),
+        *features(),
+        helper.make_node("MatMul", ["h", "w"], ["m"]),
+        helper.make_node("Add", ["m", "b"], ["a"]),
+        helper.make_node("Softmax", ["a"], ["y"], axis=2),
+    ]
+    nodes[1].input[0] = "v"
+    held = [tensor("c", mixed[:, :, None, None]), tensor("w", back @ WEIGHT), tensor("b", BIAS)]
+    return model(nodes, held, metadata={"character": metadata})
+
+
+def striped(folder: Path, count: int) -> Path:
+    """A label file of ``count`` images of stripes."""
+    rng = np.random.Generator(np.random.PCG64(5))
+    lines = []
+    for number in range(count):
+        text = "".join(rng.choice(list("rgb"), 2 + number % 4))
+        Image.fromarray(stripes(text)).save(folder / f"{number}.png")
+        lines.append(f"{number}.png\t{text}\n")
+    path = folder / "labels.tsv"
+    path.write_text("".join(lines))
+    return path
 
 
 def saved(proto: ModelProto, folder: Path, name: str = "rec.onnx") -> Path:

@@ -44,7 +44,7 @@ def fit_low_rank(weight: Floats, moment: NDArray[Any], rank: int, bits: int) -> 
     basis = across[:rank]  # [rank, d], orthonormal where errors are plain
     left = np.asarray(weight @ root @ basis.T, np.float32)
     right = np.asarray((basis @ back).T, np.float32)
-    kept = fit_ints(left, np.eye(rank), bits)
+    kept = fit_ints(left, np.eye(len(basis)), bits)  # fewer classes than that have a lower rank
     return LowRank(kept, Halves(right.astype(np.float16)))
 
 

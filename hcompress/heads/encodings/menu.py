@@ -81,7 +81,7 @@ def menu(width: int, seed: int = 0) -> Iterator[Encoding]:
     """What is worth trying, for ``width`` features: from what keeps most to what is smallest."""
     names = ["fp16", "int8", "int6", "int5", "int4", "int3"]
     names += [f"products-{width // part}" for part in WIDTHS if width % part == 0]
-    names += [f"low-rank-{width * share // 8}" for share in (6, 4, 2)]
-    names += [f"signs-{8 * (width * share // 32)}" for share in (12, 8, 4)]
+    names += [f"low-rank-{width * share // 8}" for share in (6, 4, 2) if width * share >= 8]
+    names += [f"signs-{8 * (width * share // 32)}" for share in (12, 8, 4) if width * share >= 32]
     for name in dict.fromkeys(names):
         yield encoding(name, width, seed)
