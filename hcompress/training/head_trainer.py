@@ -162,7 +162,9 @@ class _Draw:
     ) -> None:
         blanks = torch.from_numpy(np.isin(live, special))
         with torch.no_grad():
-            best = torch.cat([(part @ weight.T + bias).argmax(-1) for part in torch.split(frames, 2048)])
+            best = torch.cat(
+                [(part @ weight.T + bias).argmax(-1) for part in torch.split(frames, 2048)]
+            )
         self._spoken = (~blanks[best]).nonzero()[:, 0]
         self._all = len(frames)
         self._generator = torch.Generator().manual_seed(seed)
