@@ -14,7 +14,7 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.cli.state import Json, State, state_of
 from hcompress.errors import UsageError
 from hcompress.runs.recipe import DEFAULT_SEED, DEFAULT_THREADS, MOST_SEED, MOST_THREADS
-from hcompress.stages.base import Stage, needs
+from hcompress.stages.base import JUDGED_BY_ORIGINAL, Stage, needs
 from hcompress.strict.read import read
 from hcompress.strict.schema import Parameter, describe
 
@@ -66,7 +66,9 @@ def _common(kind: type[Stage]) -> list[inspect.Parameter]:
         help=f"The {kind.consumes} to start from: an artifact folder or a file."
         + (" An ONNX file of ours will do." if kind.consumes is Kind.CHECKPOINT else ""),
     )
-    teacher = typer.Option("--teacher", help="The softmax recogniser to distil from.")
+    teacher = typer.Option(
+        "--teacher", help="The recogniser to distil from, or to be held against."
+    )
     options = [
         _entry("out", Annotated[Path, typer.Option("--out", help="The artifact's folder.")]),
         _entry(
@@ -100,8 +102,13 @@ def _common(kind: type[Stage]) -> list[inspect.Parameter]:
     return [
         _entry("source", Annotated[Path, source]),
         *options,
-        *(with_teacher if kind.consumes is Kind.CHECKPOINT else []),
+        *(with_teacher if takes_teacher(kind) else []),
     ]
+
+
+def takes_teacher(kind: type[Stage]) -> bool:
+    """Whether a stage may be held against another model than its source."""
+    return kind.consumes is Kind.CHECKPOINT or kind.name in JUDGED_BY_ORIGINAL
 
 
 def _entry(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
@@ -151,7 +158,7 @@ def run_alone(
     options = StageOptions(
         seed=common["seed"],
         threads=common["threads"],
-        teacher=open_source(common["teacher"]) if common["teacher"] else None,
+        teacher=open_source(common["teacher"]) if common.get("teacher") else None,
         progress=state.console.progress(),
         rebuild=common["force"],
         existing=Existing.REPLACE if common["force"] else Existing.KEEP,

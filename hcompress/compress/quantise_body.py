@@ -6,10 +6,12 @@ weights and sensitive, 8 bits a channel; vectors FP16. The rest of the graph sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import torch
 
 from hcompress.compute.rounding import group_size, rounded
 from hcompress.errors import InputRefused
@@ -35,40 +37,110 @@ HALF_MOST: Final = 60_000.0
 """FP16 ends at 65,504."""
 
 
+@dataclass(frozen=True)
+class Rounding:
+    """How many bits a body's weights get."""
+
+    bits: int
+    group: int
+    mean_bits: float | None = None
+    """Of the weights that get no 8: those that bear it best get a bit less than ``bits``, until
+    this is the mean. None: no weight does."""
+
+
 def quantised_body(
     model: ForeignModel,
-    bits: int,
-    group: int,
-    lines: Iterable[NDArray[np.float32]] | None,
+    how: Rounding,
+    lines: Sequence[NDArray[np.float32]],
     progress: Progress,
-    by_weight: Mapping[str, int] | None = None,
 ) -> dict[str, Stored]:
     """How each weight of the body is stored, by its name.
 
-    ``lines`` are inputs [N, C, H, W] of any text: errors are made good for what the products are
-    given there. None: each number is rounded by itself. ``by_weight`` gives some weights other
-    bits.
+    ``lines`` are batches of inputs [N, C, H, W] of any text: errors are made good for what the
+    products are given there. Without any each number is rounded by itself.
     """
     body = OpaqueBody(model.proto, model.classifier.features)
-    progress.say(f"rounding to {bits} bits")
-    moments = {} if lines is None else input_moments(body, lines)
+    progress.say(f"rounding to {how.mean_bits or how.bits:g} bits")
+    moments = input_moments(body, lines)
+    weights = _weights(model, body, moments)
+    bits = dict.fromkeys(weights, how.bits)
+    if how.mean_bits is not None:
+        bits |= _fewer(body, weights, how, lines, progress)
+    progress.start("rounding", len(weights))
     stored = {}
-    products = body.products()
-    progress.start("rounding", len(products))
-    for name, (kind, given) in products.items():
+    for name, weight in weights.items():
+        stored[name] = weight.packed(CAREFUL if weight.careful else bits[name], how.group)
         progress.advance(1)
-        weight = body.weights[name].numpy()
-        if weight.ndim < 2 or not np.issubdtype(weight.dtype, np.floating):
-            continue
-        careful = weight.size < SMALL or (kind == "Conv" and given.get("group", 1) != 1)
-        wanted = CAREFUL if careful else (by_weight or {}).get(name, bits)
-        stored[name] = packed(weight, turned(kind, given), wanted, group, moments.get(name))
-    for name in _recurrent(model):
-        weight = body.weights[name].numpy()
-        stored[name] = packed(weight, False, (by_weight or {}).get(name, bits), group, None)
     progress.finish()
     stored |= vectors(model, frozenset(stored))
     return stored
+
+
+@dataclass(frozen=True)
+class _Weight:
+    values: NDArray[np.float32]
+    turned: bool
+    careful: bool
+    """It gets 8 bits."""
+    moment: NDArray[np.float64] | None
+
+    def packed(self, bits: int, group: int) -> Stored:
+        """In whole numbers; 8 bits if its rows divide into no groups of about that size."""
+        matrix = rows_of(self.values, self.turned)
+        columns = matrix.shape[1]
+        size = columns if bits == CAREFUL else group_size(columns, group)
+        if size > 2 * group and bits < CAREFUL:
+            bits = CAREFUL
+        made = rounded(matrix, bits, size, self.moment)
+        return Stored(Ints(made.values, made.scales, bits), self.values.shape, self.turned)
+
+
+def _weights(
+    model: ForeignModel, body: OpaqueBody, moments: Mapping[str, NDArray[np.float64]]
+) -> dict[str, _Weight]:
+    found = {}
+    for name, (kind, given) in body.products().items():
+        values = body.weights[name].numpy()
+        if values.ndim < 2 or not np.issubdtype(values.dtype, np.floating):
+            continue
+        deep = kind == "Conv" and given.get("group", 1) != 1
+        careful = deep or values.size < SMALL
+        found[name] = _Weight(values, turned(kind, given), careful, moments.get(name))
+    for name in _recurrent(model):
+        found[name] = _Weight(body.weights[name].numpy(), False, False, None)
+    return found
+
+
+def _fewer(
+    body: OpaqueBody,
+    weights: Mapping[str, _Weight],
+    how: Rounding,
+    lines: Sequence[NDArray[np.float32]],
+    progress: Progress,
+) -> dict[str, int]:
+    """Which weights get a bit less: those whose rounding moves the features least a number."""
+    assert how.mean_bits is not None
+    able = {name: one for name, one in weights.items() if not one.careful}
+    whole = sum(one.values.size for one in able.values())
+    to_save = (how.bits - how.mean_bits) * whole
+    harm = {}
+    progress.start("sensitivity", len(able))
+    with torch.no_grad():
+        images = torch.from_numpy(lines[0])
+        before = body(images)
+        for name, one in able.items():
+            tried = torch.from_numpy(one.packed(how.bits - 1, how.group).floats())
+            after = body(images, {name: tried})
+            harm[name] = float((after - before).square().mean()) / one.values.size
+            progress.advance(1)
+    progress.finish()
+    found: dict[str, int] = {}
+    for name in sorted(harm, key=lambda one: (harm[one], one)):
+        if to_save < able[name].values.size:
+            continue  # a smaller one may still fit
+        to_save -= able[name].values.size
+        found[name] = how.bits - 1
+    return found
 
 
 def with_body(stored: ModelProto, held: Mapping[str, Stored]) -> ModelProto:
@@ -79,23 +151,6 @@ def with_body(stored: ModelProto, held: Mapping[str, Stored]) -> ModelProto:
             "the body is in few bits already: start from the file that it was made from"
         )
     return with_stored(stored, held)
-
-
-def packed(
-    weight: NDArray[np.float32],
-    is_turned: bool,
-    bits: int,
-    group: int,
-    moment: NDArray[np.float64] | None,
-) -> Stored:
-    """One weight in whole numbers; 8 bits if its rows divide into no groups of about that size."""
-    matrix = rows_of(weight, is_turned)
-    columns = matrix.shape[1]
-    size = columns if bits == CAREFUL else group_size(columns, group)
-    if size > 2 * group and bits < CAREFUL:
-        bits = CAREFUL
-    made = rounded(matrix, bits, size, moment)
-    return Stored(Ints(made.values, made.scales, bits), weight.shape, is_turned)
 
 
 def vectors(model: ForeignModel, others: frozenset[str]) -> dict[str, Stored]:

@@ -62,6 +62,10 @@ TAKES_FOREIGN: Final = ("import", "encode-head", "quantise", "distil-body", "dro
 """Stages to which a recogniser from elsewhere, a graph of which we know the ends, is enough."""
 
 
+JUDGED_BY_ORIGINAL: Final = ("distil-body", "drop-in")
+"""Those of them that a `--teacher` is for."""
+
+
 def check_inside(stage: Stage, file: ModelFile) -> None:
     """Raises InputRefused if the stage needs the inside of a recogniser and the file has none."""
     if stage.consumes is Kind.NOTHING or stage.name in TAKES_FOREIGN or not is_foreign(file):

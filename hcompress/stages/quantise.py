@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
-from hcompress.compress.body_options import WIDTH, Bits, Group
+from hcompress.compress.body_options import BATCH, WIDTH, Bits, Group, MeanBits, check_mean
 from hcompress.formats.open import Source
 from hcompress.spec.exported import ONNX_FILE
 from hcompress.stages.base import Env
@@ -22,6 +22,7 @@ class Quantise:
 
     bits: Bits = 6
     group: Group = 64
+    mean_bits: MeanBits = None
     data: Annotated[Path | None, LineData] = None
     images: Annotated[
         int,
@@ -35,8 +36,11 @@ class Quantise:
     produces: ClassVar[Kind] = Kind.ONNX
     libraries: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxruntime", "numpy")
 
+    def __post_init__(self) -> None:
+        check_mean(self.bits, self.mean_bits)
+
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from hcompress.compress.quantise_body import quantised_body, with_body
+        from hcompress.compress.quantise_body import Rounding, quantised_body, with_body
         from hcompress.foreign.batches import calibration
         from hcompress.foreign.lines import line_source
         from hcompress.foreign.open import open_stored
@@ -45,11 +49,13 @@ class Quantise:
 
         assert source is not None
         model, stored = open_stored(source)
-        image, lines = model.spec.image, None
+        lines = []
         if self.images:
             given = line_source(self.data, model.spec, self.images, env.seed)
-            lines = calibration(given, self.images, image, WIDTH, 16, env.seed)
-        held = quantised_body(model, self.bits, self.group, lines, env.progress)
+            image = model.spec.image
+            lines = list(calibration(given, self.images, image, WIDTH, BATCH, env.seed))
+        how = Rounding(self.bits, self.group, self.mean_bits)
+        held = quantised_body(model, how, lines, env.progress)
         made = with_body(stored, held)
         data = with_header(made, model.spec, env.provenance, asdict(model.classifier))
         write_bytes(out / ONNX_FILE, data)

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from hcompress.compress.body_options import WIDTH
-from hcompress.compress.quantise_body import quantised_body
+from hcompress.compress.body_options import BATCH, WIDTH
+from hcompress.compress.quantise_body import Rounding, quantised_body
 from hcompress.compute.device import launch
 from hcompress.compute.precision import Precision
 from hcompress.errors import InputRefused
@@ -55,8 +55,9 @@ def distil_body(
     """
     image, seed = model.spec.image, workplace.seed
     learnt = min(options.images, max(1, len(lines) - options.validation_images))
-    first = calibration(lines, min(options.calibration, learnt), image, WIDTH, options.batch, seed)
-    stored = quantised_body(model, options.bits, options.group, first, workplace.progress)
+    first = list(calibration(lines, min(options.calibration, learnt), image, WIDTH, BATCH, seed))
+    how = Rounding(options.bits, options.group, options.mean_bits)
+    stored = quantised_body(model, how, first, workplace.progress)
     figures: dict[str, Any] = {
         "lines": learnt,
         "bytes": sum(one.packed.bytes for one in stored.values()),
