@@ -70,15 +70,13 @@ def shrink(
     Shows Table 1 after each stage, a column longer each time. If a run was stopped or killed,
     type the same command again: it goes on from there. --json prints the outcome on one line.
     """
-    from hcompress.compute.libraries import require
-
     state = state_of(context)
+    given = None if recipe is None else _recipe(recipe, state)
     known = None if model is None else _name_if_foreign(model)
-    loaded = _recipe(recipe or (OURS if known is None else FOREIGN), state)
+    loaded = given or _recipe(OURS if known is None else FOREIGN, state)
     said = _said(charset, preprocessing, blank)
     if said:
         loaded = loaded.saying(said)
-    require("shrink", loaded.needs)
     folder = out or DEFAULT_OUT / _run_name(loaded.name, known)
     teacher = model or (None if loaded.makes_its_teacher else loaded.teacher)
     if dry_run:
@@ -93,9 +91,13 @@ def shrink(
 
 
 def _recipe(spelling: str, state: State) -> Recipe:
+    """The recipe, if all that it needs is installed."""
+    from hcompress.compute.libraries import require
     from hcompress.runs.recipe import find_recipe, load_recipe
 
-    return load_recipe(find_recipe(spelling), state.stages)
+    loaded = load_recipe(find_recipe(spelling), state.stages)
+    require("shrink", loaded.needs)
+    return loaded
 
 
 def _said(charset: str | None, preprocessing: str | None, blank: Blank | None) -> dict[str, Any]:

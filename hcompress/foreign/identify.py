@@ -77,6 +77,8 @@ def find_classifier(proto: ModelProto, where: str) -> Ends:
     Raises NoClassifierError if its first output is no product onto classes, InputRefused if the
     product is one that we can't take apart.
     """
+    if not proto.graph.output:
+        raise NoClassifierError
     graph = _Graph(proto, where)
     output = proto.graph.output[0].name
     name, answers = _behind(graph, output)
