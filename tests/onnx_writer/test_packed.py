@@ -57,9 +57,7 @@ def decoded(how: Stored, opset: int) -> np.ndarray:
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
         [weight],
     )
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=6
-    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=6)
     session = onnxruntime.InferenceSession(with_stored(model, {"w": how}).SerializeToString())
     return np.asarray(session.run(None, {"x": np.zeros(1, np.float32)})[0])
 
