@@ -1,0 +1,66 @@
+"""Whole numbers of a scale a group: what is lost, and what is made good."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hcompress.compute.rounding import group_size, rounded
+
+RNG = np.random.default_rng(5)
+
+
+def floats(made: object) -> np.ndarray:
+    values, scales = made.values, made.scales  # type: ignore[attr-defined]
+    rows, columns = values.shape
+    blocks = values.reshape(rows, scales.shape[1], -1).astype(np.float32)
+    return (blocks * scales.astype(np.float32)[..., None]).reshape(rows, columns)
+
+
+@pytest.mark.parametrize(
+    ("columns", "wanted", "size"),
+    [(384, 32, 32), (120, 32, 30), (27, 32, 27), (54, 32, 27), (9, 32, 9), (7919, 32, 7919)],
+)
+def test_groups_divide_the_columns(columns: int, wanted: int, size: int) -> None:
+    assert group_size(columns, wanted) == size
+
+
+@pytest.mark.parametrize("bits", range(2, 9))
+def test_numbers_stay_within_their_bits_and_near_the_weights(bits: int) -> None:
+    weight = RNG.normal(size=(6, 24)).astype(np.float32)
+    made = rounded(weight, bits, 8)
+    assert made.values.min() >= -(2 ** (bits - 1))
+    assert made.values.max() < 2 ** (bits - 1)
+    error = np.square(floats(made) - weight).mean() / np.square(weight).mean()
+    assert error < 4.0 ** (1.2 - bits)
+
+
+def test_errors_are_made_good_by_what_is_rounded_later() -> None:
+    """With inputs that hang together the output's error falls to a fraction."""
+    mixed = RNG.normal(size=(32, 8)) @ RNG.normal(size=(8, 32)) / 3
+    inputs = RNG.normal(size=(4000, 32)) @ (mixed + 0.1 * np.eye(32))
+    moment = inputs.T @ inputs
+    weight = RNG.normal(size=(16, 32)).astype(np.float32)
+
+    def error(made: np.ndarray) -> float:
+        apart = made - weight
+        return float(np.trace(apart @ moment @ apart.T))
+
+    plain = error(floats(rounded(weight, 4, 16)))
+    weighed = error(floats(rounded(weight, 4, 16, np.diagonal(moment).copy())))
+    good = error(floats(rounded(weight, 4, 16, moment)))
+    assert good < 0.5 * plain
+    assert good < 0.5 * weighed
+
+
+def test_nothing_but_zeros_stays_zero() -> None:
+    made = rounded(np.zeros((3, 8), np.float32), 4, 8, np.zeros((8, 8)))
+    assert not floats(made).any()
+    assert np.isfinite(made.scales).all()
+    assert made.scales.all()
+
+
+def test_an_input_that_never_varied_does_no_harm() -> None:
+    moment = np.diag([1.0] * 7 + [0.0])
+    weight = RNG.normal(size=(4, 8)).astype(np.float32)
+    assert np.abs(floats(rounded(weight, 8, 8, moment)) - weight).max() < 0.1

@@ -1,0 +1,98 @@
+"""Encodings of a classifier: what each keeps, and where special and dead classes are put."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hcompress.errors import UsageError
+from hcompress.heads.encodings.encode import Encoded, Evidence, Teacher, encoded
+from hcompress.heads.encodings.menu import encoding, menu
+from hcompress.onnx_writer.packed import Halves, Spread
+
+RNG = np.random.default_rng(11)
+CLASSES, WIDTH = 600, 24
+DEAD = np.array([3, 9, 10, 599])
+WEIGHT = RNG.normal(size=(CLASSES, WIDTH)).astype(np.float32)
+WEIGHT[DEAD] = RNG.normal(size=WIDTH) / 9
+FEATURES = (RNG.normal(size=(3000, WIDTH)) * np.linspace(2, 0.2, WIDTH) + 0.3).astype(np.float32)
+TEACHER = Teacher(WEIGHT, RNG.normal(size=CLASSES).astype(np.float32), (0,), DEAD)
+EVIDENCE = Evidence.of(FEATURES)
+
+
+def head(name: str) -> Encoded:
+    return encoded(TEACHER, EVIDENCE, encoding(name, WIDTH, 1).fit)
+
+
+def off(made: Encoded) -> float:
+    """Mean square of what living classes' scores are off by, beside their variance."""
+    weight, bias = made.floats()
+    live = np.setdiff1d(np.arange(CLASSES), DEAD)
+    wanted = FEATURES @ TEACHER.weight[live].T + TEACHER.bias[live]
+    return float(np.square(FEATURES @ weight[live].T + bias[live] - wanted).mean() / wanted.var())
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("fp16", 1e-6), ("int8", 1e-4), ("int6", 1e-3), ("int5", 5e-3), ("int4", 0.02),
+        ("int3", 0.1), ("products-12", 0.02), ("products-8", 0.08), ("low-rank-18", 0.03),
+        ("signs-96", 0.1),
+    ],
+)  # fmt: skip
+def test_scores_stay(name: str, most: float) -> None:
+    assert off(head(name)) < most
+
+
+def test_fewer_bytes_keep_less() -> None:
+    for names in (("int8", "int6", "int4", "int3"), ("products-12", "products-6", "products-3")):
+        made = [head(name) for name in names]
+        sizes, errors = [one.bytes for one in made], [off(one) for one in made]
+        assert sizes == sorted(sizes, reverse=True)
+        assert errors == sorted(errors)
+
+
+@pytest.mark.parametrize("name", [one.name for one in menu(WIDTH)])
+def test_special_classes_are_floats_and_dead_ones_are_one(name: str) -> None:
+    weight, bias = head(name).floats()
+    assert weight.shape == (CLASSES, WIDTH)
+    assert bias.shape == (CLASSES,)
+    np.testing.assert_allclose(weight[0], TEACHER.weight[0], rtol=1e-3, atol=1e-4)
+    assert len(np.unique(weight[DEAD], axis=0)) == 1
+    assert len(set(bias[DEAD].tolist())) == 1
+    np.testing.assert_allclose(weight[DEAD[0]], TEACHER.weight[DEAD[0]], rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("special", [(0,), (CLASSES - 1,), (0, CLASSES - 1), (5,), ()])
+@pytest.mark.parametrize("dead", [DEAD[:3], DEAD[:0]])
+def test_classes_find_their_places(special: tuple[int, ...], dead: np.ndarray) -> None:
+    """At the beginning, at the end or in the midst: int8 is near enough to tell."""
+    teacher = Teacher(TEACHER.weight, TEACHER.bias, special, dead)
+    weight, bias = encoded(teacher, EVIDENCE, encoding("int8", WIDTH).fit).floats()
+    np.testing.assert_allclose(weight, TEACHER.weight, atol=0.15)
+    live = np.setdiff1d(np.arange(CLASSES), dead)
+    assert np.abs(bias - TEACHER.bias)[live].max() < 0.2
+
+
+def test_without_dead_classes_no_mask_is_stored() -> None:
+    teacher = Teacher(TEACHER.weight, TEACHER.bias, (0,), DEAD[:0])
+    made = encoded(teacher, EVIDENCE, encoding("int4", WIDTH).fit)
+    assert not isinstance(made.weight, Spread)
+    assert isinstance(made.bias, Halves)
+
+
+def test_the_same_seed_gives_the_same_bytes() -> None:
+    one, other = head("products-8"), head("products-8")
+    np.testing.assert_array_equal(one.floats()[0], other.floats()[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("int9", "one of"), ("products-5", "one of 1, 2, 3, 4, 6, 8, 12, 24"),
+        ("low-rank-24", "below the 24 features"), ("", "one of"), ("products-0", "one of"),
+    ],
+)  # fmt: skip
+def test_what_there_is_not_is_refused(name: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        encoding(name, WIDTH)
