@@ -63,4 +63,7 @@ def test_nothing_but_zeros_stays_zero() -> None:
 def test_an_input_that_never_varied_does_no_harm() -> None:
     moment = np.diag([1.0] * 7 + [0.0])
     weight = RNG.normal(size=(4, 8)).astype(np.float32)
-    assert np.abs(floats(rounded(weight, 8, 8, moment)) - weight).max() < 0.1
+    # It takes what the others are off by, as no output of these lines shows; never more.
+    apart = np.abs(floats(rounded(weight, 8, 8, moment)) - weight)
+    assert apart[:, :7].max() < 0.05
+    assert apart.max() < 0.5

@@ -23,7 +23,8 @@ ENTRIES: Final = 256
 """Of a book: as many as a byte tells apart."""
 ROUNDS: Final = 25
 """Of k-means."""
-SWEEPS: Final = 4
+SWEEPS: Final = 3
+"""Of the bits of codes."""
 
 
 def fit_ints(weight: Floats, moment: NDArray[Any], bits: int, group: int | None = None) -> Ints:
@@ -115,9 +116,10 @@ def fit_signs(weight: Floats, moment: NDArray[Any], length: int, seed: int) -> L
     the query too, this one does not.
     """
     root, back = _roots(moment)
-    plain = np.asarray(weight @ root, np.float64)
+    plain = np.asarray(weight @ root, np.float32)
     rng = np.random.Generator(np.random.PCG64(seed))
     signs = np.where(plain @ rng.standard_normal((plain.shape[1], length)) >= 0, 1.0, -1.0)
+    signs = signs.astype(np.float32)
     basis = _solved(signs, plain)
     for _ in range(SWEEPS):
         _flip(signs, plain, basis)
@@ -126,22 +128,22 @@ def fit_signs(weight: Floats, moment: NDArray[Any], length: int, seed: int) -> L
     return LowRank(Signs(signs > 0), Halves(query))
 
 
-def _flip(signs: NDArray[np.float64], target: NDArray[np.float64], basis: Any) -> None:
+def _flip(signs: Floats, target: Floats, basis: Floats) -> None:
     """One pass over the bits: each class turns those that bring it nearer, in place."""
     left = target - signs @ basis
     for bit in range(signs.shape[1]):
         step = basis[bit]
         # Without the bit; its sign is that of what is then left.
         without = left @ step + signs[:, bit] * (step @ step)
-        turned = np.where(without >= 0, 1.0, -1.0)
+        turned = np.where(without >= 0, 1, -1).astype(np.float32)
         left += np.outer(signs[:, bit] - turned, step)
         signs[:, bit] = turned
 
 
-def _solved(signs: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    gram = signs.T @ signs
+def _solved(signs: Floats, target: Floats) -> Floats:
+    gram = (signs.T @ signs).astype(np.float64)
     gram += 1e-3 * len(signs) * np.eye(len(gram))
-    return np.asarray(np.linalg.solve(gram, signs.T @ target))
+    return np.asarray(np.linalg.solve(gram, signs.T @ target), np.float32)
 
 
 def _roots(moment: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
