@@ -58,7 +58,7 @@ shrink-ppocr: $(VENV)/.rapidocr ## Set up, then shrink RapidOCR's recogniser, an
 	$(HCOMPRESS) shrink rapidocr --recipe recipes/foreign.toml --out $(PPOCR) $(SHRINK_FLAGS)
 	$(BIN)/python docs/rapidocr_reads.py $(PPOCR)/04-drop-in/model.onnx
 
-shrink-ppocr-full: $(VENV)/.rapidocr ## The same, with its body distilled into 4 bits (fewer bytes, more minutes)
+shrink-ppocr-full: $(VENV)/.rapidocr ## The same, distilled into 3 and 4 bits (fewer bytes, more minutes)
 	$(HCOMPRESS) shrink rapidocr --recipe recipes/foreign-distilled.toml --out $(PPOCR_DISTILLED) \
 		$(SHRINK_FLAGS)
 	$(BIN)/python docs/rapidocr_reads.py $(PPOCR_DISTILLED)/04-drop-in/model.onnx
