@@ -72,7 +72,7 @@ def distil_body(
         stored,
         _live(teacher, teacher),
         _live(model, teacher),
-        _as_frames(model, features),
+        _as_frames(features),
     )
     held = range(learnt, min(learnt + options.validation_images, len(lines)))
     judge = _judge(trainer, model, teacher, features, lines, held) if len(held) else None
@@ -110,10 +110,9 @@ def _live(model: ForeignModel, teacher: ForeignModel) -> Classes:
     return as_classes(weight[kept], bias[kept])
 
 
-def _as_frames(model: ForeignModel, features: Features) -> Callable[[Any, int], Any]:
+def _as_frames(features: Features) -> Callable[[Any, int], Any]:
     """The body's own layout of features as [N, T, d]."""
-    time_first = model.spec.time_first
-    return lambda made, lines: frames_first(made, lines, features.rows_last, time_first)
+    return lambda made, lines: frames_first(made, lines, features.rows_last, features.time_first)
 
 
 def _feed(
