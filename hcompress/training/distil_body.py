@@ -73,6 +73,7 @@ def distil_body(
         _live(teacher, teacher),
         _live(model, teacher),
         _as_frames(features),
+        single=image.single,
     )
     held = range(learnt, min(learnt + options.validation_images, len(lines)))
     judge = _judge(trainer, model, teacher, features, lines, held) if len(held) else None
