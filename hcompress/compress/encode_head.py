@@ -89,8 +89,7 @@ def with_head(model: ForeignModel, stored: ModelProto, head: Encoded) -> ModelPr
     held = {one.name: tuple(one.dims) for one in stored.graph.initializer}
     if part.weight not in held:
         raise InputRefused("the classifier is encoded already: encode the file that it came from")
-    if part.bias is None:
-        raise InputRefused("a classifier without biases: int8 and its like need one a class")
+    assert part.bias is not None, "with_bias gives it one"
     put = {
         part.weight: Stored(head.weight, held[part.weight], not part.rows),
         part.bias: Stored(head.bias, held[part.bias]),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import ModelProto, helper
+from onnx import ModelProto, helper, numpy_helper
 
 from hcompress.errors import InputRefused
 from hcompress.onnx_writer.packed import DOMAIN, Packed, Store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from hcompress.foreign.model import Classifier, ForeignModel
 
 FUNCTIONS_SINCE = 8
 """The IR version that brought local functions."""
@@ -69,6 +71,36 @@ def with_stored(
     ]
     made.functions.extend(wanted)
     made.ir_version = max(made.ir_version, FUNCTIONS_SINCE)
+    return made
+
+
+def with_bias(model: ForeignModel, stored: ModelProto) -> tuple[ForeignModel, ModelProto]:
+    """The model and its stored graph with a bias a class, of zeros where it had none."""
+    part = model.classifier
+    if part.bias is not None:
+        return model, stored
+    name = f"{part.weight}.bias"
+    proto, other = (_with_zeros(one, part, name) for one in (model.proto, stored))
+    place = part.nodes[0]
+    nodes = (place,) if proto.graph.node[place].output[0] == part.scores else (place, place + 1)
+    return replace(model, proto=proto, classifier=replace(part, bias=name, nodes=nodes)), other
+
+
+def _with_zeros(proto: ModelProto, part: Classifier, name: str) -> ModelProto:
+    made = ModelProto()
+    made.CopyFrom(proto)
+    made.graph.initializer.append(
+        numpy_helper.from_array(np.zeros(part.classes, np.float32), name)
+    )
+    place = next(i for i, node in enumerate(made.graph.node) if part.scores in node.output)
+    product = made.graph.node[place]
+    if product.op_type != "MatMul":  # Gemm and Conv take it themselves
+        del product.input[2:]
+        product.input.append(name)
+        return made
+    inner = f"{part.weight}.product"
+    product.output[0] = inner
+    made.graph.node.insert(place + 1, helper.make_node("Add", [inner, name], [part.scores]))
     return made
 
 

@@ -42,13 +42,14 @@ class EncodeHead:
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.compress import encode_head as heads
+        from hcompress.foreign.edit import with_bias
         from hcompress.foreign.lines import line_source, taken
         from hcompress.foreign.open import open_stored
         from hcompress.foreign.write import with_header
         from hcompress.strict.atomic import write_bytes
 
         assert source is not None
-        model, stored = open_stored(source)
+        model, stored = with_bias(*open_stored(source))
         lines = taken(line_source(self.data, model.spec, self.images, env.seed), 0, self.images)
         ground = heads.ground(model, lines, env.threads, env.progress)
         size = stored.ByteSize()
