@@ -89,9 +89,7 @@ def with_bias(model: ForeignModel, stored: ModelProto) -> tuple[ForeignModel, Mo
 def _with_zeros(proto: ModelProto, part: Classifier, name: str) -> ModelProto:
     made = ModelProto()
     made.CopyFrom(proto)
-    made.graph.initializer.append(
-        numpy_helper.from_array(np.zeros(part.classes, np.float32), name)
-    )
+    made.graph.initializer.append(numpy_helper.from_array(np.zeros(part.classes, np.float32), name))
     place = next(i for i, node in enumerate(made.graph.node) if part.scores in node.output)
     product = made.graph.node[place]
     if product.op_type != "MatMul":  # Gemm and Conv take it themselves

@@ -28,7 +28,7 @@ class DistilBody(DistilOptions):
     )  # fmt: skip
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from hcompress.compress.quantise_body import with_body
+        from hcompress.compress.quantise_body import check_floats, with_body
         from hcompress.foreign.lines import line_source
         from hcompress.foreign.open import open_stored, teacher_for
         from hcompress.foreign.write import with_header
@@ -38,6 +38,7 @@ class DistilBody(DistilOptions):
 
         assert source is not None
         model, stored = open_stored(source)
+        check_floats(model, stored)  # before anything that takes time
         lines = line_source(self.data, model.spec, self.images + self.validation_images, env.seed)
         teacher = teacher_for(model, env.teacher)
         place = Workplace(env.seed, env.threads, env.progress, env.scratch)

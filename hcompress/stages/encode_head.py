@@ -49,7 +49,9 @@ class EncodeHead:
         from hcompress.strict.atomic import write_bytes
 
         assert source is not None
-        model, stored = with_bias(*open_stored(source))
+        model, stored = open_stored(source)
+        heads.check_floats(model, stored)  # before anything that takes time
+        model, stored = with_bias(model, stored)
         lines = taken(line_source(self.data, model.spec, self.images, env.seed), 0, self.images)
         ground = heads.ground(model, lines, env.threads, env.progress)
         size = stored.ByteSize()

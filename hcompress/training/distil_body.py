@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from hcompress.training.body_options import DistilOptions
     from hcompress.training.options import Workplace
 
+APART: Final = 0.1
+"""How far, of their square, a teacher's features may be from those of the student's floats."""
 SLOWER: Final = 0.1
 """The rate of scales, vectors and biases beside that of places on the grid."""
 
@@ -51,7 +53,8 @@ def distil_body(
 
     ``model`` holds its body as floats, and whatever head it has; ``teacher`` is the recogniser
     whose answers count. ``lines`` are at least those that `DistilOptions` asks for, or all there
-    are. Raises NumericalError at a loss that is not finite.
+    are. Raises NumericalError at a loss that is not finite, InputRefused if the teacher's
+    features are another body's.
     """
     image, seed = model.spec.image, workplace.seed
     learnt = min(options.images, max(1, len(lines) - options.validation_images))
@@ -67,8 +70,10 @@ def distil_body(
     torch.manual_seed(seed)
     fabric = launch(Precision.FP32, workplace.threads)
     features = Features(teacher, workplace.threads)
+    body = OpaqueBody(model.proto, model.classifier.features)
+    _check_teacher(body, features, first[0])
     trainer = BodyTrainer(
-        OpaqueBody(model.proto, model.classifier.features),
+        body,
         stored,
         _live(teacher, teacher),
         _live(model, teacher),
@@ -109,6 +114,25 @@ def _live(model: ForeignModel, teacher: ForeignModel) -> Classes:
     kept = np.setdiff1d(np.arange(teacher.classifier.classes), dead)
     weight, bias = model.class_weights()
     return as_classes(weight[kept], bias[kept])
+
+
+def _check_teacher(body: OpaqueBody, features: Features, inputs: Any) -> None:
+    """Before anything is rounded, student and teacher give the same features.
+
+    Those of another body may be as many, and mean something else to the student's head.
+    """
+    one = inputs[:1]
+    wanted = features.run(one)
+    with torch.no_grad():
+        made = _as_frames(features)(body(torch.from_numpy(one)), 1).numpy()
+    if (
+        made.shape != wanted.shape
+        or np.square(made - wanted).sum() > APART * np.square(wanted).sum()
+    ):
+        raise InputRefused(
+            "the teacher's features are another body's: give the recogniser that this one was"
+            " made from"
+        )
 
 
 def _as_frames(features: Features) -> Callable[[Any, int], Any]:
