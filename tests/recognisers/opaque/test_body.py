@@ -58,6 +58,8 @@ GRAPHS: dict[str, tuple[int, list[NodeProto], list[TensorProto]]] = {
     "uneven pads": (11, [node("Conv", "x w", pads=[0, 1, 2, 0])], [held("w", 4, 3, 3, 3)]),
     "depthwise": (11, [node("Conv", "x w", group=3)], [held("w", 3, 1, 3, 3)]),
     "max pool": (11, [node("MaxPool", "x", auto_pad="SAME_UPPER", **PAIR)], []),
+    "softmax of opset 11": (11, [node("Softmax", "x")], []),
+    "softmax of opset 13": (13, [node("Softmax", "x", axis=1)], []),
     "average pool": (11, [node("AveragePool", "x", pads=[1, 1, 1, 1], **PAIR)], []),
     "normalisation": (
         11,
