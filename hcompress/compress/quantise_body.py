@@ -15,7 +15,7 @@ import torch
 
 from hcompress.compute.rounding import group_size, rounded
 from hcompress.errors import InputRefused
-from hcompress.foreign.edit import Stored, with_stored
+from hcompress.foreign.edit import Stored
 from hcompress.onnx_writer.packed import Halves, Ints
 from hcompress.recognisers.opaque.body import PRODUCTS, OpaqueBody
 from hcompress.recognisers.opaque.moments import input_moments, rows_of, turned
@@ -154,11 +154,6 @@ def check_floats(model: ForeignModel, stored: ModelProto) -> None:
         raise InputRefused(
             "the body is in few bits already: start from the file that it was made from"
         )
-
-
-def with_body(stored: ModelProto, held: Mapping[str, Stored]) -> ModelProto:
-    """The stored graph with its body's weights held so, as `check_floats` allows."""
-    return with_stored(stored, held)
 
 
 def vectors(model: ForeignModel, others: frozenset[str]) -> dict[str, Stored]:

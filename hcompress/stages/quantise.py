@@ -49,9 +49,9 @@ class Quantise:
             Rounding,
             check_floats,
             quantised_body,
-            with_body,
         )
         from hcompress.foreign.batches import calibration
+        from hcompress.foreign.edit import with_stored
         from hcompress.foreign.lines import line_source
         from hcompress.foreign.open import open_stored
         from hcompress.foreign.write import with_header
@@ -67,7 +67,7 @@ class Quantise:
             lines = list(calibration(given, self.images, image, WIDTH, BATCH, env.seed))
         how = Rounding(self.bits, self.group, self.mean_bits)
         held = quantised_body(model, how, lines, env.progress)
-        made = with_body(stored, held)
+        made = with_stored(stored, held)
         data = with_header(made, model.spec, env.provenance, asdict(model.classifier))
         write_bytes(out / ONNX_FILE, data)
         return {"weights": len(held), "bytes": sum(one.packed.bytes for one in held.values())}

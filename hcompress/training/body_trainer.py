@@ -146,7 +146,7 @@ class BodyTrainer(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """[N, T, d] of the weights as they will be stored."""
         held = {name: weight() for name, weight in zip(self._names, self.weights, strict=True)}
-        parts = images.split(1) if self._single else (images,)
+        parts = torch.split(images, 1) if self._single else (images,)
         return torch.cat([self._as_frames(self._body(part, held), len(part)) for part in parts])
 
     @property

@@ -6,7 +6,7 @@ weight lies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -72,13 +72,14 @@ def distil_body(
     features = Features(teacher, workplace.threads)
     body = OpaqueBody(model.proto, model.classifier.features)
     _check_teacher(body, features, first[0])
+    as_frames, single = _together(body, features, first)
     trainer = BodyTrainer(
         body,
         stored,
         _live(teacher, teacher),
         _live(model, teacher),
-        _as_frames(features),
-        single=image.single,
+        as_frames,
+        single=single,
     )
     held = range(learnt, min(learnt + options.validation_images, len(lines)))
     judge = _judge(trainer, model, teacher, features, lines, held) if len(held) else None
@@ -135,9 +136,34 @@ def _check_teacher(body: OpaqueBody, features: Features, inputs: Any) -> None:
         )
 
 
-def _as_frames(features: Features) -> Callable[[Any, int], Any]:
+def _as_frames(features: Features, time_first: bool | None = None) -> Callable[[Any, int], Any]:
     """The body's own layout of features as [N, T, d]."""
-    return lambda made, lines: frames_first(made, lines, features.rows_last, features.time_first)
+    first = features.time_first if time_first is None else time_first
+    return lambda made, lines: frames_first(made, lines, features.rows_last, first)
+
+
+def _together(
+    body: OpaqueBody, features: Features, inputs: Sequence[Any]
+) -> tuple[Callable[[Any, int], Any], bool]:
+    """How features are laid out as frames, and whether images must go through one at a time.
+
+    Many graphs only say that they take one image; torch may take more at once, which is faster.
+    """
+    plain = _as_frames(features)
+    if not features.spec.image.single:
+        return plain, False
+    pair = torch.from_numpy(np.concatenate([*inputs[:2]]))
+    with torch.no_grad():
+        apart = torch.cat([plain(body(one), 1) for one in torch.split(pair, 1)])
+        for time_first in (False, True):
+            found = _as_frames(features, time_first)
+            try:
+                made = found(body(pair), len(pair))
+            except RuntimeError:  # torch's, of shapes that do not fit
+                break
+            if made.shape == apart.shape and torch.allclose(made, apart, rtol=1e-3, atol=1e-3):
+                return found, False
+    return plain, True
 
 
 def _feed(
