@@ -99,6 +99,8 @@ def _conv_transpose(given: Attributes, inputs: Sequence[Any]) -> Tensor:
 
 def _max_pool(given: Attributes, inputs: Sequence[Any]) -> Tensor:
     kernel = given["kernel_shape"]
+    if set(given.get("dilations", [1])) != {1}:
+        raise InputRefused("a MaxPool with dilations")
     image, pads = padded(inputs[0], kernel, given, -torch.inf)
     return functional.max_pool2d(
         image,
@@ -242,7 +244,8 @@ def _softmax(how: Callable[..., Tensor]) -> Operator:
 def _clip(given: Attributes, inputs: Sequence[Any]) -> Tensor:
     low = inputs[1] if len(inputs) > 1 else given.get("min")
     high = inputs[2] if len(inputs) > 2 else given.get("max")
-    return torch.clamp(inputs[0], low, high)
+    made: Tensor = inputs[0] if low is high is None else torch.clamp(inputs[0], low, high)
+    return made
 
 
 def _cast(given: Attributes, inputs: Sequence[Any]) -> Tensor:
