@@ -64,7 +64,8 @@ def stripe_reader(
         tensor("first", first), tensor("turn", turned[:, :, None, None]), tensor("b", added),
         tensor("rows", [1, DEPTH, -1], np.int64),
     ]  # fmt: skip
-    inputs, axes = (["t"], {"axes": [2]}) if opset < 13 else (["t", "two"], {})
+    axes: dict[str, Any] = {"axes": [2]} if opset < 13 else {}
+    inputs = ["t"] if axes else ["t", "two"]
     if inputs[1:]:
         held.append(tensor("two", [2], np.int64))
     nodes = [
