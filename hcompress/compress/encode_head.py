@@ -48,7 +48,11 @@ class Ground:
 def ground(
     model: ForeignModel, samples: Sequence[Sample], threads: int, progress: Progress
 ) -> Ground:
-    """Decision features of lines, once. Raises InputRefused if there are too few to judge by."""
+    """Decision features of lines, once.
+
+    Raises InputRefused if there are too few to judge by, or the model reads nothing on them: any
+    encoding would hold.
+    """
     if len(samples) < JUDGED_EVERY:
         raise InputRefused(f"{len(samples)} lines: too few to fit an encoding to and to judge it")
     features = Features(model, threads).of([one.image for one in samples], "features", progress)
@@ -57,6 +61,12 @@ def ground(
     fitted_to = [one for place, one in enumerate(features) if place % JUDGED_EVERY]
     kept = range(0, len(samples), JUDGED_EVERY)
     judged = Judged([features[place] for place in kept], [samples[place].text for place in kept])
+    if not all(
+        plan_head.says_something(part, teacher, blank) for part in (fitted_to, judged.features)
+    ):
+        raise InputRefused(
+            f"{len(samples)} lines: the recogniser reads next to nothing on them: are they lines?"
+        )
     evidence = plan_head.evidence_of(fitted_to, teacher, blank)
     return Ground(model, teacher, evidence, judged, fitted_to, len(samples))
 
@@ -83,14 +93,21 @@ def fitted(found: Ground, one: Encoding) -> Encoded:
     return encoded(found.teacher, found.evidence, one.fit)
 
 
+def check_floats(model: ForeignModel, stored: ModelProto) -> None:
+    """Raises InputRefused if the stored graph's classifier is in an encoding."""
+    if model.classifier.weight not in {one.name for one in stored.graph.initializer}:
+        raise InputRefused("the classifier is encoded already: encode the file that it came from")
+
+
 def with_head(model: ForeignModel, stored: ModelProto, head: Encoded) -> ModelProto:
-    """The stored graph with its classifier in an encoding. Raises InputRefused if it is in one."""
+    """The stored graph with its classifier in an encoding, both as `with_bias` gives them.
+
+    Raises InputRefused if it is in one.
+    """
+    check_floats(model, stored)
     part = model.classifier
     held = {one.name: tuple(one.dims) for one in stored.graph.initializer}
-    if part.weight not in held:
-        raise InputRefused("the classifier is encoded already: encode the file that it came from")
-    if part.bias is None:
-        raise InputRefused("a classifier without biases: int8 and its like need one a class")
+    assert part.bias is not None, "with_bias gives it one"
     put = {
         part.weight: Stored(head.weight, held[part.weight], not part.rows),
         part.bias: Stored(head.bias, held[part.bias]),

@@ -96,10 +96,21 @@ def never_answered(teacher: Teacher, features: Sequence[Floats]) -> Teacher:
 
 
 def evidence_of(features: Sequence[Floats], teacher: Teacher, blank: int) -> Evidence:
-    """From the frames that the teacher does not take for blank."""
-    whole = np.concatenate(features)
-    spoken = answers(features, teacher.weight, teacher.bias, chances=False).ids != blank
-    return Evidence.of(whole[spoken] if spoken.any() else whole)
+    """From the frames that the teacher does not take for blank. At least one."""
+    return Evidence.of(np.concatenate(features)[_spoken(features, teacher, blank)])
+
+
+def says_something(features: Sequence[Floats], teacher: Teacher, blank: int) -> bool:
+    """Whether the teacher takes any frame for something else than blank."""
+    return bool(_spoken(features, teacher, blank).any())
+
+
+def _spoken(features: Sequence[Floats], teacher: Teacher, blank: int) -> NDArray[np.bool_]:
+    """[M]."""
+    found: NDArray[np.bool_] = (
+        answers(features, teacher.weight, teacher.bias, chances=False).ids != blank
+    )
+    return found
 
 
 def rows(

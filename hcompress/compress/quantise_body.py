@@ -15,9 +15,9 @@ import torch
 
 from hcompress.compute.rounding import group_size, rounded
 from hcompress.errors import InputRefused
-from hcompress.foreign.edit import Stored, with_stored
+from hcompress.foreign.edit import Stored
 from hcompress.onnx_writer.packed import Halves, Ints
-from hcompress.recognisers.opaque.body import OpaqueBody
+from hcompress.recognisers.opaque.body import PRODUCTS, OpaqueBody
 from hcompress.recognisers.opaque.moments import input_moments, rows_of, turned
 
 if TYPE_CHECKING:
@@ -143,14 +143,17 @@ def _fewer(
     return found
 
 
-def with_body(stored: ModelProto, held: Mapping[str, Stored]) -> ModelProto:
-    """The stored graph with its body's weights held so. Raises InputRefused if they are already."""
-    floats = {one.name for one in stored.graph.initializer}
-    if not floats.issuperset(held):
+def check_floats(model: ForeignModel, stored: ModelProto) -> None:
+    """Raises InputRefused if the stored graph holds weights of the body in few bits."""
+    part = model.classifier
+    packed = {one.name for one in model.proto.graph.initializer} - {
+        part.weight, part.bias, *(one.name for one in stored.graph.initializer)
+    }  # fmt: skip
+    takers = (node for node in model.proto.graph.node if node.op_type in (*PRODUCTS, "LSTM"))
+    if any(packed.intersection(node.input) for node in takers):
         raise InputRefused(
             "the body is in few bits already: start from the file that it was made from"
         )
-    return with_stored(stored, held)
 
 
 def vectors(model: ForeignModel, others: frozenset[str]) -> dict[str, Stored]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from onnx import ModelProto
 
-from hcompress.errors import NumericalError
+from hcompress.errors import InputRefused, NumericalError
 from hcompress.foreign.frames import Frames
 from hcompress.metrics import mean, similarity
 from hcompress.spec.header import KEY
@@ -31,7 +31,8 @@ def drop_in(
 ) -> tuple[ModelProto, Mapping[str, Any]]:
     """The graph to write, and what comparing it with the original's gave.
 
-    Raises NumericalError if its inputs or outputs are others, or it reads other texts.
+    Raises NumericalError if its inputs or outputs are others, or it reads other texts;
+    InputRefused if the original reads none.
     """
     made = tidied(stored)
     if original is None:
@@ -51,6 +52,8 @@ def drop_in(
         raise NumericalError(f"drop-in: metadata {', '.join(gone)} differ from the original's")
     texts = [_texts(proto, model, images, threads) for proto in (made, original.proto)]
     same = mean(one == other for one, other in zip(*texts, strict=True))
+    if not any(texts[1]):
+        raise InputRefused("drop-in: the original reads nothing on these lines: are they lines?")
     like = mean(similarity(other, one) for one, other in zip(*texts, strict=True))
     if like < LEAST_LIKE:
         raise NumericalError(

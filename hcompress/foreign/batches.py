@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 def windows(
     source: DataSource, places: Sequence[int], image: ImageInput, width: int, seed: int
 ) -> Floats:
-    """[N, C, H, width]: a window of each line; narrower lines are padded as they would be."""
+    """[N, C, H, width]: a window of each line; narrower lines are padded as they would be.
+
+    A graph that takes one width alone gets that one.
+    """
+    if image.maximum_width is not None and image.maximum_width == image.minimum_width:
+        width = image.maximum_width
     made = []
     for place in places:
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, place])))

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import ModelProto, helper, numpy_helper
 
+from hcompress.errors import InputRefused
 from hcompress.onnx_writer.packed import DOMAIN, Packed, Store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from hcompress.foreign.model import Classifier, ForeignModel
+
 FUNCTIONS_SINCE = 8
 """The IR version that brought local functions."""
+DECODERS_SINCE = 11
+"""The opset that brought the last of what decoders are made of."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +46,11 @@ def with_stored(
     """A copy of the model whose initialisers named in ``stored`` are decoded by the graph.
 
     The name of an initialiser becomes that of the decoder's output, so that no other node
-    changes. ``names`` gives the decoders' tensors other names than their initialisers'. Raises
-    KeyError if there is no such initialiser.
+    changes. ``names`` gives the decoders' tensors other names than their initialisers'. A graph of
+    an older opset than the decoders' is brought to theirs. Raises KeyError if there is no such
+    initialiser, InputRefused if the graph cannot be brought to that opset.
     """
-    made = ModelProto()
-    made.CopyFrom(proto)
+    made = _renewed(proto)
     there = {one.name: one for one in made.graph.initializer}
     store = Store("")
     for name, how in stored.items():
@@ -69,6 +74,58 @@ def with_stored(
     return made
 
 
+def with_bias(model: ForeignModel, stored: ModelProto) -> tuple[ForeignModel, ModelProto]:
+    """The model and its stored graph with a bias a class, of zeros where it had none."""
+    part = model.classifier
+    if part.bias is not None:
+        return model, stored
+    name = f"{part.weight}.bias"
+    proto, other = (_with_zeros(one, part, name) for one in (model.proto, stored))
+    place = part.nodes[0]
+    nodes = (place,) if proto.graph.node[place].output[0] == part.scores else (place, place + 1)
+    return replace(model, proto=proto, classifier=replace(part, bias=name, nodes=nodes)), other
+
+
+def _with_zeros(proto: ModelProto, part: Classifier, name: str) -> ModelProto:
+    made = ModelProto()
+    made.CopyFrom(proto)
+    made.graph.initializer.append(numpy_helper.from_array(np.zeros(part.classes, np.float32), name))
+    place = next(i for i, node in enumerate(made.graph.node) if part.scores in node.output)
+    product = made.graph.node[place]
+    if product.op_type != "MatMul":  # Gemm and Conv take it themselves
+        del product.input[2:]
+        product.input.append(name)
+        return made
+    inner = f"{part.weight}.product"
+    product.output[0] = inner
+    made.graph.node.insert(place + 1, helper.make_node("Add", [inner, name], [part.scores]))
+    return made
+
+
+def _renewed(proto: ModelProto) -> ModelProto:
+    """A copy whose opset is one that decoders can be written in."""
+    made = ModelProto()
+    made.CopyFrom(proto)
+    old = next((one.version for one in made.opset_import if one.domain in ("", "ai.onnx")), 0)
+    if old >= DECODERS_SINCE:
+        return made
+    from onnx.version_converter import ConvertError, convert_version
+
+    try:
+        newer = convert_version(made, DECODERS_SINCE)
+    except (ConvertError, RuntimeError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise InputRefused(
+            f"opset {old} cannot be brought to {DECODERS_SINCE}, which packed weights need: export"
+            f" it again: {line}"
+        ) from None
+    del made.graph.node[:], made.graph.initializer[:], made.opset_import[:]
+    made.graph.node.extend(newer.graph.node)  # inputs and outputs are to stay as they were said
+    made.graph.initializer.extend(newer.graph.initializer)
+    made.opset_import.extend(newer.opset_import)
+    return made
+
+
 def _decode(store: Store, name: str, how: Stored) -> None:
     """Write the decoder of a weight; what it gives is called ``name``."""
     value = how.packed.emit(store)
@@ -77,8 +134,3 @@ def _decode(store: Store, name: str, how: Stored) -> None:
     elif how.packed.shape != how.shape:
         store.op("Reshape", value, store.tensor("shape", np.array(how.shape, np.int64)))
     store.nodes[-1].output[0] = name
-
-
-def weights_of(proto: ModelProto) -> dict[str, NDArray[Any]]:
-    """Every initialiser by its name."""
-    return {one.name: numpy_helper.to_array(one) for one in proto.graph.initializer}

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Images = Sequence[NDArray[np.uint8]]
 
 AT_ONCE: Final = 16
+_NARROW: Final = 64
+"""Pixels of an image by which the features' layout is told, if the graph takes so few."""
 
 
 def cut_at(proto: ModelProto, value: str) -> ModelProto:
@@ -47,11 +49,30 @@ class Features:
         self._value = part.features
         self._session = Session(graph.SerializeToString(), threads, where="the body")
         self._input = next(iter(self._session.inputs))
+        self.time_first = self.rows_last and not self.spec.image.single and self._time_first()
+        """The features' frames come before their lines, whatever the output's layout: a
+        Transpose may stand behind the classifier."""
+
+    def _time_first(self) -> bool:
+        """Measured: whether two images' rows alternate, or one image's come before the other's."""
+        image = self.spec.image
+        width = image.maximum_width or max(image.minimum_width, _NARROW)
+        size = (2, len(image.mean), image.height, width)
+        pair = np.random.default_rng(0).normal(size=size).astype(np.float32)
+        first, second, both = (self._rows(part) for part in (pair[:1], pair[1:], pair))
+        in_turn = np.stack([first, second], 1).reshape(both.shape)
+        one_by_one = np.concatenate([first, second])
+        return bool(np.abs(both - in_turn).sum() < np.abs(both - one_by_one).sum())
+
+    def _rows(self, inputs: Floats) -> Floats:
+        """float [N, C, H, W] -> [N T, d], in the graph's own order."""
+        made = np.asarray(self._session.run([self._value], {self._input: inputs})[0], np.float32)
+        return made.reshape(-1, made.shape[-1])
 
     def run(self, inputs: Floats) -> Floats:
         """float [N, C, H, W] -> [N, T, d]."""
         made = np.asarray(self._session.run([self._value], {self._input: inputs})[0], np.float32)
-        return np.asarray(frames_first(made, len(inputs), self.rows_last, self.spec.time_first))
+        return np.asarray(frames_first(made, len(inputs), self.rows_last, self.time_first))
 
     def of(self, images: Images, label: str, progress: Progress) -> list[Floats]:
         """[T, d] of each image, RGB of any size."""
@@ -81,11 +102,7 @@ def frames_first(made: Any, lines: int, rows_last: bool, time_first: bool) -> An
     An array or a torch tensor: both have the same methods.
     """
     if not rows_last:  # [N, d, 1, T] or [N, d, T]
-        made = made.reshape(made.shape[0], made.shape[1], -1).swapaxes(1, 2)
-    if made.ndim == 2:  # every frame a row
-        if time_first:
-            return made.reshape(-1, lines, made.shape[1]).swapaxes(0, 1)
-        return made.reshape(lines, -1, made.shape[1])
-    if made.ndim == 4:
-        made = made.reshape(made.shape[0], -1, made.shape[-1])
-    return made.swapaxes(0, 1) if time_first and made.shape[1] == lines else made
+        return made.reshape(made.shape[0], made.shape[1], -1).swapaxes(1, 2)
+    if time_first:
+        return made.reshape(-1, lines, made.shape[-1]).swapaxes(0, 1)
+    return made.reshape(lines, -1, made.shape[-1])

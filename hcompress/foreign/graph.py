@@ -2,7 +2,7 @@
 
 Every weight becomes an initialiser: constants, and vendors' int8 with the scales beside it, are
 worked out once, by onnxruntime itself, as it would have done in loading. What only renames is
-taken out, and so is what no output hangs on.
+taken out, and so is what no output hangs on. Graphs of FP16 become graphs of float32.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from onnx import (
 
 from hcompress.compute.session import Session
 from hcompress.errors import InputRefused
+from hcompress.foreign.halves import out_of_halves
 from hcompress.foreign.integers import in_floats
 from hcompress.formats.open import Format, ModelFile
 from hcompress.onnx_writer.packed import DOMAIN, is_decoder
@@ -134,6 +135,7 @@ def normalised(proto: ModelProto) -> ModelProto:
     _constants_out(graph)
     _fold(made)
     del made.functions[:]  # all that they decode is worked out
+    out_of_halves(graph)
     _renames_out(graph)
     _dead_out(graph)
     return made

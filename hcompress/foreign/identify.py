@@ -25,7 +25,7 @@ _SHAPING: Final = frozenset(
     ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Flatten", "Cast")
 )
 """Nodes that move numbers about and change none."""
-_PRODUCTS: Final = frozenset(("MatMul", "Gemm", "Conv"))
+PRODUCTS: Final = frozenset(("MatMul", "Gemm", "Conv"))
 
 
 class NoClassifierError(Exception):
@@ -131,7 +131,7 @@ def _product(graph: _Graph, name: str) -> _Product | None:
     if place is None:
         return None
     node = graph.nodes[place]
-    if node.op_type in _PRODUCTS:
+    if node.op_type in PRODUCTS:
         return _plain(graph, place)
     if node.op_type != "Add":
         return None
@@ -140,7 +140,7 @@ def _product(graph: _Graph, name: str) -> _Product | None:
     inner = graph.maker(rest[0]) if len(biases) == 1 and len(rest) == 1 else None
     if inner is None or len(graph.wires.takers.get(rest[0], ())) != 1:
         return None
-    product = _plain(graph, inner) if graph.nodes[inner].op_type in _PRODUCTS else None
+    product = _plain(graph, inner) if graph.nodes[inner].op_type in PRODUCTS else None
     if product is None or product.bias is not None:
         return None
     if list(graph.held[biases[0]].dims)[-1:] != [product.classes] or _elements(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hcompress.errors import InputRefused
+from hcompress.errors import InputRefused, UsageError
 from hcompress.spec.foreign import Channels, ImageInput, Resize
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ _BY_CHANNELS: Final = {3: "ppocr", 1: "ddddocr"}
 def choose(name: str | None, channels: int, height: int, where: str) -> tuple[str, ImageInput]:
     """The preprocessing called ``name``; None: the one for that many channels.
 
-    Raises InputRefused if there is none, or it has another number of channels.
+    Raises UsageError if there is none of that name, InputRefused if none is for so many channels
+    or it has another number of them.
     """
     known = ", ".join(PREPROCESSINGS)
     chosen = name or _BY_CHANNELS.get(channels)
@@ -50,7 +51,7 @@ def choose(name: str | None, channels: int, height: int, where: str) -> tuple[st
             f"{where}: images of {channels} channels: name one of --preprocessing {known}"
         )
     if chosen not in PREPROCESSINGS:
-        raise InputRefused(f"--preprocessing {chosen}: one of {known}")
+        raise UsageError(f"--preprocessing {chosen}: one of {known}")
     image = PREPROCESSINGS[chosen]
     if len(image.mean) != channels:
         raise InputRefused(

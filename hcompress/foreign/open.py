@@ -5,19 +5,18 @@ A file that was made here from one says it all in its header, and nothing is gue
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto, numpy_helper
 
 from hcompress.compute.session import Session
-from hcompress.errors import InputRefused
+from hcompress.errors import InputRefused, NumericalError
 from hcompress.foreign.classes import Classes, Listing, answered, find_listing, name_classes
 from hcompress.foreign.graph import load_graph, load_stored, parsed, rounds_activations
 from hcompress.foreign.header import foreign_header
-from hcompress.foreign.identify import Ends, NoClassifierError, find_classifier
+from hcompress.foreign.identify import PRODUCTS, Ends, NoClassifierError, find_classifier
 from hcompress.foreign.inputs import choose
 from hcompress.foreign.measure import NARROW, Measured, flat_images, measure
 from hcompress.foreign.model import Classifier, ForeignModel
@@ -26,8 +25,7 @@ from hcompress.formats.open import ModelFile, Source, open_file, path_of
 from hcompress.spec.exported import ONNX_FILE
 from hcompress.spec.foreign import Answers, ForeignSpec, ImageInput
 from hcompress.spec.foreign_header import CHARACTERS, ForeignHeader
-from hcompress.strict.files import shown
-from hcompress.strict.read import read
+from hcompress.strict.files import quoted, shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,10 +97,12 @@ def examine(source: Source, options: ImportOptions = AS_FOUND) -> Opened:
     where = shown(file.path)
     if header is not None:
         model = ForeignModel(proto, _classifier(proto, header, where), header.spec)
+        _check_finite(proto, model.classifier, where)
         return Opened(model, ("all of it: from its header",))
     session = Session(proto.SerializeToString(), where=where)
     measured = measure(proto, session, where)
     ends = _recogniser(proto, measured, where)
+    _check_finite(proto, ends.classifier, where)
     named = _named(file, proto, session, measured, ends, options)
     if not rounds_activations(parsed(file)):
         return named
@@ -111,20 +111,27 @@ def examine(source: Source, options: ImportOptions = AS_FOUND) -> Opened:
 
 
 def _classifier(proto: ModelProto, header: ForeignHeader, where: str) -> Classifier:
-    """By the names in the header, if they are still in the graph; by structure otherwise."""
-    held = {one.name for one in proto.graph.initializer}
-    if header.classifier is not None and "scores" in header.classifier:
-        named: Mapping[str, Any] = header.classifier
-        found = read(Classifier, named, f"{where}: foreign.classifier", only_known=False)
-        places = range(len(proto.graph.node))
-        if {found.weight, found.bias or found.weight} <= held and set(found.nodes) <= set(places):
-            return found
+    """By structure, as in any file: a header may lie. Raises InputRefused if they disagree."""
     try:
-        return find_classifier(proto, where).classifier
+        found = find_classifier(proto, where).classifier
     except NoClassifierError:
+        raise InputRefused(f"{where}: damaged: no product onto classes at its end") from None
+    if found.classes != len(header.spec.classes):
         raise InputRefused(
-            f"{where}: its classifier is packed already: give the file that it was made from"
-        ) from None
+            f"{where}: damaged: its header lists {len(header.spec.classes):,} classes, its"
+            f" classifier has {found.classes:,}"
+        )
+    return found
+
+
+def _check_finite(proto: ModelProto, part: Classifier, where: str) -> None:
+    """Raises NumericalError if what is multiplied with is NaN or infinite somewhere."""
+    products = (node for node in proto.graph.node if node.op_type in PRODUCTS)
+    wanted = {name for node in products for name in node.input} | {part.weight, part.bias}
+    for one in proto.graph.initializer:
+        known = one.name in wanted and one.data_type == TensorProto.FLOAT
+        if known and not np.isfinite(numpy_helper.to_array(one)).all():
+            raise NumericalError(f"{where}: weights {quoted(one.name)} are damaged: not finite")
 
 
 def _recogniser(proto: ModelProto, measured: Measured, where: str) -> Ends:

@@ -20,8 +20,8 @@ def with_header(
 ) -> bytes:
     """The file's bytes: the graph and metadata as they are, and our header beside them.
 
-    The same bytes for the same contents, always. ``classifier`` is for whoever stored the classes
-    to read again; with a `Classifier`'s own fields, `open_foreign` goes by the names in it.
+    The same bytes for the same contents, always. ``classifier`` names the classifier's tensors,
+    for size tables; `open_foreign` looks for it in the graph.
     """
     made = ModelProto()
     made.CopyFrom(proto)

@@ -31,7 +31,8 @@ class Packed(ABC):
 
     @abstractmethod
     def floats(self) -> Floats:
-        """What it stands for, float32 [rows, columns]: bit for bit what the graph decodes."""
+        """What it stands for, float32 [rows, columns]: bit for bit what the graph decodes, but for
+        the order of sums in a product."""
 
     @abstractmethod
     def emit(self, store: Store) -> str:

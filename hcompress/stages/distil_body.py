@@ -28,7 +28,8 @@ class DistilBody(DistilOptions):
     )  # fmt: skip
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from hcompress.compress.quantise_body import with_body
+        from hcompress.compress.quantise_body import check_floats
+        from hcompress.foreign.edit import with_stored
         from hcompress.foreign.lines import line_source
         from hcompress.foreign.open import open_stored, teacher_for
         from hcompress.foreign.write import with_header
@@ -38,11 +39,12 @@ class DistilBody(DistilOptions):
 
         assert source is not None
         model, stored = open_stored(source)
+        check_floats(model, stored)  # before anything that takes time
         lines = line_source(self.data, model.spec, self.images + self.validation_images, env.seed)
         teacher = teacher_for(model, env.teacher)
         place = Workplace(env.seed, env.threads, env.progress, env.scratch)
         held, figures = distil_body(self, model, teacher, lines, place)
-        made = with_body(stored, held)
+        made = with_stored(stored, held)
         data = with_header(made, model.spec, env.provenance, asdict(model.classifier))
         write_bytes(out / ONNX_FILE, data)
         return figures

@@ -42,6 +42,7 @@ class EncodeHead:
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.compress import encode_head as heads
+        from hcompress.foreign.edit import with_bias
         from hcompress.foreign.lines import line_source, taken
         from hcompress.foreign.open import open_stored
         from hcompress.foreign.write import with_header
@@ -49,6 +50,8 @@ class EncodeHead:
 
         assert source is not None
         model, stored = open_stored(source)
+        heads.check_floats(model, stored)  # before anything that takes time
+        model, stored = with_bias(model, stored)
         lines = taken(line_source(self.data, model.spec, self.images, env.seed), 0, self.images)
         ground = heads.ground(model, lines, env.threads, env.progress)
         size = stored.ByteSize()

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.compress.body_options import BATCH, WIDTH, Bits, Group, MeanBits, check_mean
+from hcompress.errors import UsageError
 from hcompress.formats.open import Source
 from hcompress.spec.exported import ONNX_FILE
 from hcompress.stages.base import Env
@@ -38,10 +39,19 @@ class Quantise:
 
     def __post_init__(self) -> None:
         check_mean(self.bits, self.mean_bits)
+        if self.mean_bits is not None and not self.images:
+            raise UsageError(
+                "mean_bits: which weights bear it best is measured on lines: images > 0"
+            )
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
-        from hcompress.compress.quantise_body import Rounding, quantised_body, with_body
+        from hcompress.compress.quantise_body import (
+            Rounding,
+            check_floats,
+            quantised_body,
+        )
         from hcompress.foreign.batches import calibration
+        from hcompress.foreign.edit import with_stored
         from hcompress.foreign.lines import line_source
         from hcompress.foreign.open import open_stored
         from hcompress.foreign.write import with_header
@@ -49,6 +59,7 @@ class Quantise:
 
         assert source is not None
         model, stored = open_stored(source)
+        check_floats(model, stored)
         lines = []
         if self.images:
             given = line_source(self.data, model.spec, self.images, env.seed)
@@ -56,7 +67,7 @@ class Quantise:
             lines = list(calibration(given, self.images, image, WIDTH, BATCH, env.seed))
         how = Rounding(self.bits, self.group, self.mean_bits)
         held = quantised_body(model, how, lines, env.progress)
-        made = with_body(stored, held)
+        made = with_stored(stored, held)
         data = with_header(made, model.spec, env.provenance, asdict(model.classifier))
         write_bytes(out / ONNX_FILE, data)
         return {"weights": len(held), "bytes": sum(one.packed.bytes for one in held.values())}

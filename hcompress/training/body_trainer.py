@@ -123,10 +123,13 @@ class BodyTrainer(nn.Module):
         teacher: Classes,
         student: Classes,
         as_frames: Callable[[Tensor, int], Tensor],
+        *,
+        single: bool = False,
     ) -> None:
         """``stored`` are the weights it begins with, by their names in the graph.
 
-        ``as_frames`` lays the body's features out as [N, T, d], given N.
+        ``as_frames`` lays the body's features out as [N, T, d], given N. A body that is
+        ``single`` takes one image at a time: torch would let more through, and mix them.
         """
         super().__init__()
         self._body = body
@@ -138,11 +141,13 @@ class BodyTrainer(nn.Module):
         self._kept = nn.ModuleList(self.weights)
         self.teacher, self.student = teacher, student
         self._as_frames = as_frames
+        self._single = single
 
     def features(self, images: Tensor) -> Tensor:
         """[N, T, d] of the weights as they will be stored."""
         held = {name: weight() for name, weight in zip(self._names, self.weights, strict=True)}
-        return self._as_frames(self._body(images, held), len(images))
+        parts = torch.split(images, 1) if self._single else (images,)
+        return torch.cat([self._as_frames(self._body(part, held), len(part)) for part in parts])
 
     @property
     def slower(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ weight lies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from hcompress.training.body_options import DistilOptions
     from hcompress.training.options import Workplace
 
+APART: Final = 0.1
+"""How far, of their square, a teacher's features may be from those of the student's floats."""
 SLOWER: Final = 0.1
 """The rate of scales, vectors and biases beside that of places on the grid."""
 
@@ -51,7 +53,8 @@ def distil_body(
 
     ``model`` holds its body as floats, and whatever head it has; ``teacher`` is the recogniser
     whose answers count. ``lines`` are at least those that `DistilOptions` asks for, or all there
-    are. Raises NumericalError at a loss that is not finite.
+    are. Raises NumericalError at a loss that is not finite, InputRefused if the teacher's
+    features are another body's.
     """
     image, seed = model.spec.image, workplace.seed
     learnt = min(options.images, max(1, len(lines) - options.validation_images))
@@ -67,12 +70,16 @@ def distil_body(
     torch.manual_seed(seed)
     fabric = launch(Precision.FP32, workplace.threads)
     features = Features(teacher, workplace.threads)
+    body = OpaqueBody(model.proto, model.classifier.features)
+    _check_teacher(body, features, first[0])
+    as_frames, single = _together(body, features, first)
     trainer = BodyTrainer(
-        OpaqueBody(model.proto, model.classifier.features),
+        body,
         stored,
         _live(teacher, teacher),
         _live(model, teacher),
-        _as_frames(model, features),
+        as_frames,
+        single=single,
     )
     held = range(learnt, min(learnt + options.validation_images, len(lines)))
     judge = _judge(trainer, model, teacher, features, lines, held) if len(held) else None
@@ -110,10 +117,53 @@ def _live(model: ForeignModel, teacher: ForeignModel) -> Classes:
     return as_classes(weight[kept], bias[kept])
 
 
-def _as_frames(model: ForeignModel, features: Features) -> Callable[[Any, int], Any]:
+def _check_teacher(body: OpaqueBody, features: Features, inputs: Any) -> None:
+    """Before anything is rounded, student and teacher give the same features.
+
+    Those of another body may be as many, and mean something else to the student's head.
+    """
+    one = inputs[:1]
+    wanted = features.run(one)
+    with torch.no_grad():
+        made = _as_frames(features)(body(torch.from_numpy(one)), 1).numpy()
+    if (
+        made.shape != wanted.shape
+        or np.square(made - wanted).sum() > APART * np.square(wanted).sum()
+    ):
+        raise InputRefused(
+            "the teacher's features are another body's: give the recogniser that this one was"
+            " made from"
+        )
+
+
+def _as_frames(features: Features, time_first: bool | None = None) -> Callable[[Any, int], Any]:
     """The body's own layout of features as [N, T, d]."""
-    time_first = model.spec.time_first
-    return lambda made, lines: frames_first(made, lines, features.rows_last, time_first)
+    first = features.time_first if time_first is None else time_first
+    return lambda made, lines: frames_first(made, lines, features.rows_last, first)
+
+
+def _together(
+    body: OpaqueBody, features: Features, inputs: Sequence[Any]
+) -> tuple[Callable[[Any, int], Any], bool]:
+    """How features are laid out as frames, and whether images must go through one at a time.
+
+    Many graphs only say that they take one image; torch may take more at once, which is faster.
+    """
+    plain = _as_frames(features)
+    if not features.spec.image.single:
+        return plain, False
+    pair = torch.from_numpy(np.concatenate([*inputs[:2]]))
+    with torch.no_grad():
+        apart = torch.cat([plain(body(one), 1) for one in torch.split(pair, 1)])
+        for time_first in (False, True):
+            found = _as_frames(features, time_first)
+            try:
+                made = found(body(pair), len(pair))
+            except RuntimeError:  # torch's, of shapes that do not fit
+                break
+            if made.shape == apart.shape and torch.allclose(made, apart, rtol=1e-3, atol=1e-3):
+                return found, False
+    return plain, True
 
 
 def _feed(

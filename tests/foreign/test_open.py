@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, NodeProto, helper
 
-from hcompress.errors import InputRefused
+from hcompress.errors import InputRefused, UsageError
 from hcompress.foreign.open import examine, open_foreign
 from hcompress.foreign.options import Blank, ImportOptions, split_charset
 from hcompress.foreign.write import with_header
@@ -198,7 +198,7 @@ def test_preprocessing_is_as_asked(tmp_path: Path) -> None:
     assert image.channels is Channels.RGB
     with pytest.raises(InputRefused, match="makes 1 channels"):
         open_foreign(path, ImportOptions(preprocessing="ddddocr"))
-    with pytest.raises(InputRefused, match="--preprocessing pporc: one of"):
+    with pytest.raises(UsageError, match="--preprocessing pporc: one of"):
         open_foreign(path, ImportOptions(preprocessing="pporc"))
 
 

@@ -97,19 +97,25 @@ def assembled(teacher: Teacher, packed: Packed, bias: Floats) -> Encoded:
     segments = _segments(there, frozenset(teacher.special))
     rows: list[Packed] = []
     if len(teacher.dead):
-        rows.append(Halves(_one_for(teacher)[None].astype(np.float16)))
+        rows.append(_halves(_one_for(teacher)[None]))
     start = 0
     for special, places in segments:
         if special:
-            rows.append(Halves(teacher.weight[places].astype(np.float16)))
+            rows.append(_halves(teacher.weight[places]))
         else:
             rows.append(packed.cut(start, start + len(places)))
             start += len(places)
     stacked: Packed = rows[0] if len(rows) == 1 else Stack(tuple(_joined(rows)))
     if not len(teacher.dead):
-        return Encoded(stacked, Halves(bias.astype(np.float16)))
+        return Encoded(stacked, _halves(bias))
     kept = np.concatenate([[_dead_bias(teacher)], bias[there]])[:, None]
-    return Encoded(Spread(stacked, live), Spread(Halves(kept.astype(np.float16)), live))
+    return Encoded(Spread(stacked, live), Spread(_halves(kept), live))
+
+
+def _halves(values: Floats) -> Halves:
+    """In FP16; what that does not reach, such as a bias of -1e9, as far as it goes."""
+    most = float(np.finfo(np.float16).max)
+    return Halves(np.clip(values, -most, most).astype(np.float16))
 
 
 def _one_for(teacher: Teacher) -> Floats:

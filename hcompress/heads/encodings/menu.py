@@ -33,6 +33,8 @@ DESCRIPTIONS: Final = {
 """What can be asked for."""
 _NUMBERED: Final = re.compile(r"(products|low-rank|signs)-([1-9][0-9]{0,4})")
 _INTS: Final = re.compile(r"int([345678])")
+MOST_SIGNS: Final = 8
+"""Bits a feature: from there whole numbers of 8 bits keep more, and take less."""
 WIDTHS: Final = (2, 3, 4, 5, 6, 8, 12, 16)
 """Features to a part of a product quantisation."""
 
@@ -74,6 +76,8 @@ def _numbered(kind: str, count: int, width: int, seed: int) -> Fit:
         if count >= width:
             raise UsageError(f"low-rank-{count}: N is below the {width} features")
         return lambda weight, moment: fit_low_rank(weight, moment, count, 8)
+    if count > MOST_SIGNS * width:
+        raise UsageError(f"signs-{count}: N is at most {MOST_SIGNS} times the {width} features")
     return lambda weight, moment: fit_signs(weight, moment, count, seed)
 
 

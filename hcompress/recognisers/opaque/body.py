@@ -18,6 +18,7 @@ from hcompress.recognisers.opaque.operators import OPERATORS, Attributes, Operat
 
 Seen = Callable[[str, str, Attributes, Tensor], None]
 """Shown what a product with a weight is given: weight, operator, attributes, the other input."""
+_ONNX = ("", "ai.onnx")
 PRODUCTS = ("Conv", "MatMul", "Gemm")
 
 
@@ -47,7 +48,8 @@ class OpaqueBody:
         self.value = value
         self._input = next(one.name for one in graph.input if one.name not in self.weights)
         nodes = _fused(_needed(list(graph.node), value), value)
-        self._calls = _calls(nodes, value, frozenset(self.weights))
+        opset = next((one.version for one in proto.opset_import if one.domain in _ONNX), 0)
+        self._calls = _calls(nodes, value, frozenset(self.weights), opset)
 
     def __call__(
         self,
@@ -118,14 +120,14 @@ def _fused(nodes: list[NodeProto], value: str) -> list[NodeProto]:
     return [node for node in made if node.output[0] not in gone]
 
 
-def _calls(nodes: list[NodeProto], value: str, weights: frozenset[str]) -> list[_Call]:
+def _calls(nodes: list[NodeProto], value: str, weights: frozenset[str], opset: int) -> list[_Call]:
     last: dict[str, int] = {}
     for place, node in enumerate(nodes):
         for name in node.input:
             last[name] = place
     found = []
     for place, node in enumerate(nodes):
-        if node.op_type not in OPERATORS or node.domain not in ("", "ai.onnx"):
+        if node.op_type not in OPERATORS or node.domain not in _ONNX:
             raise InputRefused(
                 f"operator {node.domain + '.' if node.domain else ''}{node.op_type} of node"
                 f" {node.name or node.output[0]!r}: the body can't be trained: it is not known here"
@@ -139,7 +141,7 @@ def _calls(nodes: list[NodeProto], value: str, weights: frozenset[str]) -> list[
             _Call(
                 node.op_type,
                 OPERATORS[node.op_type],
-                {one.name: _attribute(one) for one in node.attribute},
+                {"opset": opset, **{one.name: _attribute(one) for one in node.attribute}},
                 tuple(node.input),
                 node.output[0],
                 tuple(sorted(done)),

@@ -1,6 +1,7 @@
 """What ONNX operators do, in torch: those that recognisers are made of, opset 9 to 21.
 
-Each takes its node's attributes and its inputs (None if left out) and returns one value. Integers
+Each takes its node's attributes, with the graph's `opset` among them, and its inputs (None if left
+out), and returns one value. Integers
 that are shapes are tensors like everything else. Differentiable wherever torch is.
 """
 
@@ -98,6 +99,8 @@ def _conv_transpose(given: Attributes, inputs: Sequence[Any]) -> Tensor:
 
 def _max_pool(given: Attributes, inputs: Sequence[Any]) -> Tensor:
     kernel = given["kernel_shape"]
+    if set(given.get("dilations", [1])) != {1}:
+        raise InputRefused("a MaxPool with dilations")
     image, pads = padded(inputs[0], kernel, given, -torch.inf)
     return functional.max_pool2d(
         image,
@@ -111,6 +114,8 @@ def _max_pool(given: Attributes, inputs: Sequence[Any]) -> Tensor:
 def _average_pool(given: Attributes, inputs: Sequence[Any]) -> Tensor:
     kernel = given["kernel_shape"]
     image, pads = padded(inputs[0], kernel, given, 0.0)
+    if image is not inputs[0] and not given.get("count_include_pad", 0):
+        raise InputRefused("an AveragePool with uneven pads that do not count")
     return functional.avg_pool2d(
         image,
         tuple(kernel),
@@ -228,7 +233,10 @@ def _reduced(how: Callable[..., Tensor]) -> Operator:
 
 def _softmax(how: Callable[..., Tensor]) -> Operator:
     def run(given: Attributes, inputs: Sequence[Any]) -> Tensor:
-        return how(inputs[0], given.get("axis", -1))
+        if given["opset"] >= 13:
+            return how(inputs[0], given.get("axis", -1))
+        axis = given.get("axis", 1) % inputs[0].dim()  # over that axis and all behind it
+        return how(inputs[0].flatten(axis), axis).reshape(inputs[0].shape)
 
     return run
 
@@ -236,7 +244,8 @@ def _softmax(how: Callable[..., Tensor]) -> Operator:
 def _clip(given: Attributes, inputs: Sequence[Any]) -> Tensor:
     low = inputs[1] if len(inputs) > 1 else given.get("min")
     high = inputs[2] if len(inputs) > 2 else given.get("max")
-    return torch.clamp(inputs[0], low, high)
+    made: Tensor = inputs[0] if low is high is None else torch.clamp(inputs[0], low, high)
+    return made
 
 
 def _cast(given: Attributes, inputs: Sequence[Any]) -> Tensor:

@@ -58,6 +58,9 @@ GRAPHS: dict[str, tuple[int, list[NodeProto], list[TensorProto]]] = {
     "uneven pads": (11, [node("Conv", "x w", pads=[0, 1, 2, 0])], [held("w", 4, 3, 3, 3)]),
     "depthwise": (11, [node("Conv", "x w", group=3)], [held("w", 3, 1, 3, 3)]),
     "max pool": (11, [node("MaxPool", "x", auto_pad="SAME_UPPER", **PAIR)], []),
+    "softmax of opset 11": (11, [node("Softmax", "x")], []),
+    "softmax of opset 13": (13, [node("Softmax", "x", axis=1)], []),
+    "clip to nothing": (11, [node("Clip", "x")], []),
     "average pool": (11, [node("AveragePool", "x", pads=[1, 1, 1, 1], **PAIR)], []),
     "normalisation": (
         11,
@@ -180,3 +183,16 @@ def test_real_bodies(name: str) -> None:
     with torch.no_grad():
         made = body(torch.from_numpy(images)).numpy()
     assert np.abs(made - wanted).max() < 1e-2 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "what"),
+    [
+        ("MaxPool", {"dilations": [2, 2]}, "dilations"),
+        ("AveragePool", {"auto_pad": "SAME_UPPER"}, "uneven pads"),
+    ],
+)
+def test_pools_that_torch_has_not_are_refused(kind: str, given: dict[str, Any], what: str) -> None:
+    proto = model([node(kind, "x", kernel_shape=[2, 2], **given)], [], 11)
+    with pytest.raises(InputRefused, match=what):
+        OpaqueBody(proto, "y")(torch.zeros(1, 3, 12, 11))
