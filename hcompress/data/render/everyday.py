@@ -59,7 +59,8 @@ class Everyday:
             if least <= len(text) <= most and width(text) <= self.ems:
                 return text
         length = int(rng.integers(least, most + 1))
-        return "".join(pick(rng, self.characters) for _ in range(length))
+        inked = [one for one in self.characters if not one.isspace()]  # a space at an end is none
+        return "".join(pick(rng, inked or self.characters) for _ in range(length))
 
 
 def tidy(text: str, known: Collection[str]) -> str:
