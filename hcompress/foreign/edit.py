@@ -10,7 +10,8 @@ import numpy as np
 from onnx import ModelProto, helper, numpy_helper
 
 from hcompress.errors import InputRefused
-from hcompress.onnx_writer.packed import DOMAIN, Packed, Store
+from hcompress.onnx_writer.decoders import DOMAIN, Store
+from hcompress.onnx_writer.packed import Packed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,7 +11,8 @@ from hcompress.foreign.in_force import encoding_of, techniques
 from hcompress.formats.layout import Piece
 from hcompress.heads.encodings.encode import Evidence, Teacher, encoded
 from hcompress.heads.encodings.menu import encoding, menu
-from hcompress.onnx_writer.packed import Halves, Ints, Packed, Store
+from hcompress.onnx_writer.decoders import Store
+from hcompress.onnx_writer.packed import Halves, Ints, Packed
 from hcompress.sizes.groups import BACKBONE, CLASSIFIER
 from tests.foreign.builders import tensor
 

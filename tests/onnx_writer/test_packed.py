@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from hcompress.foreign.edit import Stored, with_stored
+from hcompress.onnx_writer.decoders import pack_planes, planes_of
 from hcompress.onnx_writer.packed import (
     Halves,
     Ints,
@@ -16,8 +17,6 @@ from hcompress.onnx_writer.packed import (
     Products,
     Signs,
     Spread,
-    pack_planes,
-    planes_of,
 )
 
 RNG = np.random.default_rng(3)
@@ -92,7 +91,8 @@ def test_bytes_are_those_of_the_tensors() -> None:
 
 
 def test_every_decoder_is_known_and_no_other() -> None:
-    from hcompress.onnx_writer.packed import Store, is_decoder
+    from hcompress.onnx_writer.decoders import Store
+    from hcompress.onnx_writer.packed import is_decoder
 
     store = Store("w")
     for packed in PACKED.values():

@@ -14,7 +14,8 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 from torch import Tensor
 
 from hcompress.errors import InputRefused
-from hcompress.recognisers.opaque.operators import OPERATORS, Attributes, Operator
+from hcompress.recognisers.opaque.operators import OPERATORS
+from hcompress.recognisers.opaque.shape_operators import Attributes, Operator
 
 Seen = Callable[[str, str, Attributes, Tensor], None]
 """Shown what a product with a weight is given: weight, operator, attributes, the other input."""

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hcompress.recognisers.opaque.operators import Attributes, padded
+from hcompress.recognisers.opaque.operators import padded
+from hcompress.recognisers.opaque.shape_operators import Attributes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,25 +15,25 @@ from torch import Tensor
 from torch.nn import functional
 
 from hcompress.errors import InputRefused
-
-Attributes = Mapping[str, Any]
-Operator = Callable[[Attributes, Sequence[Any]], Tensor]
+from hcompress.recognisers.opaque.shape_operators import (
+    Attributes,
+    Operator,
+    filled,
+    gathered,
+    numbers_of,
+    padded_by,
+    reduced,
+    reshaped,
+    shape_of,
+    sliced,
+    squeezed,
+    unsqueezed,
+)
 
 _TYPES = {
     1: torch.float32, 2: torch.uint8, 3: torch.int8, 5: torch.int16, 6: torch.int32,
     7: torch.int64, 9: torch.bool, 10: torch.float16, 11: torch.float64,
 }  # fmt: skip
-
-
-def _numbers(value: Tensor) -> list[int]:
-    return [int(one) for one in value.reshape(-1).tolist()]
-
-
-def _axes(given: Attributes, inputs: Sequence[Any]) -> list[int] | None:
-    """An attribute up to opset 12, an input since 13."""
-    if len(inputs) > 1 and inputs[1] is not None:
-        return _numbers(inputs[1])
-    return list(given["axes"]) if "axes" in given else None
 
 
 def _same_pads(size: Sequence[int], kernel: Sequence[int], given: Attributes) -> list[int]:
@@ -179,58 +179,6 @@ def _lstm(given: Attributes, inputs: Sequence[Any]) -> Tensor:
     return ordered
 
 
-def _reshape(given: Attributes, inputs: Sequence[Any]) -> Tensor:
-    asked = _numbers(inputs[1])
-    if not given.get("allowzero", 0):
-        asked = [inputs[0].shape[i] if size == 0 else size for i, size in enumerate(asked)]
-    made: Tensor = inputs[0].reshape(asked)
-    return made
-
-
-def _slice(given: Attributes, inputs: Sequence[Any]) -> Tensor:
-    made: Tensor = inputs[0]
-    if "starts" in given:
-        starts, ends = list(given["starts"]), list(given["ends"])
-        axes, steps = list(given.get("axes", range(len(starts)))), [1] * len(starts)
-    else:
-        starts, ends = _numbers(inputs[1]), _numbers(inputs[2])
-        there = [one for one in (*inputs[3:], None, None)][:2]
-        axes = list(range(len(starts))) if there[0] is None else _numbers(there[0])
-        steps = [1] * len(starts) if there[1] is None else _numbers(there[1])
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        size = made.shape[axis]
-        places = range(size)[slice(start, None if step < 0 and end < -size else end, step)]
-        if step == 1:
-            made = made.narrow(axis, places.start, len(places))
-        else:
-            made = made.index_select(axis, torch.tensor(list(places), dtype=torch.int64))
-    return made
-
-
-def _squeeze(given: Attributes, inputs: Sequence[Any]) -> Tensor:
-    axes = _axes(given, inputs)
-    made: Tensor = inputs[0].squeeze() if axes is None else inputs[0].squeeze(tuple(axes))
-    return made
-
-
-def _unsqueeze(given: Attributes, inputs: Sequence[Any]) -> Tensor:
-    made: Tensor = inputs[0]
-    axes = _axes(given, inputs) or []
-    final = made.dim() + len(axes)
-    for axis in sorted(axis % final for axis in axes):
-        made = made.unsqueeze(axis)
-    return made
-
-
-def _reduced(how: Callable[..., Tensor]) -> Operator:
-    def run(given: Attributes, inputs: Sequence[Any]) -> Tensor:
-        axes = _axes(given, inputs)
-        keep = bool(given.get("keepdims", 1))
-        return how(inputs[0], axes or list(range(inputs[0].dim())), keep)
-
-    return run
-
-
 def _softmax(how: Callable[..., Tensor]) -> Operator:
     def run(given: Attributes, inputs: Sequence[Any]) -> Tensor:
         if given["opset"] >= 13:
@@ -255,38 +203,6 @@ def _cast(given: Attributes, inputs: Sequence[Any]) -> Tensor:
     return made
 
 
-def _gather(given: Attributes, inputs: Sequence[Any]) -> Tensor:
-    data, places = inputs[0], inputs[1].long()
-    axis = given.get("axis", 0) % data.dim()
-    size = data.shape[axis]
-    picked = data.index_select(axis, (places.reshape(-1) + size) % size)
-    shape = (*data.shape[:axis], *places.shape, *data.shape[axis + 1 :])
-    made: Tensor = picked.reshape(shape)
-    return made
-
-
-def _shape(given: Attributes, inputs: Sequence[Any]) -> Tensor:
-    return torch.tensor(inputs[0].shape)[given.get("start", 0) : given.get("end")]
-
-
-def _filled(given: Attributes, inputs: Sequence[Any]) -> Tensor:
-    value = given.get("value")
-    filling = torch.zeros(1) if value is None else value
-    return filling.reshape(()).expand(_numbers(inputs[0])).clone()
-
-
-def _pad(given: Attributes, inputs: Sequence[Any]) -> Tensor:
-    pads = list(given["pads"]) if "pads" in given else _numbers(inputs[1])
-    value = given.get("value", 0.0)
-    if len(inputs) > 2 and inputs[2] is not None:
-        value = float(inputs[2])
-    if given.get("mode", b"constant") != b"constant":
-        raise InputRefused("a Pad that is not constant")
-    half = len(pads) // 2
-    pairs = zip(reversed(pads[:half]), reversed(pads[half:]), strict=True)
-    return functional.pad(inputs[0], [side for pair in pairs for side in pair], value=value)
-
-
 def _plain(how: Callable[..., Any]) -> Operator:
     """An operator without attributes."""
     return lambda _, inputs: how(*inputs)
@@ -305,7 +221,7 @@ OPERATORS: Mapping[str, Operator] = {
     "Cast": _cast,
     "Clip": _clip,
     "Concat": lambda given, inputs: torch.cat(list(inputs), given["axis"]),
-    "ConstantOfShape": _filled,
+    "ConstantOfShape": filled,
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     "Div": _plain(_divided),
@@ -313,11 +229,13 @@ OPERATORS: Mapping[str, Operator] = {
     "Equal": _plain(torch.eq),
     "Erf": _plain(torch.erf),
     "Exp": _plain(torch.exp),
-    "Expand": lambda _, inputs: inputs[0] * torch.ones(_numbers(inputs[1]), dtype=inputs[0].dtype),
+    "Expand": lambda _, inputs: (
+        inputs[0] * torch.ones(numbers_of(inputs[1]), dtype=inputs[0].dtype)
+    ),
     "Flatten": lambda given, inputs: inputs[0].reshape(
         inputs[0].shape[: given.get("axis", 1)].numel(), -1
     ),
-    "Gather": _gather,
+    "Gather": gathered,
     "Gelu": lambda given, inputs: functional.gelu(
         inputs[0], approximate=given.get("approximate", b"none").decode()
     ),
@@ -336,29 +254,29 @@ OPERATORS: Mapping[str, Operator] = {
     "MaxPool": _max_pool,
     "Mul": _plain(torch.mul),
     "Neg": _plain(torch.neg),
-    "Pad": _pad,
+    "Pad": padded_by,
     "Pow": _plain(torch.pow),
     "Range": lambda _, inputs: torch.arange(*(one.item() for one in inputs)),
     "Reciprocal": _plain(torch.reciprocal),
-    "ReduceMax": _reduced(torch.amax),
-    "ReduceMean": _reduced(torch.mean),
-    "ReduceSum": _reduced(torch.sum),
+    "ReduceMax": reduced(torch.amax),
+    "ReduceMean": reduced(torch.mean),
+    "ReduceSum": reduced(torch.sum),
     "Relu": _plain(torch.relu),
-    "Reshape": _reshape,
-    "Shape": _shape,
+    "Reshape": reshaped,
+    "Shape": shape_of,
     "Sigmoid": _plain(torch.sigmoid),
     "Silu": _plain(functional.silu),
-    "Slice": _slice,
+    "Slice": sliced,
     "Softmax": _softmax(torch.softmax),
     "Sqrt": _plain(torch.sqrt),
-    "Squeeze": _squeeze,
+    "Squeeze": squeezed,
     "Sub": _plain(torch.sub),
     "Tanh": _plain(torch.tanh),
-    "Tile": lambda _, inputs: inputs[0].repeat(_numbers(inputs[1])),
+    "Tile": lambda _, inputs: inputs[0].repeat(numbers_of(inputs[1])),
     "Transpose": lambda given, inputs: inputs[0].permute(
         given.get("perm", list(reversed(range(inputs[0].dim()))))
     ),
-    "Unsqueeze": _unsqueeze,
+    "Unsqueeze": unsqueezed,
     "Where": _plain(torch.where),
 }
 """By the operator's name. `Silu` is none of ONNX's: a pair of nodes is run as one."""
