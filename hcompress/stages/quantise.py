@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
-from hcompress.compress.body_options import BATCH, WIDTH, Bits, Group, MeanBits, check_mean
+from hcompress.compress.body_options import BATCH, WIDTH, Bits, Group, MeanBits
 from hcompress.errors import UsageError
 from hcompress.formats.open import Source
 from hcompress.spec.exported import ONNX_FILE
@@ -38,7 +38,6 @@ class Quantise:
     libraries: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxruntime", "numpy")
 
     def __post_init__(self) -> None:
-        check_mean(self.bits, self.mean_bits)
         if self.mean_bits is not None and not self.images:
             raise UsageError(
                 "mean_bits: which weights bear it best is measured on lines: images > 0"
