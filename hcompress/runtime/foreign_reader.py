@@ -56,9 +56,10 @@ class ForeignReader:
         text: RapidOCR and PaddleOCR say the mean over the same frames. A graph that answers ids
         alone is always sure.
         """
-        return [self._reading(line) for line in self.frames.lines(images, CANDIDATES)]
+        return [self.reading(line) for line in self.frames.lines(images, CANDIDATES)]
 
-    def _reading(self, line: Line) -> Reading:
+    def reading(self, line: Line) -> Reading:
+        """What `read` gives for a line of `frames`."""
         classes = self.spec.classes
         text = "".join(classes[i] for i in line.ids[list(line.kept)].tolist())
         confidence = math.prod(line.probabilities[list(line.kept)].tolist())
