@@ -183,8 +183,8 @@ def _show_kept(state: State, result: Mapping[str, Any]) -> None:
     ]
     _show_rows(state, ["B of A's answers", "%", "of"], rows)
     state.console.out(
-        "Of frames that A takes for a character; a frame is kept if B says the same in its very"
-        f" place, a character in any. Sure: p > {SURE}."
+        f"frames that A takes for a character: by what B says in the same place; characters: in any"
+        f" place. Sure: p > {SURE}"
     )
 
 
