@@ -65,7 +65,7 @@ def compare(
     from elsewhere with the same classes it also says which frames and characters of A's B keeps.
     Give `rapidocr` in place of a model for RapidOCR's recogniser (the extra bench): then only lines
     count whose every character both know, and texts are compared after NFKC, without white space.
-    Beside a recogniser from elsewhere, `rapidocr` is the file in that package, and runs like it.
+    Beside a file that was made from one it is the very file in that package.
     """
     from hcompress import sizes
     from hcompress.foreign.parts import parts_of
@@ -112,14 +112,14 @@ def compare(
 def _opened(sides: Sequence[Path]) -> tuple[list[ModelFile], dict[Path, RapidOcrReader]]:
     """Both files, and the peers among them by what they were called."""
     from hcompress.artifacts.source import open_model
-    from hcompress.foreign.header import is_foreign
+    from hcompress.foreign.header import foreign_header
     from hcompress.lab.bench import rapidocr
 
     files = {path: open_model(path) for path in sides if not rapidocr.is_meant(path)}
     peers: dict[Path, RapidOcrReader] = {}
     for path in sides:
         if path not in files and path not in peers:
-            if any(is_foreign(file) for file in files.values()):
+            if any(foreign_header(file) is not None for file in files.values()):
                 files[path] = open_model(path)
             else:
                 peers[path] = rapidocr.RapidOcrReader()

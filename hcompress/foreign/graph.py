@@ -26,9 +26,9 @@ from onnx import (
 
 from hcompress.compute.session import Session
 from hcompress.errors import InputRefused
+from hcompress.foreign.damage import damage
 from hcompress.foreign.halves import out_of_halves
 from hcompress.foreign.integers import in_floats
-from hcompress.foreign.texts import has_broken_text
 from hcompress.formats.open import Format, ModelFile
 from hcompress.onnx_writer.decoders import DOMAIN
 from hcompress.onnx_writer.packed import is_decoder
@@ -98,8 +98,9 @@ def parsed(file: ModelFile) -> ModelProto:
         proto.ParseFromString(data)
     except DecodeError:
         raise InputRefused(f"{shown(file.path)}: no ONNX model: damaged") from None
-    if has_broken_text(proto):
-        raise InputRefused(f"{shown(file.path)}: damaged: a name in it is not UTF-8")
+    wrong = damage(proto)
+    if wrong is not None:
+        raise InputRefused(f"{shown(file.path)}: damaged: {wrong}")
     return proto
 
 
