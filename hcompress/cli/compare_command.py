@@ -65,7 +65,7 @@ def compare(
     from elsewhere with the same classes it also says which frames and characters of A's B keeps.
     Give `rapidocr` in place of a model for RapidOCR's recogniser (the extra bench): then only lines
     count whose every character both know, and texts are compared after NFKC, without white space.
-    Beside a file that was made from one it is the very file in that package.
+    Beside a file made here from one of elsewhere, `rapidocr` is the very file in that package.
     """
     from hcompress import sizes
     from hcompress.foreign.parts import parts_of
