@@ -88,15 +88,13 @@ def compare(
     }
     if data is not None:
         from hcompress.data.source import open_images
-        from hcompress.evaluation.pair import compare_readers
-        from hcompress.evaluation.readers import open_reader
+        from hcompress.evaluation.pair import compare_readers, open_original
 
-        source = open_images(data)
+        source, progress = open_images(data), state.console.progress()
         first, second = (
-            peers[path] if path in peers else open_reader(file)
-            for path, file in zip(sides, files, strict=True)
+            peers[path] if path in peers else open_original(file, other, progress)
+            for path, file, other in zip(sides, files, reversed(files), strict=True)
         )
-        progress = state.console.progress()
         found = compare_readers(
             first, second, source, images, progress, with_peer=bool(peers), ignored=ignored
         )

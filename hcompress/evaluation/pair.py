@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hcompress.errors import InputRefused, UsageError
 from hcompress.evaluation.compare import FOLDING, common_lines, compare_lines, compare_texts
 from hcompress.evaluation.evaluate import COUNT_ALL, read_lines
+from hcompress.evaluation.readers import open_reader
+from hcompress.foreign.header import foreign_header, is_foreign
 from hcompress.foreign.kept import Answers, Kept, kept
 from hcompress.metrics import Ignored
 from hcompress.runtime.foreign_reader import ForeignReader
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from hcompress.data.sample import DataSource
     from hcompress.evaluation.readers import Reader
     from hcompress.foreign.frames import Line
+    from hcompress.formats.open import ModelFile
     from hcompress.progress import Progress
     from hcompress.runtime.reading import Reading
 
@@ -50,6 +54,23 @@ def compare_readers(
     answers = _frames_kept(*readers)
     shares = None if answers is None else _shares(answers)
     return {"labelled": labelled, "common": common, **found, "kept": shares}
+
+
+def open_original(file: ModelFile, made: ModelFile, progress: Progress) -> Reader:
+    """A reader for ``file``, of which ``made`` may have been made.
+
+    If a recogniser from elsewhere does not say what its classes are, and what was made of it does,
+    it is read as that says. Raises as `open_reader`.
+    """
+    try:
+        return open_reader(file)
+    except (InputRefused, UsageError) as error:
+        header = foreign_header(made)
+        if header is None or not is_foreign(file) or foreign_header(file) is not None:
+            raise
+        reader = ForeignReader(file, spec=header.spec)
+        progress.say(f"{error}; read with the charset of {made.path}")
+        return reader
 
 
 class FrameReader:

@@ -30,17 +30,22 @@ class ForeignReader:
     aspect, and only those that come out equally wide run together: no text hangs on who is beside
     it. Any number of threads may share a reader.
 
-    Raises as `hcompress.foreign.open.open_foreign`.
+    ``spec``: what is known of it from elsewhere; nothing is looked for then. Raises as
+    `hcompress.foreign.open.open_foreign`.
     """
 
     preprocessing = None
     """It fits images itself, and does not squeeze long lines."""
 
     def __init__(
-        self, source: Path | ModelFile, threads: int = 1, options: ImportOptions = AS_FOUND
+        self,
+        source: Path | ModelFile,
+        threads: int = 1,
+        options: ImportOptions = AS_FOUND,
+        spec: ForeignSpec | None = None,
     ) -> None:
         opened = open_file(source, ONNX_FILE, "ONNX file")
-        self.spec: ForeignSpec = open_spec(opened, options)
+        self.spec: ForeignSpec = open_spec(opened, options) if spec is None else spec
         self.frames: Frames = Frames(opened.path, self.spec, threads)
         """The graph: its answers as they come, and each frame's best class."""
 

@@ -172,3 +172,23 @@ def _header(path: Path) -> str:
     import onnx
 
     return next(one.value for one in onnx.load(path).metadata_props if one.key == "hcompress")
+
+
+def test_an_original_that_says_nothing_of_its_classes_is_read_as_what_was_made_of_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    from hcompress.foreign import check
+
+    monkeypatch.setattr(check, "check_reading", lambda _frames: check.Checked(0, 0, 0.0, ""))
+    dumb = saved(recogniser(metadata=None), tmp_path, "dumb.onnx")
+    charset, out = tmp_path / "abc" / "charset.txt", tmp_path / "out"
+    charset.parent.mkdir()
+    charset.write_text("r\ng\nb\n")
+    words = ["import", str(dumb), "--charset", str(charset), "--blank", "first"]
+    assert main([*words, "--out", str(out)]) == 0
+    found = compared(capsys, dumb, out, "--data", data)
+    assert (found["a"]["accuracy"], found["kept"]["frames_kept"]["share"]) == (1, 1)
+    assert main(["compare", str(dumb), str(out), "--data", str(data)]) == 0
+    assert f"read with the charset of {out}" in capsys.readouterr().err
+    assert main(["compare", str(dumb), str(dumb), "--data", str(data)]) == 3
+    assert "--charset" in capsys.readouterr().err
