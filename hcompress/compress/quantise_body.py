@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
+from hcompress.compress.body_options import FEWEST, SMALL
 from hcompress.compute.rounding import group_size, rounded
 from hcompress.errors import InputRefused
 from hcompress.foreign.edit import Stored
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
 
 CAREFUL: Final = 8
 """Bits of what has few weights."""
-SMALL: Final = 8192
-"""Numbers of a weight below which fewer than 8 bits save next to nothing."""
-FEWEST: Final = 24
-"""Numbers of a vector below which FP16 saves less than its decoder costs."""
 HALF_MOST: Final = 60_000.0
 """FP16 ends at 65,504."""
 
