@@ -28,11 +28,11 @@ from hcompress.stages.import_model import ImportModel
 from hcompress.stages.quantise import Quantise
 from tests.foreign.builders import BIAS, WEIGHT, features, model, recogniser, saved, striped, tensor
 
-WIDE = 512
+WIDE = 256
 
 
 def wide() -> ModelProto:
-    """As `deep`, with a convolution of 262,144 numbers: not too small for few bits."""
+    """As `deep`, with a convolution of 65,536 numbers: not too small for few bits."""
     rng = np.random.Generator(np.random.PCG64(3))
     mixed = rng.standard_normal((WIDE, 3)).astype(np.float32)
     back = np.linalg.pinv(mixed).T.astype(np.float32)
