@@ -11,6 +11,10 @@ WIDTH: Final = 320
 """Pixels of a window: of most lines all of it."""
 BATCH: Final = 16
 """Windows at once."""
+SMALL: Final = 8192
+"""Numbers of a weight below which fewer than 8 bits save next to nothing."""
+FEWEST: Final = 24
+"""Numbers of a vector below which FP16 saves less than its decoder costs."""
 Bits = Annotated[int, Param("bits of a weight of the body; depthwise convolutions keep 8", 2, 8)]
 Group = Annotated[int, Param("inputs that share a scale, or near it; at 8 bits a channel", 8, 4096)]
 MeanBits = Annotated[

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from hcompress.compress.body_options import FEWEST, SMALL
 from hcompress.compute.bit_shares import LEAST, Weighed, bit_shares
 from hcompress.compute.rounding import corrected, group_size, rounded
 from hcompress.errors import InputRefused
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
 
 CAREFUL: Final = 8
 """Bits of what has few weights."""
-SMALL: Final = 8192
-"""Numbers of a weight below which fewer than 8 bits save next to nothing."""
-FEWEST: Final = 24
-"""Numbers of a vector below which FP16 saves less than its decoder costs."""
 SHOWN: Final = 32
 """Lines on which sensitivity is measured."""
 HALF_MOST: Final = 60_000.0

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.compress.body_options import BATCH, WIDTH, Bits, Group, MeanBits
 from hcompress.errors import UsageError
+from hcompress.foreign.forecast import ForeignForecast
 from hcompress.formats.open import Source
 from hcompress.spec.exported import ONNX_FILE
 from hcompress.stages.base import Env
@@ -42,6 +44,13 @@ class Quantise:
             raise UsageError(
                 "mean_bits: which weights bear it best is measured on lines: images > 0"
             )
+
+    def foreseen_foreign(self, known: ForeignForecast) -> ForeignForecast:
+        from hcompress.compress.body_bytes import body_bytes
+
+        stored = body_bytes(known.body, self.mean_bits or self.bits, self.group)
+        floats = 4 * sum(map(prod, known.body))
+        return replace(known, body=(), body_bytes=known.body_bytes - floats + stored)
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.compress.quantise_body import (
