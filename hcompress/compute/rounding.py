@@ -105,9 +105,7 @@ def _compensated(
     factors = inverse_factors(moment)
     values = np.zeros((rows, columns), np.int8)
     scales = np.zeros((rows, columns // group), np.float32)
-    block = max(group, BLOCK // group * group)
-    for start in range(0, columns, block):
-        end = min(start + block, columns)
+    for start, end in _blocks(columns, group):
         errors = np.zeros((rows, end - start), np.float32)
         for column in range(start, end):
             place = column // group
@@ -122,6 +120,18 @@ def _compensated(
             errors[:, column - start] = error
         work[:, end:] -= errors @ factors[start:end, end:]
     return Rounded(values, scales.astype(np.float16))
+
+
+def _blocks(columns: int, group: int) -> list[tuple[int, int]]:
+    """Where blocks begin and end: some whole groups, or a part of one. A group begins one."""
+    if group <= BLOCK:
+        size = BLOCK // group * group
+        return [(start, min(start + size, columns)) for start in range(0, columns, size)]
+    return [
+        (start, min(start + BLOCK, first + group))
+        for first in range(0, columns, group)
+        for start in range(first, first + group, BLOCK)
+    ]
 
 
 def inverse_factors(moment: NDArray[Any]) -> Floats:
