@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from hcompress.compute.rounding import group_size, rounded
+from hcompress.compute.rounding import Rounded, group_size, rounded
 from hcompress.errors import InputRefused
 from hcompress.foreign.edit import Stored
 from hcompress.onnx_writer.packed import Halves, Ints
 from hcompress.recognisers.opaque.body import PRODUCTS, OpaqueBody
 from hcompress.recognisers.opaque.moments import input_moments, rows_of, turned
+from hcompress.recognisers.opaque.recurrent import recurrent_moments
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,7 +62,7 @@ def quantised_body(
     """
     body = OpaqueBody(model.proto, model.classifier.features)
     progress.say(f"rounding to {how.mean_bits or how.bits:g} bits")
-    moments = input_moments(body, lines)
+    moments = input_moments(body, lines) | recurrent_moments(body, lines)
     weights = _weights(model, body, moments)
     bits = dict.fromkeys(weights, how.bits)
     if how.mean_bits is not None:
@@ -91,8 +92,19 @@ class _Weight:
         size = columns if bits == CAREFUL else group_size(columns, group)
         if size > 2 * group and bits < CAREFUL:
             bits = CAREFUL
-        made = rounded(matrix, bits, size, self.moment)
+        made = _rounded(matrix, bits, size, self.moment)
         return Stored(Ints(made.values, made.scales, bits), self.values.shape, self.turned)
+
+
+def _rounded(
+    matrix: NDArray[np.float32], bits: int, size: int, moment: NDArray[np.float64] | None
+) -> Rounded:
+    """With a moment for each of the matrix' equal parts, one below the other, if it has more."""
+    if moment is None or moment.ndim == 2:
+        return rounded(matrix, bits, size, moment)
+    parts = np.split(matrix, len(moment))
+    made = [rounded(part, bits, size, one) for part, one in zip(parts, moment, strict=True)]
+    return Rounded(*(np.concatenate(pair) for pair in zip(*made, strict=True)))
 
 
 def _weights(
@@ -107,7 +119,7 @@ def _weights(
         careful = deep or values.size < SMALL
         found[name] = _Weight(values, turned(kind, given), careful, moments.get(name))
     for name in _recurrent(model):
-        found[name] = _Weight(body.weights[name].numpy(), False, False, None)
+        found[name] = _Weight(body.weights[name].numpy(), False, False, moments.get(name))
     return found
 
 

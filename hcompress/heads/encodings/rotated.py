@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hcompress.compute.rounding import group_size, rounded
-from hcompress.heads.encodings.fit import ENTRIES, damped, k_means, roots
-from hcompress.onnx_writer.packed import Ints, LowRank, Products
+from hcompress.heads.encodings.fit import ENTRIES, damped, fit_ints, k_means, roots
+from hcompress.onnx_writer.packed import LowRank, Products
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,8 +33,7 @@ def fit_rotated(weight: Floats, moment: NDArray[Any], parts: int, seed: int) -> 
     """Rows in ``parts`` bytes. There are no more parts than features."""
     axes, weights = principal(weight, moment, parts * min(MOST_AXES, weight.shape[1] // parts))
     order = in_parts(weights, parts)
-    made = rounded(axes[order], BITS, group_size(axes.shape[1], GROUP), moment)
-    right = Ints(made.values, made.scales, BITS)
+    right = fit_ints(axes[order], moment, BITS, GROUP)
     along = coordinates(weight, moment, right.floats())
     rng = np.random.Generator(np.random.PCG64(seed))
     found = [k_means(part, min(ENTRIES, len(weight)), rng) for part in np.split(along, parts, 1)]

@@ -19,6 +19,8 @@ from hcompress.recognisers.opaque.shape_operators import Attributes, Operator
 
 Seen = Callable[[str, str, Attributes, Tensor], None]
 """Shown what a product with a weight is given: weight, operator, attributes, the other input."""
+SeenWhole = Callable[[tuple[str, ...], Attributes, list[Any]], None]
+"""Shown what an LSTM is given: names, attributes, values."""
 _ONNX = ("", "ai.onnx")
 PRODUCTS = ("Conv", "MatMul", "Gemm")
 
@@ -57,6 +59,7 @@ class OpaqueBody:
         images: Tensor,
         weights: Mapping[str, Tensor] | None = None,
         seen: Seen | None = None,
+        recurrent: SeenWhole | None = None,
     ) -> Tensor:
         """float [N, C, H, W] -> the value; ``weights`` stand in for those of their names."""
         values: dict[str, Any] = {**self.weights, **(weights or {}), self._input: images, "": None}
@@ -64,6 +67,8 @@ class OpaqueBody:
             inputs = [values[name] for name in call.inputs]
             if seen is not None and call.kind in PRODUCTS and call.inputs[1] in self.weights:
                 seen(call.inputs[1], call.kind, call.given, inputs[0])
+            if recurrent is not None and call.kind == "LSTM":
+                recurrent(call.inputs, call.given, inputs)
             values[call.output] = call.run(call.given, inputs)
             for name in call.last_use:
                 del values[name]
