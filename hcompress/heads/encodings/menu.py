@@ -39,7 +39,7 @@ MOST_SIGNS: Final = 8
 """Bits a feature: from there whole numbers of 8 bits keep more, and take less."""
 WIDTHS: Final = (2, 3, 4, 5, 6, 8, 12, 16)
 """Features to a part of a product quantisation."""
-ROTATED: Final = (2, 3, 4, 6, 8, 12, 16)
+ROTATED: Final = (3, 4, 6, 8, 12, 16)
 """Features for a byte of a rotated one."""
 
 
