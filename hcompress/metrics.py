@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -97,8 +97,11 @@ def similarity(truth: str, read: str) -> float:
     return float(Levenshtein.normalized_similarity(truth, read))
 
 
-def misread(truth: str, read: str) -> list[bool]:
-    """For each character of ``truth``, whether the best alignment has it replaced or lost."""
+def misread(truth: Sequence[Hashable], read: Sequence[Hashable]) -> list[bool]:
+    """For each character of ``truth``, whether the best alignment has it replaced or lost.
+
+    Texts, or any other sequences.
+    """
     from rapidfuzz.distance import Levenshtein
 
     wrong = [False] * len(truth)

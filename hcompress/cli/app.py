@@ -11,6 +11,7 @@ from hcompress import __version__
 from hcompress.cli import (
     bench_command,
     card_command,
+    compare_command,
     import_command,
     model_commands,
     plan_command,
@@ -60,6 +61,7 @@ def build_app(stages: Mapping[str, type[Stage]]) -> typer.Typer:
         *study_command.COMMANDS,
         *plan_command.COMMANDS,
         *model_commands.COMMANDS,
+        *compare_command.COMMANDS,
         *read_command.COMMANDS,
         *card_command.COMMANDS,
         *import_command.COMMANDS,

@@ -144,7 +144,8 @@ def _run(
 
 
 def _show_result(result: RunResult, state: State) -> None:
-    from hcompress.cli.model_commands import evaluation_rows, show_ignored
+    from hcompress.cli.ignoring import show_ignored
+    from hcompress.cli.model_commands import evaluation_rows
     from hcompress.reports.size_table import table1_rows
 
     console = state.console

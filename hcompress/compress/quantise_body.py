@@ -6,34 +6,38 @@ weights and sensitive, 8 bits a channel; vectors FP16. The rest of the graph sta
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
+from torch.nn import functional
 
-from hcompress.compute.rounding import Rounded, group_size, rounded
+from hcompress.compress.body_options import FEWEST, SMALL
+from hcompress.compute.bit_shares import LEAST, Weighed, bit_shares
+from hcompress.compute.rounding import Rounded, corrected, group_size, rounded
 from hcompress.errors import InputRefused
 from hcompress.foreign.edit import Stored
+from hcompress.foreign.features import frames_first, rows_last
 from hcompress.onnx_writer.packed import Halves, Ints
 from hcompress.recognisers.opaque.body import PRODUCTS, OpaqueBody
 from hcompress.recognisers.opaque.moments import input_moments, rows_of, turned
 from hcompress.recognisers.opaque.recurrent import recurrent_moments
+from hcompress.recognisers.opaque.side_by_side import Met, side_by_side
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import ModelProto
+    from torch import Tensor
 
     from hcompress.foreign.model import ForeignModel
     from hcompress.progress import Progress
 
 CAREFUL: Final = 8
 """Bits of what has few weights."""
-SMALL: Final = 8192
-"""Numbers of a weight below which fewer than 8 bits save next to nothing."""
-FEWEST: Final = 24
-"""Numbers of a vector below which FP16 saves less than its decoder costs."""
+SHOWN: Final = 32
+"""Lines on which sensitivity is measured."""
 HALF_MOST: Final = 60_000.0
 """FP16 ends at 65,504."""
 
@@ -45,8 +49,8 @@ class Rounding:
     bits: int
     group: int
     mean_bits: float | None = None
-    """Of the weights that get no 8: those that bear it best get a bit less than ``bits``, until
-    this is the mean. None: no weight does."""
+    """Of the weights that get no 8, in place of ``bits``: those that bear it best get fewer than
+    others."""
 
 
 def quantised_body(
@@ -62,16 +66,24 @@ def quantised_body(
     """
     body = OpaqueBody(model.proto, model.classifier.features)
     progress.say(f"rounding to {how.mean_bits or how.bits:g} bits")
-    moments = input_moments(body, lines) | recurrent_moments(body, lines)
-    weights = _weights(model, body, moments)
+    weights = _weights(model, body)
     bits = dict.fromkeys(weights, how.bits)
     if how.mean_bits is not None:
-        bits |= _fewer(body, weights, how, lines, progress)
+        bits |= _shares(model, body, weights, how, lines, progress)
+    bits |= {name: CAREFUL for name, weight in weights.items() if weight.careful}
     progress.start("rounding", len(weights))
-    stored = {}
-    for name, weight in weights.items():
-        stored[name] = weight.packed(CAREFUL if weight.careful else bits[name], how.group)
+    stored: dict[str, Stored] = {}
+
+    def replace(name: str, met: Met | None) -> Tensor | None:
+        if name not in weights:
+            return None
+        stored[name] = weights[name].packed(bits[name], how.group, met)
         progress.advance(1)
+        return torch.from_numpy(stored[name].floats())
+
+    side_by_side(body, lines, replace)
+    for name in weights.keys() - stored.keys():
+        stored[name] = weights[name].packed(bits[name], how.group, None)
     progress.finish()
     stored |= vectors(model, frozenset(stored))
     return stored
@@ -83,33 +95,36 @@ class _Weight:
     turned: bool
     careful: bool
     """It gets 8 bits."""
-    moment: NDArray[np.float64] | None
 
-    def packed(self, bits: int, group: int) -> Stored:
+    def packed(self, bits: int, group: int, met: Met | None) -> Stored:
         """In whole numbers; 8 bits if its rows divide into no groups of about that size."""
         matrix = rows_of(self.values, self.turned)
         columns = matrix.shape[1]
         size = columns if bits == CAREFUL else group_size(columns, group)
         if size > 2 * group and bits < CAREFUL:
             bits = CAREFUL
-        made = _rounded(matrix, bits, size, self.moment)
-        return Stored(Ints(made.values, made.scales, bits), self.values.shape, self.turned)
+        made = _rounded(matrix, bits, size, met)
+        packed = Ints(made.values, made.units, bits, made.shares)
+        return Stored(packed, self.values.shape, self.turned)
 
 
-def _rounded(
-    matrix: NDArray[np.float32], bits: int, size: int, moment: NDArray[np.float64] | None
-) -> Rounded:
-    """With a moment for each of the matrix' equal parts, one below the other, if it has more."""
-    if moment is None or moment.ndim == 2:
-        return rounded(matrix, bits, size, moment)
-    parts = np.split(matrix, len(moment))
-    made = [rounded(part, bits, size, one) for part, one in zip(parts, moment, strict=True)]
-    return Rounded(*(np.concatenate(pair) for pair in zip(*made, strict=True)))
+def _rounded(matrix: NDArray[np.float32], bits: int, size: int, met: Met | None) -> Rounded:
+    """Corrected first. Each of its equal parts by itself where they have inputs of their own."""
+    if met is None:
+        return rounded(matrix, bits, size)
+    if met.moment.ndim == 2:
+        return rounded(corrected(matrix, met.moment, met.cross), bits, size, met.moment)
+    parts = zip(np.split(matrix, len(met.moment)), met.moment, met.cross, strict=True)
+    made = [_rounded(part, bits, size, Met(moment, cross)) for part, moment, cross in parts]
+    shares = [one.shares for one in made if one.shares is not None]
+    return Rounded(
+        np.concatenate([one.values for one in made]),
+        np.concatenate([one.units for one in made]),
+        np.concatenate(shares) if shares else None,
+    )
 
 
-def _weights(
-    model: ForeignModel, body: OpaqueBody, moments: Mapping[str, NDArray[np.float64]]
-) -> dict[str, _Weight]:
+def _weights(model: ForeignModel, body: OpaqueBody) -> dict[str, _Weight]:
     found = {}
     for name, (kind, given) in body.products().items():
         values = body.weights[name].numpy()
@@ -117,42 +132,60 @@ def _weights(
             continue
         deep = kind == "Conv" and given.get("group", 1) != 1
         careful = deep or values.size < SMALL
-        found[name] = _Weight(values, turned(kind, given), careful, moments.get(name))
+        found[name] = _Weight(values, turned(kind, given), careful)
     for name in _recurrent(model):
-        found[name] = _Weight(body.weights[name].numpy(), False, False, moments.get(name))
+        found[name] = _Weight(body.weights[name].numpy(), False, False)
     return found
 
 
-def _fewer(
+def _shares(
+    model: ForeignModel,
     body: OpaqueBody,
     weights: Mapping[str, _Weight],
     how: Rounding,
     lines: Sequence[NDArray[np.float32]],
     progress: Progress,
 ) -> dict[str, int]:
-    """Which weights get a bit less: those whose rounding moves the features least a number."""
+    """Bits by how far the answers move if a weight alone is rounded."""
     assert how.mean_bits is not None
     able = {name: one for name, one in weights.items() if not one.careful}
-    whole = sum(one.values.size for one in able.values())
-    to_save = (how.bits - how.mean_bits) * whole
+    moments = input_moments(body, lines) | recurrent_moments(body, lines)
+    at = max(LEAST, round(how.mean_bits) - 1)  # few, so that harm stands out from noise
     harm = {}
     progress.start("sensitivity", len(able))
+    shown = lines[: max(1, SHOWN // len(lines[0]))]
     with torch.no_grad():
-        images = torch.from_numpy(lines[0])
-        before = body(images)
+        answers = _answers(model, body, shown)
+        before = answers({})
         for name, one in able.items():
-            tried = torch.from_numpy(one.packed(how.bits - 1, how.group).floats())
-            after = body(images, {name: tried})
-            harm[name] = float((after - before).square().mean()) / one.values.size
+            met = Met(moments[name], moments[name]) if name in moments else None
+            tried = torch.from_numpy(one.packed(at, how.group, met).floats())
+            moved = functional.kl_div(
+                answers({name: tried}), before, reduction="batchmean", log_target=True
+            )
+            harm[name] = Weighed(one.values.size, max(0.0, float(moved)))
             progress.advance(1)
     progress.finish()
-    found: dict[str, int] = {}
-    for name in sorted(harm, key=lambda one: (harm[one], one)):
-        if to_save < able[name].values.size:
-            continue  # a smaller one may still fit
-        to_save -= able[name].values.size
-        found[name] = how.bits - 1
-    return found
+    return bit_shares(harm, at, how.mean_bits)
+
+
+def _answers(
+    model: ForeignModel, body: OpaqueBody, lines: Sequence[NDArray[np.float32]]
+) -> Callable[[Mapping[str, Tensor]], Tensor]:
+    """What the model says of the lines' frames with some weights replaced: log chances [M, V]."""
+    weight, bias = (torch.from_numpy(np.ascontiguousarray(one)) for one in model.class_weights())
+    last = rows_last(model)
+
+    def said(replaced: Mapping[str, Tensor]) -> Tensor:
+        made = [body(torch.from_numpy(images), replaced) for images in lines]
+        # Frames in whatever order: they are only compared with themselves.
+        flat = [
+            frames_first(one, len(images), last, False).flatten(0, 1)
+            for one, images in zip(made, lines, strict=True)
+        ]
+        return (torch.cat(flat) @ weight.T + bias).log_softmax(-1)
+
+    return said
 
 
 def check_floats(model: ForeignModel, stored: ModelProto) -> None:

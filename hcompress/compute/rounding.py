@@ -25,13 +25,22 @@ BLOCK: Final = 64
 """Columns whose corrections are gathered before they reach the columns behind."""
 
 
+PASSES: Final = 2
+"""Over all numbers and scales after the first."""
+SHARES: Final = 127
+"""A group's scale is one of so many parts of its row's greatest, up or down: a byte for it."""
+
+
 class Rounded(NamedTuple):
     """A matrix in whole numbers."""
 
     values: NDArray[np.int8]
     """[rows, columns], from -2^(bits-1) to 2^(bits-1) - 1."""
-    scales: NDArray[np.float16]
-    """[rows, groups]; a scale may be negative: the numbers reach further below than above."""
+    units: NDArray[np.float16]
+    """[rows, 1]."""
+    shares: NDArray[np.int8] | None
+    """[rows, groups]: a group's scale is so many of its row's units; None: every row is one group,
+    of one unit. A scale may be negative: the numbers reach further below than above."""
 
 
 def group_size(columns: int, wanted: int) -> int:
@@ -55,9 +64,48 @@ def rounded(weight: Floats, bits: int, group: int, moment: NDArray[Any] | None =
     if moment is None or moment.ndim == 1:
         blocks = weight.reshape(rows, -1, group)
         scales = searched(blocks, bits, importance.reshape(-1, group))
-        values = _numbers(blocks, scales[..., None], bits)
-        return Rounded(values.reshape(rows, columns).astype(np.int8), scales.astype(np.float16))
+        grid = _Grid.of(scales)
+        values = _numbers(blocks, grid.near(scales)[..., None], bits).reshape(rows, columns)
+        return _made(values, grid.near(scales), grid)
     return _compensated(weight, bits, group, moment, importance)
+
+
+class _Grid(NamedTuple):
+    """Which scales the rows' groups may have."""
+
+    units: Floats
+    """[rows, 1]."""
+    single: bool
+    """A row has one group, whose scale is FP16."""
+
+    @classmethod
+    def of(cls, scales: Floats) -> _Grid:
+        """One for scales [rows, groups], the greatest in reach."""
+        units = np.abs(scales).max(1, keepdims=True) / SHARES
+        # FP16 grows coarse below 2^-14, and is nothing below 2^-24.
+        held = np.maximum(units, 2.0**-24).astype(np.float16).astype(np.float32)
+        return cls(held, scales.shape[1] == 1)
+
+    def near(self, scales: Floats) -> Floats:
+        """The nearest that can be stored to each of [rows, groups], never zero."""
+        if self.single:
+            made = np.clip(scales, -65504, 65504).astype(np.float16).astype(np.float32)
+            least = np.float32(2.0**-24)
+            return np.where(made == 0, least, made)
+        return self.units * self.shares(scales)
+
+    def shares(self, scales: Floats) -> Floats:
+        """How many units each of [rows, groups] is nearest to, never none."""
+        shares = np.clip(np.rint(scales / self.units), -SHARES, SHARES)
+        return np.where(shares == 0, np.float32(1), shares)
+
+
+def _made(values: Floats, scales: Floats, grid: _Grid) -> Rounded:
+    """Values [rows, columns] with scales [rows, groups] of the grid, as they are stored."""
+    numbers = values.astype(np.int8)
+    if grid.single:
+        return Rounded(numbers, scales.astype(np.float16), None)
+    return Rounded(numbers, grid.units.astype(np.float16), grid.shares(scales).astype(np.int8))
 
 
 def _importance(columns: int, moment: NDArray[Any] | None) -> Floats:
@@ -103,41 +151,103 @@ def _compensated(
     rows, columns = weight.shape
     work = weight.astype(np.float32).copy()
     factors = inverse_factors(moment)
-    values = np.zeros((rows, columns), np.int8)
+    values = np.zeros((rows, columns), np.float32)
     scales = np.zeros((rows, columns // group), np.float32)
-    for start, end in _blocks(columns, group):
-        errors = np.zeros((rows, end - start), np.float32)
-        for column in range(start, end):
+    for part in _blocks(columns, group):
+        errors = np.zeros((rows, part.stop - part.start), np.float32)
+        for column in range(part.start, part.stop):
             place = column // group
             if column % group == 0:
-                part = slice(column, column + group)
-                found = searched(work[:, None, part], bits, importance[None, part])
+                ahead = slice(column, column + group)
+                found = searched(work[:, None, ahead], bits, importance[None, ahead])
                 scales[:, place] = found[:, 0]
             scale = scales[:, place]
             values[:, column] = _numbers(work[:, column], scale, bits)
             error = (work[:, column] - values[:, column] * scale) / factors[column, column]
-            work[:, column + 1 : end] -= error[:, None] * factors[column, column + 1 : end]
-            errors[:, column - start] = error
-        work[:, end:] -= errors @ factors[start:end, end:]
-    return Rounded(values, scales.astype(np.float16))
+            rest = slice(column + 1, part.stop)
+            work[:, rest] -= error[:, None] * factors[column, rest]
+            errors[:, column - part.start] = error
+        work[:, part.stop :] -= errors @ factors[part, part.stop :]
+    damped = _damped(moment).astype(np.float32)
+    grid = _Grid.of(scales)
+    scales = grid.near(scales)
+    for _ in range(PASSES):
+        values = _descended(weight, values, scales, damped, bits)
+        scales = _refitted(weight, values, scales, damped, grid)
+    return _made(values, scales, grid)
 
 
-def _blocks(columns: int, group: int) -> list[tuple[int, int]]:
-    """Where blocks begin and end: some whole groups, or a part of one. A group begins one."""
+def _blocks(columns: int, group: int) -> list[slice]:
+    """Some whole groups, or a part of one, BLOCK columns at most. Every group begins one or lies
+    within."""
     if group <= BLOCK:
         size = BLOCK // group * group
-        return [(start, min(start + size, columns)) for start in range(0, columns, size)]
+        return [slice(start, min(start + size, columns)) for start in range(0, columns, size)]
     return [
-        (start, min(start + BLOCK, first + group))
+        slice(start, min(start + BLOCK, first + group))
         for first in range(0, columns, group)
         for start in range(first, first + group, BLOCK)
     ]
 
 
+def _refitted(
+    weight: Floats, values: Floats, scales: Floats, damped: Floats, grid: _Grid
+) -> Floats:
+    """Each group's scale in turn, by least squares for its numbers as they are."""
+    group = values.shape[1] // scales.shape[1]
+    made = scales.copy()
+    away = values * np.repeat(scales, group, 1) - weight
+    for place in range(scales.shape[1]):
+        part = slice(place * group, (place + 1) * group)
+        numbers = values[:, part]
+        slope = ((away @ damped[:, part]) * numbers).sum(1)
+        curve = ((numbers @ damped[part, part]) * numbers).sum(1)
+        # Where all numbers are zero, any scale is as good.
+        moved = np.where(curve > 0, slope / np.maximum(curve, 1e-30), 0)
+        found = grid.near((made[:, place] - moved)[:, None])[:, 0]
+        away[:, part] += (found - made[:, place])[:, None] * numbers
+        made[:, place] = found
+    return made
+
+
+def _descended(weight: Floats, values: Floats, scales: Floats, damped: Floats, bits: int) -> Floats:
+    """Each number in turn, as is best beside all others (coordinate descent: QuantEase, 2023)."""
+    group = values.shape[1] // scales.shape[1]
+    made = values.copy()
+    away = values * np.repeat(scales, group, 1) - weight
+    for part in _blocks(values.shape[1], group):
+        slopes = away @ damped[:, part]
+        for column in range(part.start, part.stop):
+            scale = scales[:, column // group]
+            here = slopes[:, column - part.start] / damped[column, column]
+            found = _numbers(made[:, column] * scale - here, scale, bits)
+            moved = (found - made[:, column]) * scale
+            slopes += moved[:, None] * damped[column, part]
+            away[:, column] += moved
+            made[:, column] = found
+    return made
+
+
+def corrected(weight: Floats, moment: NDArray[Any], cross: NDArray[Any]) -> Floats:
+    """The weight [rows, columns] that is best where inputs are not what they were.
+
+    It had inputs x and gets x̃: the least ‖W x − W* x̃‖² + λ‖W − W*‖², with the damping λ, is at
+    W* = W (x x̃ᵀ + λ) (x̃ x̃ᵀ + λ)⁻¹, and what rounding to numbers costs beyond it is
+    ‖(W* − Ŵ) x̃‖², as ever. ``moment`` is x̃ x̃ᵀ, ``cross`` is x x̃ᵀ, both [columns, columns].
+    """
+    own = _damped(moment)
+    share = own - moment  # λ on the diagonal
+    made = np.linalg.solve(own, ((cross + share).T @ weight.T.astype(np.float64))).T
+    return np.asarray(made, np.float32)
+
+
+def _damped(moment: NDArray[Any]) -> NDArray[np.float64]:
+    whole = moment.astype(np.float64)
+    return whole + max(DAMPING * float(np.diagonal(whole).mean()), 1e-12) * np.eye(len(whole))
+
+
 def inverse_factors(moment: NDArray[Any]) -> Floats:
     """U, upper triangular, with H⁻¹ = Uᵀ U for the damped moment H [columns, columns]."""
-    damped = moment.astype(np.float64)
-    damped = damped + max(DAMPING * float(np.diagonal(damped).mean()), 1e-12) * np.eye(len(damped))
-    lower = np.linalg.cholesky(np.linalg.inv(damped))
+    lower = np.linalg.cholesky(np.linalg.inv(_damped(moment)))
     made: Floats = np.ascontiguousarray(lower.T).astype(np.float32)
     return made

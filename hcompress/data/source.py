@@ -20,7 +20,10 @@ def open_data(path: Path) -> DataSource:
         raise UsageError(f"{path}: no such data; give an LMDB folder, a label file or a .toml spec")
     if path.is_dir():
         if not (path / "data.mdb").exists():
-            raise InputRefused(f"{path}: a folder without data.mdb is no LMDB")
+            raise InputRefused(
+                f"{path}: a folder without data.mdb is no LMDB; labelled lines are wanted: an LMDB"
+                " folder, a label file (.txt, .tsv; a line is path<TAB>text) or a .toml spec"
+            )
         from hcompress.data.lmdb import LmdbSource
 
         return LmdbSource(path)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from hcompress.errors import InputRefused
-from hcompress.evaluation.evaluate import Line, summarise
-from hcompress.metrics import Ignore, Ignored, folded, misread
+from hcompress.evaluation.evaluate import COUNT_ALL, Line, summarise
+from hcompress.metrics import Ignore, Ignored, folded, mean, misread
 from hcompress.metrics import paired as paired_share
 
 FOLDING: Final = "NFKC, without white space"
@@ -37,27 +37,57 @@ def common_lines(
     return first, second
 
 
-def compare_lines(before: Sequence[Line], after: Sequence[Line]) -> dict[str, Any]:
+def compare_lines(
+    before: Sequence[Line], after: Sequence[Line], ignored: Ignored = COUNT_ALL
+) -> dict[str, Any]:
     """Both accuracies, the paired change with its interval, and lines and characters that differ.
 
-    As `hcompress compare --json` prints it, A before and B after.
+    As `hcompress compare --json` prints it, A before and B after. ``ignored``: what does not count
+    in any figure but that of lines with the very same text; lines show their texts as they are.
     """
+    old, new = ([line.folded(ignored) for line in lines] for lines in (before, after))
+    pairs = list(zip(before, after, strict=True))
+    right = [(one.right, two.right) for one, two in zip(old, new, strict=True)]
     return {
-        "a": summarise(before),
-        "b": summarise(after),
-        **paired(before, after),
-        "worse": _changed(before, after, lost=True),
-        "better": _changed(before, after, lost=False),
-        "characters": characters(before, after),
+        **({"ignored": ignored.to_dict()} if ignored else {}),
+        "a": summarise(old),
+        "b": summarise(new),
+        **paired(old, new),
+        "same_text": _same_text(before, after),
+        "worse": _changed(pairs, right, (True, False)),
+        "better": _changed(pairs, right, (False, True)),
+        "characters": characters(old, new),
     }
 
 
-def _changed(before: Sequence[Line], after: Sequence[Line], lost: bool) -> list[dict[str, Any]]:
-    """Lines that only A read exactly (``lost``), or only B."""
+def compare_texts(before: Sequence[Line], after: Sequence[Line]) -> dict[str, Any]:
+    """How many texts are the same, and the lines that are not, where nobody knows what is right."""
+    return {
+        "images": len(before),
+        "same_text": _same_text(before, after),
+        "different": [
+            {"index": one.index, "a": one.read, "b": two.read}
+            for one, two in zip(before, after, strict=True)
+            if one.read != two.read
+        ],
+    }
+
+
+def _same_text(before: Sequence[Line], after: Sequence[Line]) -> float:
+    """The share of lines of which both read the same, to the very character."""
+    return mean(one.read == two.read for one, two in zip(before, after, strict=True))
+
+
+def _changed(
+    pairs: Sequence[tuple[Line, Line]],
+    right: Sequence[tuple[bool, bool]],
+    wanted: tuple[bool, bool],
+) -> list[dict[str, Any]]:
+    """Lines that only one of the two read right, as ``wanted`` says."""
     return [
         {"index": one.index, "truth": one.truth, "a": one.read, "b": two.read}
-        for one, two in zip(before, after, strict=True)
-        if one.right != two.right and one.right == lost
+        for (one, two), found in zip(pairs, right, strict=True)
+        if found == wanted
     ]
 
 

@@ -1,6 +1,8 @@
-"""Inputs of lines for calibration and distillation: windows of one width, so that none is padding.
+"""Inputs of lines for calibration and distillation: windows as wide as a model takes its lines.
 
-What a body makes of a window is its own answer too: nobody's label is cut by it.
+What pads a short line is part of it: half of a photographed line's frames may be padding, and what
+follows in the graph mixes them with the others. What a body makes of a window of a long line is its
+own answer too: nobody's label is cut by it.
 """
 
 from __future__ import annotations
@@ -24,16 +26,15 @@ if TYPE_CHECKING:
 def windows(
     source: DataSource, places: Sequence[int], image: ImageInput, width: int, seed: int
 ) -> Floats:
-    """[N, C, H, width]: a window of each line; narrower lines are padded as they would be.
+    """[N, C, H, W]: a window of each line, as wide as the widest of them, up to ``width``.
 
-    A graph that takes one width alone gets that one.
+    Narrower lines are padded as they would be. A graph that takes one width alone gets that one.
     """
-    if image.maximum_width is not None and image.maximum_width == image.minimum_width:
-        width = image.maximum_width
+    lines = [prepared(source[place].image, image) for place in places]
+    width = min(max(width, image.minimum_width), max(line.shape[2] for line in lines))
     made = []
-    for place in places:
+    for place, line in zip(places, lines, strict=True):
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, place])))
-        line = prepared(source[place].image, image)
         extra = line.shape[2] - width
         if extra > 0:
             # As often at the line's beginning, where text always stands, as anywhere else.

@@ -44,7 +44,7 @@ class Features:
         part = model.classifier
         graph = cut_at(model.proto, part.features)
         self.spec = model.spec
-        self.rows_last = _rows_last(model)
+        self.rows_last = rows_last(model)
         """The features' last axis is d; else they are [N, d, ...]."""
         self._value = part.features
         self._session = Session(graph.SerializeToString(), threads, where="the body")
@@ -89,7 +89,7 @@ class Features:
             yield places, self.run(inputs)
 
 
-def _rows_last(model: ForeignModel) -> bool:
+def rows_last(model: ForeignModel) -> bool:
     """Whether the classifier is a product over the last axis, and no convolution over channels."""
     part = model.classifier
     taker = next(node for node in model.proto.graph.node if part.features in node.input)

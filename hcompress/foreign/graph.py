@@ -26,6 +26,7 @@ from onnx import (
 
 from hcompress.compute.session import Session
 from hcompress.errors import InputRefused
+from hcompress.foreign.damage import damage
 from hcompress.foreign.halves import out_of_halves
 from hcompress.foreign.integers import in_floats
 from hcompress.formats.open import Format, ModelFile
@@ -97,6 +98,9 @@ def parsed(file: ModelFile) -> ModelProto:
         proto.ParseFromString(data)
     except DecodeError:
         raise InputRefused(f"{shown(file.path)}: no ONNX model: damaged") from None
+    wrong = damage(proto)
+    if wrong is not None:
+        raise InputRefused(f"{shown(file.path)}: damaged: {wrong}")
     return proto
 
 

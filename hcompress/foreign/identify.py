@@ -182,6 +182,8 @@ def _gemm(
 ) -> _Product | None:
     if given.get("transA", 0) or given.get("alpha", 1.0) != 1.0 or given.get("beta", 1.0) != 1.0:
         raise InputRefused(f"its last Gemm ({node.output[0]}) is scaled or turned: not known")
+    if len(dims) != 2:
+        return None
     rows = bool(given.get("transB", 0))
     classes, width = (dims[0], dims[1]) if rows else (dims[1], dims[0])
     return _Product(place, None, node.input[1], bias, rows, classes, width)

@@ -58,10 +58,16 @@ class ForeignModel:
 
     def class_weights(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The classifier as it stands: weights [V, d] and biases [V]."""
-        stored = {one.name: one for one in self.proto.graph.initializer}
-        part = self.classifier
-        weight = numpy_helper.to_array(stored[part.weight]).astype(np.float32)
-        weight = weight.reshape(part.classes, part.width) if part.rows else weight.T
-        if part.bias is None:
-            return weight, np.zeros(part.classes, np.float32)
-        return weight, numpy_helper.to_array(stored[part.bias]).astype(np.float32).reshape(-1)
+        return class_weights(self.proto, self.classifier)
+
+
+def class_weights(
+    proto: ModelProto, part: Classifier
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A graph's classifier: weights [V, d] and biases [V]."""
+    stored = {one.name: one for one in proto.graph.initializer}
+    weight = numpy_helper.to_array(stored[part.weight]).astype(np.float32)
+    weight = weight.reshape(part.classes, part.width) if part.rows else weight.T
+    if part.bias is None:
+        return weight, np.zeros(part.classes, np.float32)
+    return weight, numpy_helper.to_array(stored[part.bias]).astype(np.float32).reshape(-1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from hcompress.errors import InputRefused
 from hcompress.strict.json import strict_json
@@ -19,6 +19,20 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
+class NotCounted:
+    """What did not count in an accuracy, as `metrics.Ignored` writes itself."""
+
+    kinds: tuple[str, ...] = ()
+    characters: str = ""
+
+    def __str__(self) -> str:
+        return ", ".join([*self.kinds, *self.characters]) or "nothing"
+
+
+EVERYTHING_COUNTS: Final = NotCounted()
+
+
+@dataclass(frozen=True, slots=True)
 class BaselineEntry:
     """What an artifact weighed and read when the baseline was last updated."""
 
@@ -27,6 +41,7 @@ class BaselineEntry:
     accuracy: Share | None = None
     images: Images | None = None
     data_digest: str | None = None
+    ignored: NotCounted = EVERYTHING_COUNTS
 
     def __post_init__(self) -> None:
         if sum(self.components.values()) != self.bytes:

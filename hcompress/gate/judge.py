@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from hcompress.gate.baseline import Baseline, BaselineEntry
+from hcompress.gate.baseline import EVERYTHING_COUNTS, Baseline, BaselineEntry, NotCounted
 from hcompress.gate.limits import AccuracyLimits, ArtifactLimits, Bounds, Limits
 from hcompress.sizes.groups import GROUPS
 
@@ -37,6 +37,7 @@ class Evaluation:
     accuracy: Decimal
     images: int
     data_digest: str | None
+    ignored: NotCounted = EVERYTHING_COUNTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +249,8 @@ def _judge_accuracy(
         findings.warns.append(f"under warn_accuracy = {limits.warn_accuracy}")
     if base is not None and entry is not None and limits.relative:
         _check_drop(result, base, entry, limits, findings)
+    if result.ignored != EVERYTHING_COUNTS:
+        findings.remarks.append(f"not counted: {result.ignored}")
     unseen = is_new or (entry is not None and base is None)
     if unseen:
         findings.remarks.append("not in the baseline yet")
@@ -261,11 +264,17 @@ def _check_drop(
     limits: AccuracyLimits,
     findings: _Findings,
 ) -> None:
-    """Two accuracies compare only over the same images."""
+    """Two accuracies compare only over the same images, and by the same rules."""
     if (result.data_digest, result.images) != (entry.data_digest, entry.images):
         findings.fails.append(
             f"evaluated on other data than the baseline ({result.images} images, then "
             f"{entry.images}): evaluate on the same, or update the baseline"
+        )
+        return
+    if result.ignored != entry.ignored:
+        findings.fails.append(
+            f"evaluated with other things ignored than the baseline ({result.ignored}, then"
+            f" {entry.ignored}): evaluate alike, or update the baseline"
         )
         return
     points = (base - result.accuracy) * 100

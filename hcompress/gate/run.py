@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from hcompress.artifacts.source import open_model
 from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, UsageError
 from hcompress.foreign.parts import parts_of
-from hcompress.gate.baseline import SCHEMA_VERSION, Baseline, Images, Share, parse_baseline
+from hcompress.gate.baseline import (
+    EVERYTHING_COUNTS,
+    SCHEMA_VERSION,
+    Baseline,
+    Images,
+    NotCounted,
+    Share,
+    parse_baseline,
+)
 from hcompress.gate.judge import Evaluation, Measured, Verdict, judge
 from hcompress.gate.limits import AccuracyLimits, Limits, read_limits
 from hcompress.sizes import breakdown
@@ -146,6 +154,7 @@ class _EvaluationFile:
     images: Images
     data_digest: str | None = None
     model_digest: str | None = None
+    ignored: NotCounted = EVERYTHING_COUNTS
 
 
 def read_evaluation(path: Path, model_digest: str | None) -> Evaluation:
@@ -157,7 +166,7 @@ def read_evaluation(path: Path, model_digest: str | None) -> Evaluation:
     found = read(_EvaluationFile, read_json(path), shown(path), only_known=False)
     if model_digest is None or found.model_digest != model_digest:
         raise InputRefused(f"{shown(path)}: is not of this model, by its model_digest: evaluate it")
-    return Evaluation(found.accuracy, found.images, found.data_digest)
+    return Evaluation(found.accuracy, found.images, found.data_digest, found.ignored)
 
 
 def _entry(found: Measured) -> dict[str, Any]:
@@ -167,6 +176,8 @@ def _entry(found: Measured) -> dict[str, Any]:
         entry["images"] = found.evaluation.images
         if found.evaluation.data_digest is not None:
             entry["data_digest"] = found.evaluation.data_digest
+        if found.evaluation.ignored != EVERYTHING_COUNTS:
+            entry["ignored"] = asdict(found.evaluation.ignored)
     return entry
 
 

@@ -72,19 +72,31 @@ class Ints(Packed):
     values: NDArray[np.int8]
     """[rows, columns], from -2^(bits-1) to 2^(bits-1) - 1."""
     scales: NDArray[np.float16]
-    """[rows, groups]; groups divide the columns evenly."""
+    """[rows, groups]; groups divide the columns evenly. Or [rows, 1] beside `shares`."""
     bits: int
+    shares: NDArray[np.int8] | None = None
+    """[rows, groups]: a group's scale is so many of its row's."""
+
+    @property
+    def steps(self) -> Floats:
+        """[rows, groups]: what 1 stands for."""
+        units = self.scales.astype(np.float32)
+        return units if self.shares is None else units * self.shares
 
     def floats(self) -> Floats:
         rows, columns = self.values.shape
-        groups = self.values.reshape(rows, self.scales.shape[1], -1).astype(np.float32)
-        return (groups * self.scales.astype(np.float32)[..., None]).reshape(rows, columns)
+        steps = self.steps
+        groups = self.values.reshape(rows, steps.shape[1], -1).astype(np.float32)
+        return (groups * steps[..., None]).reshape(rows, columns)
 
     def cut(self, start: int, end: int) -> Ints:
-        return replace(self, values=self.values[start:end], scales=self.scales[start:end])
+        shares = None if self.shares is None else self.shares[start:end]
+        return Ints(self.values[start:end], self.scales[start:end], self.bits, shares)
 
     def emit(self, store: Store) -> str:
         scales = store.tensor("scale", self.scales)
+        if self.shares is not None:
+            scales = store.call("Steps", (scales, store.tensor("share", self.shares)), _steps())
         if self.bits == 8:
             codes = store.tensor("int8", self.values)
             return store.call("Ints8", (codes, scales), _ints8())
@@ -92,6 +104,12 @@ class Ints(Packed):
         names = [store.tensor(f"plane{width}", data) for width, data in planes]
         count = store.tensor("count", np.array([self.values.size], np.int64))
         return store.call(f"Ints{self.bits}", (*names, scales, count), _ints(self.bits))
+
+
+def _steps() -> Body:
+    body = Body("units", "shares")
+    units, shares = (body.op("Cast", one, to=TensorProto.FLOAT) for one in body.inputs)
+    return body.give(body.op("Mul", units, shares))
 
 
 def _ints8() -> Body:
@@ -290,6 +308,7 @@ def _inner(store: Store, role: str, packed: Packed) -> str:
 _DECODERS: Mapping[str, Callable[[], Body]] = {
     **{f"Ints{bits}": partial(_ints, bits) for bits in range(1, 8)},
     "Ints8": _ints8,
+    "Steps": _steps,
     "Halves": _halves,
     "Products": _products,
     "Signs": _signs,

@@ -1,7 +1,8 @@
 """How large a model will be once a stage has made it: what a dry run can say.
 
-Worked out from the configuration, to some percent. Each stage says itself what it makes of a model
-(`Foreseen`); one that does not leaves the size unknown; it is never guessed.
+Worked out from the configuration, to some percent, and of a recogniser from elsewhere from its
+shapes. Each stage says itself what it makes of a model (`Foreseen`, `ForeseenForeign`); one that
+does not leaves the size unknown; it is never guessed.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ import functools
 from collections.abc import Mapping
 from typing import Final
 
+from hcompress.foreign import forecast as foreign
+from hcompress.foreign.forecast import ForeignForecast
 from hcompress.foreign.header import is_foreign
 from hcompress.formats.open import ModelFile
 from hcompress.spec.config import RecogniserConfig, Weights
 from hcompress.spec.forecast import Forecast
 from hcompress.spec.header import read_header
-from hcompress.stages.base import Foreseen, Stage
+from hcompress.stages.base import Foreseen, ForeseenForeign, Stage
+
+AnyForecast = Forecast | ForeignForecast
 
 _ELEMENT_BYTES: Final[Mapping[Weights, int]] = {
     Weights.FP32: 4,
@@ -26,17 +31,21 @@ FEW: Final = 8
 """Ids of a recogniser that is built for its body alone."""
 
 
-def after(stage: Stage, known: Forecast | None) -> Forecast | None:
+def after(stage: Stage, known: AnyForecast | None) -> AnyForecast | None:
     """The forecast of what a stage makes of the model before it; None if nobody knows.
 
     Raises UsageError if the stage's parameters ask for what no recogniser can be.
     """
+    if isinstance(known, ForeignForecast):
+        return stage.foreseen_foreign(known) if isinstance(stage, ForeseenForeign) else None
     return stage.foreseen(known) if isinstance(stage, Foreseen) else None
 
 
-def forecast_of(model: ModelFile) -> Forecast | None:
-    """What is there, as a forecast; None if the file has no metadata of ours, or is foreign."""
-    if model.header is None or is_foreign(model):
+def forecast_of(model: ModelFile) -> AnyForecast | None:
+    """What is there, as a forecast; None if nothing says what it is."""
+    if is_foreign(model):
+        return foreign.forecast_of(model)
+    if model.header is None:
         return None
     metadata = read_header(model)
     config, size = metadata.config, len(metadata.vocabulary)
@@ -44,8 +53,10 @@ def forecast_of(model: ModelFile) -> Forecast | None:
     return Forecast(config, size, max(0, rest), config.code_length)
 
 
-def bytes_of(known: Forecast) -> int:
+def bytes_of(known: AnyForecast) -> int:
     """About what the file will weigh."""
+    if isinstance(known, ForeignForecast):
+        return known.bytes
     stored = known.config.head_tensors(known.size).values()
     elements = body_elements(known.config) + sum(t.elements for t in stored if not t.packed)
     packed = sum(t.elements for t in stored if t.packed)

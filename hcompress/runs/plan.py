@@ -13,7 +13,7 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.errors import EnvironmentFailed
 from hcompress.reports.size_table import mib_text
 from hcompress.runs import runner as pipeline
-from hcompress.runs.forecast import after, bytes_of, forecast_of
+from hcompress.runs.forecast import AnyForecast, after, bytes_of, forecast_of
 from hcompress.runs.keys import Digester, data_digest, remembering
 from hcompress.runs.recipe import Recipe
 from hcompress.runs.run_folder import check_folder, check_same_run
@@ -118,10 +118,10 @@ def _existing(folder: Path) -> Path:
     raise EnvironmentFailed(f"{folder}: no such disk")
 
 
-def _found(there: Forecast | None, foreseen: Forecast | None) -> Forecast | None:
+def _found(there: AnyForecast | None, foreseen: AnyForecast | None) -> AnyForecast | None:
     """What is there, with the codes that were foreseen: they lie beside a model until a head of it
     has them."""
-    if there is None or foreseen is None:
+    if not (isinstance(there, Forecast) and isinstance(foreseen, Forecast)):
         return there or foreseen
     return replace(there, code_length=there.code_length or foreseen.code_length)
 
@@ -138,7 +138,7 @@ class _Planner:
         self.options = options
         self.key = teacher.key if teacher else None
         self.certain = True
-        self.forecast: Forecast | None = forecast_of(teacher.opened) if teacher else None
+        self.forecast: AnyForecast | None = forecast_of(teacher.opened) if teacher else None
 
     def plan(self, index: int) -> PlannedStage:
         step, name = self.recipe.steps[index], self.recipe.folder_name(index)

@@ -30,17 +30,22 @@ class ForeignReader:
     aspect, and only those that come out equally wide run together: no text hangs on who is beside
     it. Any number of threads may share a reader.
 
-    Raises as `hcompress.foreign.open.open_foreign`.
+    ``spec``: what is known of it from elsewhere; nothing is looked for then. Raises as
+    `hcompress.foreign.open.open_foreign`.
     """
 
     preprocessing = None
     """It fits images itself, and does not squeeze long lines."""
 
     def __init__(
-        self, source: Path | ModelFile, threads: int = 1, options: ImportOptions = AS_FOUND
+        self,
+        source: Path | ModelFile,
+        threads: int = 1,
+        options: ImportOptions = AS_FOUND,
+        spec: ForeignSpec | None = None,
     ) -> None:
         opened = open_file(source, ONNX_FILE, "ONNX file")
-        self.spec: ForeignSpec = open_spec(opened, options)
+        self.spec: ForeignSpec = open_spec(opened, options) if spec is None else spec
         self.frames: Frames = Frames(opened.path, self.spec, threads)
         """The graph: its answers as they come, and each frame's best class."""
 
@@ -56,9 +61,10 @@ class ForeignReader:
         text: RapidOCR and PaddleOCR say the mean over the same frames. A graph that answers ids
         alone is always sure.
         """
-        return [self._reading(line) for line in self.frames.lines(images, CANDIDATES)]
+        return [self.reading(line) for line in self.frames.lines(images, CANDIDATES)]
 
-    def _reading(self, line: Line) -> Reading:
+    def reading(self, line: Line) -> Reading:
+        """What `read` gives for a line of `frames`."""
         classes = self.spec.classes
         text = "".join(classes[i] for i in line.ids[list(line.kept)].tolist())
         confidence = math.prod(line.probabilities[list(line.kept)].tolist())

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 from hcompress.artifacts.kinds import Kind
 from hcompress.charset import read_charset
 from hcompress.errors import InputRefused
+from hcompress.foreign.forecast import ForeignForecast
 from hcompress.foreign.header import is_foreign
 from hcompress.formats.open import ModelFile, Source
 from hcompress.progress import Progress
@@ -91,6 +92,18 @@ class Foreseen(Protocol):
         """What it makes of the model before it; None if that can't be told.
 
         Raises UsageError if its parameters ask for what no recogniser can be.
+        """
+        ...
+
+
+@runtime_checkable
+class ForeseenForeign(Protocol):
+    """The same of a recogniser from elsewhere, by shapes alone."""
+
+    def foreseen_foreign(self, known: ForeignForecast) -> ForeignForecast | None:
+        """What it makes of the model before it; None if that can't be told.
+
+        Raises UsageError if its parameters ask for what no such recogniser can be.
         """
         ...
 

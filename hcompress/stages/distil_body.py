@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
+from hcompress.foreign.forecast import ForeignForecast
 from hcompress.formats.open import Source
 from hcompress.spec.exported import ONNX_FILE
 from hcompress.stages.base import Env
@@ -26,6 +28,13 @@ class DistilBody(DistilOptions):
     libraries: ClassVar[tuple[str, ...]] = (
         "torch", "lightning-fabric", "onnx", "onnxruntime", "numpy",
     )  # fmt: skip
+
+    def foreseen_foreign(self, known: ForeignForecast) -> ForeignForecast:
+        from hcompress.compress.body_bytes import body_bytes
+
+        stored = body_bytes(known.body, self.mean_bits or self.bits, self.group)
+        floats = 4 * sum(map(prod, known.body))
+        return replace(known, body=(), body_bytes=known.body_bytes - floats + stored)
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.compress.quantise_body import check_floats

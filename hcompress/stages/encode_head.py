@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
+from hcompress.foreign.forecast import ForeignForecast
 from hcompress.formats.open import Source
 from hcompress.spec.exported import ONNX_FILE
 from hcompress.stages.base import Env
@@ -39,6 +40,15 @@ class EncodeHead:
     consumes: ClassVar[Kind] = Kind.ONNX
     produces: ClassVar[Kind] = Kind.ONNX
     libraries: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxruntime", "numpy")
+
+    def foreseen_foreign(self, known: ForeignForecast) -> ForeignForecast | None:
+        from hcompress.compress.encode_head import PLANNED
+        from hcompress.heads.encodings.menu import stored_bytes
+
+        if self.encoding == PLANNED or not known.features:
+            return None
+        stored = stored_bytes(self.encoding, known.classes, known.features)
+        return replace(known, features=0, head=stored)
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.compress import encode_head as heads

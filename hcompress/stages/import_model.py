@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
+from hcompress.foreign.forecast import ForeignForecast
 from hcompress.foreign.options import Blank, ImportOptions
 from hcompress.formats.open import Source
 from hcompress.spec.exported import ONNX_FILE
@@ -41,6 +42,9 @@ class ImportModel:
     def options(self) -> ImportOptions:
         """What was said of the file."""
         return ImportOptions(self.charset, self.charset_list, self.preprocessing, self.blank)
+
+    def foreseen_foreign(self, known: ForeignForecast) -> ForeignForecast:
+        return known
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.foreign.check import check_reading

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
-from hcompress.compress.body_options import BATCH, WIDTH, Bits, Group, MeanBits, check_mean
+from hcompress.compress.body_options import BATCH, WIDTH, Bits, Group, MeanBits
 from hcompress.errors import UsageError
+from hcompress.foreign.forecast import ForeignForecast
 from hcompress.formats.open import Source
 from hcompress.spec.exported import ONNX_FILE
 from hcompress.stages.base import Env
@@ -38,11 +40,17 @@ class Quantise:
     libraries: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxruntime", "numpy")
 
     def __post_init__(self) -> None:
-        check_mean(self.bits, self.mean_bits)
         if self.mean_bits is not None and not self.images:
             raise UsageError(
                 "mean_bits: which weights bear it best is measured on lines: images > 0"
             )
+
+    def foreseen_foreign(self, known: ForeignForecast) -> ForeignForecast:
+        from hcompress.compress.body_bytes import body_bytes
+
+        stored = body_bytes(known.body, self.mean_bits or self.bits, self.group)
+        floats = 4 * sum(map(prod, known.body))
+        return replace(known, body=(), body_bytes=known.body_bytes - floats + stored)
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.compress.quantise_body import (

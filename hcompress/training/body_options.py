@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from hcompress.compress.body_options import Bits, Group, MeanBits, check_mean
+from hcompress.compress.body_options import Bits, Group, MeanBits
 from hcompress.strict.schema import MOST_BATCH, MOST_IMAGES, Param
 
 
@@ -37,7 +37,3 @@ class DistilOptions:
     ] = 200
     patience: Annotated[int, Param("validations without a gain before stopping; 0: never", 0)] = 3
     snapshot_every: Annotated[int, Param("steps between snapshots", 1, keyed=False)] = 50
-
-    def __post_init__(self) -> None:
-        """Raises UsageError if the bits have no such mean."""
-        check_mean(self.bits, self.mean_bits)

@@ -7,21 +7,30 @@ there (Bengio et al. 2013), and reach the scales as in LSQ (Esser et al. 2020).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hcompress.compute.rounding import SHARES
 from hcompress.foreign.edit import Stored
 from hcompress.onnx_writer.packed import Halves, Ints
+from hcompress.recognisers.opaque.moments import rows_of
 from hcompress.training.loop import Loss
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hcompress.recognisers.opaque.body import OpaqueBody
+
+    Floats = NDArray[np.float32]
+
+
+ASIDE: Final = 0.45
+"""How far from its number a weight may begin: half of a step would be another number."""
 
 
 class Lines(NamedTuple):
@@ -46,18 +55,25 @@ class WholeNumbers(nn.Module):
     """A weight in numbers of its grid; what moves is where on the grid it lies."""
 
     scales: Tensor
+    units: Tensor
 
-    def __init__(self, how: Stored) -> None:
+    def __init__(self, how: Stored, floats: Floats | None = None) -> None:
+        """``floats`` are what the numbers stand for: each begins in its cell of the grid, on their
+        side. Without them it begins in the middle."""
         super().__init__()
         packed = how.packed
         assert isinstance(packed, Ints)
-        rows, groups = packed.scales.shape
-        self.bits, self.how = packed.bits, how
+        steps = packed.steps
+        rows, groups = steps.shape
+        self.bits, self.how, self._packed = packed.bits, how, packed
         values = packed.values.reshape(rows, groups, -1).astype(np.float32)
+        if floats is not None:
+            wanted = rows_of(floats, how.turned).reshape(values.shape) / steps[..., None]
+            values += np.clip(wanted - values, -ASIDE, ASIDE)
         self.places = nn.Parameter(torch.from_numpy(values))
-        scales = torch.from_numpy(packed.scales.astype(np.float32))
-        self.register_buffer("scales", scales)
-        self.stretch = nn.Parameter(torch.zeros_like(scales))
+        self.register_buffer("scales", torch.from_numpy(steps))
+        self.register_buffer("units", torch.from_numpy(packed.scales.astype(np.float32)))
+        self.stretch = nn.Parameter(torch.zeros(rows, groups))
         """By what share a scale differs from the one it began with."""
 
     def forward(self) -> Tensor:
@@ -71,13 +87,28 @@ class WholeNumbers(nn.Module):
     def stored(self) -> Stored:
         """What is written."""
         with torch.no_grad():
-            scales = self._scale().numpy().astype(np.float16)
             values = self._numbers().flatten(1).to(torch.int8).numpy()
-        return Stored(Ints(values, scales, self.bits), self.how.shape, self.how.turned)
+            if self._packed.shares is None:
+                made = replace(
+                    self._packed, values=values, scales=self._scale().numpy().astype(np.float16)
+                )
+            else:
+                shares = self._shares(self._whole()).to(torch.int8).numpy()
+                made = replace(self._packed, values=values, shares=shares)
+        return Stored(made, self.how.shape, self.how.turned)
+
+    def _whole(self) -> Tensor:
+        return self.scales * (1 + self.stretch)
 
     def _scale(self) -> Tensor:
-        whole = self.scales * (1 + self.stretch)
-        return passed(whole.half().float(), whole)
+        """As it will be stored, [rows, groups]."""
+        whole = self._whole()
+        if self._packed.shares is None:
+            return passed(whole.half().float(), whole)
+        return passed(self._shares(whole) * self.units, whole)
+
+    def _shares(self, whole: Tensor) -> Tensor:
+        return (whole.detach() / self.units).round().clamp(-SHARES, SHARES)
 
     def _numbers(self) -> Tensor:
         return self._clamped(self.places.detach()).round()
@@ -120,13 +151,15 @@ class BodyTrainer(nn.Module):
         self,
         body: OpaqueBody,
         stored: Mapping[str, Stored],
+        floats: Mapping[str, NDArray[np.generic]],
         teacher: Classes,
         student: Classes,
         as_frames: Callable[[Tensor, int], Tensor],
         *,
         single: bool = False,
     ) -> None:
-        """``stored`` are the weights it begins with, by their names in the graph.
+        """``stored`` are the weights it begins with, by their names in the graph; ``floats``
+        are what they were.
 
         ``as_frames`` lays the body's features out as [N, T, d], given N. A body that is
         ``single`` takes one image at a time: torch would let more through, and mix them.
@@ -135,8 +168,10 @@ class BodyTrainer(nn.Module):
         self._body = body
         self._names = tuple(stored)
         self.weights: Sequence[WholeNumbers | Vector] = [
-            WholeNumbers(how) if isinstance(how.packed, Ints) else Vector(how)
-            for how in stored.values()
+            WholeNumbers(how, floats[name].astype(np.float32))
+            if isinstance(how.packed, Ints)
+            else Vector(how)
+            for name, how in stored.items()
         ]
         self._kept = nn.ModuleList(self.weights)
         self.teacher, self.student = teacher, student

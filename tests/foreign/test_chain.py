@@ -15,8 +15,7 @@ from PIL import Image
 
 from hcompress import sizes
 from hcompress.artifacts.source import open_source
-from hcompress.compress.body_options import check_mean
-from hcompress.errors import InputRefused, UsageError
+from hcompress.errors import InputRefused
 from hcompress.foreign.features import Features
 from hcompress.foreign.open import open_stored
 from hcompress.formats.open import ModelFile
@@ -177,9 +176,3 @@ def test_another_recogniser_is_no_teacher(encoded: Path, lines: Path, tmp_path: 
     stranger = saved(recogniser(), tmp_path)
     with pytest.raises(InputRefused, match="another recogniser"):
         ran(DistilBody(data=lines, steps=1), encoded, tmp_path / "out", stranger)
-
-
-@pytest.mark.parametrize("mean", [2.9, 4.1])
-def test_a_mean_out_of_reach_is_refused(mean: float) -> None:
-    with pytest.raises(UsageError, match="between"):
-        check_mean(4, mean)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, UsageError
-from hcompress.gate.baseline import Baseline, BaselineEntry, parse_baseline
+from hcompress.gate.baseline import Baseline, BaselineEntry, NotCounted, parse_baseline
 from hcompress.gate.judge import Evaluation, Measured, Status, Verdict, judge
 from hcompress.gate.limits import AccuracyLimits, ArtifactLimits, Bounds, Limits, read_limits
 from hcompress.gate.run import append_summary, run_gate, update, update_gate
@@ -204,6 +204,15 @@ def test_accuracies_compare_over_the_same_images_only() -> None:
     assert accuracy_row(floor, replace(entry, images=500)).status == "pass"
     fewest = AccuracyLimits("e", min_images=2001)
     assert accuracy_row(fewest, entry).status == "fail"
+
+
+def test_accuracies_compare_by_the_same_rules_only() -> None:
+    case = NotCounted(("case",), "·")
+    entry = BaselineEntry(1000, {"backbone": 1000}, Decimal("0.95"), 2000, "d" * 64, case)
+    row = accuracy_row(AccuracyLimits("e", max_accuracy_drop=Decimal(50)), entry)
+    assert row.status == "fail"
+    assert "other things ignored than the baseline (nothing, then case, ·)" in row.note
+    assert accuracy_row(AccuracyLimits("e", min_accuracy=Decimal("0.9")), entry).status == "pass"
 
 
 def test_an_accuracy_the_baseline_lacks_is_new() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -38,6 +40,7 @@ PRODUCTS = Products(
 )
 PACKED: dict[str, Packed] = {
     **{f"{bits} bits": ints(bits) for bits in range(2, 9)},
+    "shares": replace(ints(4, groups=1), shares=RNG.integers(-127, 128, (7, 4)).astype(np.int8)),
     "an odd number": ints(3, rows=3, columns=5, groups=1),
     "halves": halves(5, 4),
     "products": PRODUCTS,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from hcompress.data.render.charset_lines import PHOTOGRAPHED, charset_lines
+from hcompress.data.render.rough import RoughLines
 from hcompress.data.render.source import RenderedSource
 from hcompress.data.render.spec import Mode, Split, TextSpec
 from hcompress.errors import InputRefused
@@ -23,11 +24,17 @@ MOST: Final = 40
 
 
 def calibration_lines(characters: Sequence[str], count: int, seed: int) -> DataSource:
-    """Everyday lines and lines of all of the model's characters, in turn, in training fonts.
+    """Everyday lines and lines of all of the model's characters, in training fonts; half rough.
 
     Models of few characters get lines of these alone. Raises EnvironmentFailed if the fonts are
     not installed.
     """
+    rough = RoughLines(_lines(characters, count, seed + 1), seed)
+    return InTurn(_lines(characters, count, seed), rough, count)
+
+
+def _lines(characters: Sequence[str], count: int, seed: int) -> DataSource:
+    """In turn, an everyday line and one of all characters."""
     rare = charset_lines(characters, count, seed, Split.TRAIN)
     known = tuple(dict.fromkeys(one for one in (*characters, " ") if _is_common(one)))
     if len(known) < FEWEST:

@@ -35,7 +35,7 @@ def fit_ints(weight: Floats, moment: NDArray[Any], bits: int, group: int | None 
     """Whole numbers, a scale a class or for ``group`` features of it."""
     size = weight.shape[1] if group is None else group_size(weight.shape[1], group)
     made = rounded(weight, bits, size, moment)
-    return Ints(made.values, made.scales, bits)
+    return Ints(made.values, made.units, bits, made.shares)
 
 
 def fit_halves(weight: Floats, _moment: NDArray[Any]) -> Halves:

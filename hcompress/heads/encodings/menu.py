@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from hcompress.errors import UsageError
 from hcompress.heads.encodings.fit import (
+    ENTRIES,
     fit_halves,
     fit_ints,
     fit_low_rank,
@@ -87,6 +88,27 @@ def _numbered(kind: str, count: int, width: int, seed: int) -> Fit:
     if count > MOST_SIGNS * width:
         raise UsageError(f"signs-{count}: N is at most {MOST_SIGNS} times the {width} features")
     return lambda weight, moment: fit_signs(weight, moment, count, seed)
+
+
+def stored_bytes(name: str, classes: int, width: int) -> int:
+    """About what a classifier of ``classes`` classes takes in the encoding of that name.
+
+    Raises UsageError as `encoding`.
+    """
+    encoding(name, width)
+    biases = 2 * classes
+    if name == "fp16":
+        return 2 * classes * width + biases
+    found = _INTS.fullmatch(name)
+    if found:
+        return classes * width * int(found[1]) // 8 + 2 * classes + biases
+    numbered = _NUMBERED.fullmatch(name)
+    assert numbered is not None
+    kind, count = numbered[1], int(numbered[2])
+    if kind == "products":
+        return classes * count + 2 * min(ENTRIES, classes) * width + biases
+    a_class = count + 2 if kind == "low-rank" else -(-count // 8)
+    return classes * a_class + 2 * count * width + biases
 
 
 def menu(width: int, seed: int = 0) -> Iterator[Encoding]:

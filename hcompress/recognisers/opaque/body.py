@@ -19,13 +19,13 @@ from hcompress.recognisers.opaque.shape_operators import Attributes, Operator
 
 Seen = Callable[[str, str, Attributes, Tensor], None]
 """Shown what a product with a weight is given: weight, operator, attributes, the other input."""
-SeenWhole = Callable[[tuple[str, ...], Attributes, list[Any]], None]
-"""Shown what an LSTM is given: names, attributes, values."""
 _ONNX = ("", "ai.onnx")
 PRODUCTS = ("Conv", "MatMul", "Gemm")
 
 
-class _Call(NamedTuple):
+class Call(NamedTuple):
+    """One node of a graph."""
+
     kind: str
     run: Operator
     given: Attributes
@@ -33,6 +33,12 @@ class _Call(NamedTuple):
     output: str
     last_use: tuple[str, ...]
     """Values that nobody asks for afterwards."""
+
+    def step(self, values: dict[str, Any]) -> None:
+        """Add what it makes to the values by name, and forget what nobody asks for any more."""
+        values[self.output] = self.run(self.given, [values[name] for name in self.inputs])
+        for name in self.last_use:
+            del values[name]
 
 
 class OpaqueBody:
@@ -52,35 +58,35 @@ class OpaqueBody:
         self._input = next(one.name for one in graph.input if one.name not in self.weights)
         nodes = _fused(_needed(list(graph.node), value), value)
         opset = next((one.version for one in proto.opset_import if one.domain in _ONNX), 0)
-        self._calls = _calls(nodes, value, frozenset(self.weights), opset)
+        self.calls = _calls(nodes, value, frozenset(self.weights), opset)
 
     def __call__(
         self,
         images: Tensor,
         weights: Mapping[str, Tensor] | None = None,
         seen: Seen | None = None,
-        recurrent: SeenWhole | None = None,
     ) -> Tensor:
         """float [N, C, H, W] -> the value; ``weights`` stand in for those of their names."""
-        values: dict[str, Any] = {**self.weights, **(weights or {}), self._input: images, "": None}
-        for call in self._calls:
-            inputs = [values[name] for name in call.inputs]
-            if seen is not None and call.kind in PRODUCTS and call.inputs[1] in self.weights:
-                seen(call.inputs[1], call.kind, call.given, inputs[0])
-            if recurrent is not None and call.kind == "LSTM":
-                recurrent(call.inputs, call.given, inputs)
-            values[call.output] = call.run(call.given, inputs)
-            for name in call.last_use:
-                del values[name]
+        values = {**self.given(images), **(weights or {})}
+        for call in self.calls:
+            if seen is not None and self.is_product(call):
+                seen(call.inputs[1], call.kind, call.given, values[call.inputs[0]])
+            call.step(values)
         made: Tensor = values[self.value]
         return made
+
+    def given(self, images: Tensor) -> dict[str, Any]:
+        """The values that the first of its calls may ask for."""
+        return {**self.weights, self._input: images, "": None}
+
+    def is_product(self, call: Call) -> bool:
+        """Whether it multiplies with a weight of the graph."""
+        return call.kind in PRODUCTS and call.inputs[1] in self.weights
 
     def products(self) -> dict[str, tuple[str, Attributes]]:
         """Weights that are multiplied with, each with its operator and attributes, in order."""
         return {
-            call.inputs[1]: (call.kind, call.given)
-            for call in self._calls
-            if call.kind in PRODUCTS and call.inputs[1] in self.weights
+            call.inputs[1]: (call.kind, call.given) for call in self.calls if self.is_product(call)
         }
 
 
@@ -126,7 +132,7 @@ def _fused(nodes: list[NodeProto], value: str) -> list[NodeProto]:
     return [node for node in made if node.output[0] not in gone]
 
 
-def _calls(nodes: list[NodeProto], value: str, weights: frozenset[str], opset: int) -> list[_Call]:
+def _calls(nodes: list[NodeProto], value: str, weights: frozenset[str], opset: int) -> list[Call]:
     last: dict[str, int] = {}
     for place, node in enumerate(nodes):
         for name in node.input:
@@ -144,7 +150,7 @@ def _calls(nodes: list[NodeProto], value: str, weights: frozenset[str], opset: i
             if name and name != value and name not in weights and last[name] == place
         }
         found.append(
-            _Call(
+            Call(
                 node.op_type,
                 OPERATORS[node.op_type],
                 {"opset": opset, **{one.name: _attribute(one) for one in node.attribute}},

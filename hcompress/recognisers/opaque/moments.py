@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def input_moments(
-    body: OpaqueBody, batches: Iterable[NDArray[np.float32]]
+    body: OpaqueBody, batches: Sequence[NDArray[np.float32]]
 ) -> dict[str, NDArray[np.float64]]:
     """By weight, the sum of x xᵀ [columns, columns] over everything that it is multiplied with.
 
@@ -28,9 +28,10 @@ def input_moments(
     convolutions have none: each of their rows has inputs of its own.
     """
     found: dict[str, NDArray[np.float64]] = {}
+    most = places_each(batches)
 
     def seen(name: str, kind: str, given: Attributes, x: Tensor) -> None:
-        inputs = _inputs(kind, given, x, body.weights[name])
+        inputs = product_inputs(kind, given, x, body.weights[name], most)
         if inputs is not None:
             moment = (inputs.T @ inputs).double().numpy()
             found[name] = found[name] + moment if name in found else moment
@@ -41,8 +42,23 @@ def input_moments(
     return found
 
 
-def _inputs(kind: str, given: Attributes, x: Tensor, weight: Tensor) -> Tensor | None:
-    """[places, columns]."""
+PLACES: Final = 65_536
+"""Of all places of all batches, how many are looked at: an early layer has a hundred times as
+many, all alike, and none needs more."""
+
+
+def places_each(batches: Sequence[object]) -> int:
+    """How many places of each batch are looked at."""
+    return max(1, PLACES // max(1, len(batches)))
+
+
+def product_inputs(
+    kind: str, given: Attributes, x: Tensor, weight: Tensor, most: int
+) -> Tensor | None:
+    """What a weight is multiplied with at ``most`` places, [places, columns].
+
+    None of depthwise convolutions: each of their rows has inputs of its own.
+    """
     if kind == "Conv":
         if given.get("group", 1) != 1 or weight.dim() != 4:
             return None
@@ -55,8 +71,13 @@ def _inputs(kind: str, given: Attributes, x: Tensor, weight: Tensor) -> Tensor |
             padding=_pair(pads),
             stride=_pair(given.get("strides", [1, 1])),
         )
-        return windows.transpose(1, 2).reshape(-1, windows.shape[1])
-    return x.reshape(-1, x.shape[-1]) if weight.dim() == 2 else None
+        return _some(windows.transpose(1, 2).reshape(-1, windows.shape[1]), most)
+    return _some(x.reshape(-1, x.shape[-1]), most) if weight.dim() == 2 else None
+
+
+def _some(inputs: Tensor, most: int) -> Tensor:
+    """Rows all over it; the same ones of any inputs as many."""
+    return inputs[:: -(-len(inputs) // most)]
 
 
 def _pair(values: Sequence[int]) -> tuple[int, int]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hcompress.recognisers.opaque.body import OpaqueBody
+    from hcompress.recognisers.opaque.body import Call, OpaqueBody
 
 RECURRENT = "LSTM"
 
@@ -48,14 +48,21 @@ def recurrent_moments(
     ``batches`` are inputs [N, C, H, W].
     """
     found: dict[str, NDArray[np.float64]] = {}
-
-    def seen(names: Sequence[str], given: Attributes, inputs: Sequence[Any]) -> None:
-        for name, met in zip(names[1:3], recurrent_inputs(given, inputs), strict=True):
-            if name in body.weights:
-                moment = (met.transpose(1, 2) @ met).double().numpy()
-                found[name] = found[name] + moment if name in found else moment
-
     with torch.no_grad():
         for images in batches:
-            body(torch.from_numpy(images), None, None, seen)
+            values = body.given(torch.from_numpy(images))
+            for call in body.calls:
+                if call.kind == RECURRENT:
+                    _add(found, body, call, values)
+                call.step(values)
     return found
+
+
+def _add(
+    found: dict[str, NDArray[np.float64]], body: OpaqueBody, call: Call, values: dict[str, Any]
+) -> None:
+    met = recurrent_inputs(call.given, [values[name] for name in call.inputs])
+    for name, inputs in zip(call.inputs[1:3], met, strict=True):
+        if name in body.weights:
+            moment = (inputs.transpose(1, 2) @ inputs).double().numpy()
+            found[name] = found[name] + moment if name in found else moment

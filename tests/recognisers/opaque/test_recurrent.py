@@ -91,22 +91,24 @@ def test_moments_add_up_over_batches() -> None:
 
 def test_errors_of_an_lstm_are_made_good() -> None:
     """Rounded with its inputs' moments, what it computes is nearer to what it computed."""
-    from hcompress.compress.quantise_body import _rounded
+    from hcompress.compress.quantise_body import _Weight
+    from hcompress.recognisers.opaque.side_by_side import Met, side_by_side
 
     body = OpaqueBody(model(), "y")
     # Inputs that depend on one another.
     inputs = RNG.normal(size=(2400, 2)) @ RNG.normal(size=(2, WIDE)) + floats(2400, WIDE) / 10
     lines = inputs.reshape(40, 3, 12, 10).astype(np.float32)
-    moments = recurrent_moments(body, [lines])
-    wanted, errors = body(torch.from_numpy(lines)), []
+    wanted, errors, asked = body(torch.from_numpy(lines)), [], []
     for known in (False, True):
         new = {}
-        for name in ("w", "r"):
-            held = body.weights[name].numpy()
-            made = _rounded(
-                held.reshape(-1, held.shape[2]), 3, held.shape[2], moments[name] if known else None
-            )
-            back = made.values * made.scales.astype(np.float32)
-            new[name] = torch.from_numpy(back.reshape(held.shape))
+
+        def replace(name: str, met: Met | None, known: bool = known, new: dict = new) -> object:
+            asked.append(name)
+            weight = _Weight(body.weights[name].numpy(), False, False)
+            new[name] = torch.from_numpy(weight.packed(3, WIDE, met if known else None).floats())
+            return new[name]
+
+        side_by_side(body, [lines], replace)
         errors.append(float((body(torch.from_numpy(lines), new) - wanted).square().mean()))
+    assert asked == ["w", "r", "w", "r"]
     assert errors[1] < 0.7 * errors[0]
