@@ -178,8 +178,7 @@ def _compensated(
 
 
 def _blocks(columns: int, group: int) -> list[slice]:
-    """Some whole groups, or a part of one, BLOCK columns at most. Every group begins one or lies
-    within."""
+    """Some whole groups, or a part of one: BLOCK columns at most."""
     if group <= BLOCK:
         size = BLOCK // group * group
         return [slice(start, min(start + size, columns)) for start in range(0, columns, size)]

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 MOST_AXES: Final = 4
 """Axes to a part."""
 BITS: Final = 5
-"""Of an axis' numbers: a bit less costs a twelfth more error, and saves a thirtieth."""
+"""Of an axis' numbers: at 1,024 features and 128 parts, 8 bits had 1% less error than 6, and 4 had
+6% more."""
 GROUP: Final = 128
 """Of an axis' numbers, how many share a scale."""
 
