@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-DAMPING: Final = 0.1
+DAMPING: Final = 0.03
 """Of the mean of H's diagonal, added to it: what inputs never did on drawn lines they may do on
-photographs. Ten times less lost a point of them at 5 bits (reports/LOG.md)."""
+photographs. With rough lines among them so little will do (reports/LOG.md)."""
 RATIOS: Final = tuple(float(ratio) for ratio in np.linspace(1.0, 0.5, 21))
 """Shares of a group's largest weight that may become its largest number."""
 BLOCK: Final = 64

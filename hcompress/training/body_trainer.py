@@ -33,6 +33,10 @@ ASIDE: Final = 0.45
 """How far from its number a weight may begin: half of a step would be another number."""
 
 
+LEAST: Final = 0.1
+"""A scale shrinks to no less of what it was: at nothing there would be no way back."""
+
+
 class Lines(NamedTuple):
     """A batch, and what the teacher makes of it."""
 
@@ -98,7 +102,7 @@ class WholeNumbers(nn.Module):
         return Stored(made, self.how.shape, self.how.turned)
 
     def _whole(self) -> Tensor:
-        return self.scales * (1 + self.stretch)
+        return self.scales * (1 + self.stretch).clamp(min=LEAST)
 
     def _scale(self) -> Tensor:
         """As it will be stored, [rows, groups]."""
@@ -108,7 +112,8 @@ class WholeNumbers(nn.Module):
         return passed(self._shares(whole) * self.units, whole)
 
     def _shares(self, whole: Tensor) -> Tensor:
-        return (whole.detach() / self.units).round().clamp(-SHARES, SHARES)
+        shares = (whole.detach() / self.units).round().clamp(-SHARES, SHARES)
+        return torch.where(shares == 0, whole.detach().sign(), shares)
 
     def _numbers(self) -> Tensor:
         return self._clamped(self.places.detach()).round()

@@ -105,6 +105,9 @@ def distil_body(
         patience=options.patience,
         snapshot_every=options.snapshot_every,
     )
+    if judge is not None:
+        figures["rounded"] = judge(trainer).accuracy
+        workplace.progress.say(f"rounded: {100 * figures['rounded']:.2f}% of frames kept")
     state = train(
         task, schedule, fabric, snapshot_file(workplace.scratch, "body"), workplace.progress
     )

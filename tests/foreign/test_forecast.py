@@ -94,8 +94,8 @@ def test_every_encodings_bytes_are_foreseen(width: int) -> None:
 
 
 def test_bodies_bytes_are_foreseen() -> None:
-    assert body_bytes([(64, 128, 3, 3)], 4, 64) == 64 * 128 * 9 // 2 + 2 * 64 * 18
-    assert body_bytes([(256, 64)], 3.5, 64) == round(256 * 64 * 3.5 / 8) + 2 * 4 * 64
+    assert body_bytes([(64, 128, 3, 3)], 4, 64) == 64 * 128 * 9 // 2 + 64 * (18 + 2)
+    assert body_bytes([(256, 64)], 3.5, 64) == round(256 * 64 * 3.5 / 8) + 64 * (4 + 2)
     assert body_bytes([(512, 1, 5, 5)], 4, 32) == 512 * 25 + 2 * 512  # depthwise: 8 bits
     assert body_bytes([(16, 16)], 4, 16) == 256 + 2 * 16  # small
     assert body_bytes([(96,), (1, 96, 1, 1), (8,), ()], 4, 64) == 2 * 96 + 2 * 96 + 4 * 8 + 4
