@@ -17,6 +17,7 @@ from torch.nn import functional
 from hcompress.compress.body_options import FEWEST, SMALL
 from hcompress.compute.bit_shares import LEAST, Weighed, bit_shares
 from hcompress.compute.rounding import Rounded, corrected, group_size, rounded
+from hcompress.compute.threads import one_thread
 from hcompress.errors import InputRefused
 from hcompress.foreign.edit import Stored
 from hcompress.foreign.features import frames_first, rows_last
@@ -53,6 +54,7 @@ class Rounding:
     others."""
 
 
+@one_thread()  # sums over places are split among threads: their last bits would differ
 def quantised_body(
     model: ForeignModel,
     how: Rounding,
