@@ -16,13 +16,15 @@ from torch.nn import functional
 
 from hcompress.compress.body_options import FEWEST, SMALL
 from hcompress.compute.bit_shares import LEAST, Weighed, bit_shares
-from hcompress.compute.rounding import corrected, group_size, rounded
+from hcompress.compute.rounding import Rounded, corrected, group_size, rounded
+from hcompress.compute.threads import one_thread
 from hcompress.errors import InputRefused
 from hcompress.foreign.edit import Stored
 from hcompress.foreign.features import frames_first, rows_last
 from hcompress.onnx_writer.packed import Halves, Ints
 from hcompress.recognisers.opaque.body import PRODUCTS, OpaqueBody
 from hcompress.recognisers.opaque.moments import input_moments, rows_of, turned
+from hcompress.recognisers.opaque.recurrent import recurrent_moments
 from hcompress.recognisers.opaque.side_by_side import Met, side_by_side
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class Rounding:
     others."""
 
 
+@one_thread()  # sums over places are split among threads: their last bits would differ
 def quantised_body(
     model: ForeignModel,
     how: Rounding,
@@ -98,15 +101,29 @@ class _Weight:
     def packed(self, bits: int, group: int, met: Met | None) -> Stored:
         """In whole numbers; 8 bits if its rows divide into no groups of about that size."""
         matrix = rows_of(self.values, self.turned)
-        if met is not None:
-            matrix = corrected(matrix, met.moment, met.cross)
         columns = matrix.shape[1]
         size = columns if bits == CAREFUL else group_size(columns, group)
         if size > 2 * group and bits < CAREFUL:
             bits = CAREFUL
-        made = rounded(matrix, bits, size, None if met is None else met.moment)
+        made = _rounded(matrix, bits, size, met)
         packed = Ints(made.values, made.units, bits, made.shares)
         return Stored(packed, self.values.shape, self.turned)
+
+
+def _rounded(matrix: NDArray[np.float32], bits: int, size: int, met: Met | None) -> Rounded:
+    """Corrected first. Each of its equal parts by itself where they have inputs of their own."""
+    if met is None:
+        return rounded(matrix, bits, size)
+    if met.moment.ndim == 2:
+        return rounded(corrected(matrix, met.moment, met.cross), bits, size, met.moment)
+    parts = zip(np.split(matrix, len(met.moment)), met.moment, met.cross, strict=True)
+    made = [_rounded(part, bits, size, Met(moment, cross)) for part, moment, cross in parts]
+    shares = [one.shares for one in made if one.shares is not None]
+    return Rounded(
+        np.concatenate([one.values for one in made]),
+        np.concatenate([one.units for one in made]),
+        np.concatenate(shares) if shares else None,
+    )
 
 
 def _weights(model: ForeignModel, body: OpaqueBody) -> dict[str, _Weight]:
@@ -134,7 +151,7 @@ def _shares(
     """Bits by how far the answers move if a weight alone is rounded."""
     assert how.mean_bits is not None
     able = {name: one for name, one in weights.items() if not one.careful}
-    moments = input_moments(body, lines)
+    moments = input_moments(body, lines) | recurrent_moments(body, lines)
     at = max(LEAST, round(how.mean_bits) - 1)  # few, so that harm stands out from noise
     harm = {}
     progress.start("sensitivity", len(able))

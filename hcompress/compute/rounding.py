@@ -178,9 +178,15 @@ def _compensated(
 
 
 def _blocks(columns: int, group: int) -> list[slice]:
-    """Whole groups, some BLOCK columns of them."""
-    size = max(group, BLOCK // group * group)
-    return [slice(start, min(start + size, columns)) for start in range(0, columns, size)]
+    """Some whole groups, or a part of one: BLOCK columns at most."""
+    if group <= BLOCK:
+        size = BLOCK // group * group
+        return [slice(start, min(start + size, columns)) for start in range(0, columns, size)]
+    return [
+        slice(start, min(start + BLOCK, first + group))
+        for first in range(0, columns, group)
+        for start in range(first, first + group, BLOCK)
+    ]
 
 
 def _refitted(

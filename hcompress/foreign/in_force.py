@@ -33,7 +33,8 @@ def encoding_of(pieces: Iterable[Piece]) -> str | None:
     shapes = {piece.name.rpartition(".")[2]: piece.shape for piece in there}
     codes = shapes.get("codes", ())
     if len(codes) == 2:
-        return f"products-{codes[1]}"
+        turned = any(".right." in piece.name for piece in there)
+        return f"{'rotated' if turned else 'products'}-{codes[1]}"
     query = next((one.shape for one in there if one.name.endswith(".right.half")), ())
     if len(query) == 2:
         return f"{'signs' if 'signs' in shapes else 'low-rank'}-{query[1]}"

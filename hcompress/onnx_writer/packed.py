@@ -232,10 +232,12 @@ class LowRank(Packed):
     left: Packed
     """[rows, rank]."""
     right: Packed
-    """[columns, rank]."""
+    """[columns, rank]; [rank, columns] of those that lie ``across``."""
+    across: bool = False
 
     def floats(self) -> Floats:
-        made: Floats = self.left.floats() @ self.right.floats().T
+        right = self.right.floats()
+        made: Floats = self.left.floats() @ (right if self.across else right.T)
         return made
 
     def cut(self, start: int, end: int) -> LowRank:
@@ -244,13 +246,14 @@ class LowRank(Packed):
     def emit(self, store: Store) -> str:
         right = _inner(store, "right", self.right)
         left = _inner(store, "left", self.left)
-        return store.call("TimesTransposed", (left, right), _times_transposed())
+        name = "Times" if self.across else "TimesTransposed"
+        return store.call(name, (left, right), _times(self.across))
 
 
-def _times_transposed() -> Body:
+def _times(across: bool) -> Body:
     body = Body("left", "right")
-    turned = body.op("Transpose", "right", perm=[1, 0])
-    return body.give(body.op("MatMul", "left", turned))
+    right = "right" if across else body.op("Transpose", "right", perm=[1, 0])
+    return body.give(body.op("MatMul", "left", right))
 
 
 @dataclass(frozen=True)
@@ -309,7 +312,8 @@ _DECODERS: Mapping[str, Callable[[], Body]] = {
     "Halves": _halves,
     "Products": _products,
     "Signs": _signs,
-    "TimesTransposed": _times_transposed,
+    "Times": partial(_times, True),
+    "TimesTransposed": partial(_times, False),
     "Spread": _spread,
 }
 """Every function that is written here, by its name."""

@@ -5,6 +5,7 @@ M frames, V classes, C of them coded, d features. No labels are needed, and no b
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch.nn import functional
 from hcompress.foreign.edit import Stored
 from hcompress.heads.encodings.encode import Encoded, Teacher, assembled
 from hcompress.heads.encodings.fit import made_good
-from hcompress.onnx_writer.packed import Ints, Packed, Products
+from hcompress.onnx_writer.packed import Ints, LowRank, Packed, Products
 from hcompress.training.body_trainer import WholeNumbers, passed
 
 if TYPE_CHECKING:
@@ -59,6 +60,23 @@ class Books(nn.Module):
             return Products(self._codes, (self.books * self.unit).numpy().astype(np.float16))
 
 
+class Rotated(nn.Module):
+    """Product quantisation along axes: the axes stay."""
+
+    def __init__(self, left: Products, packed: LowRank) -> None:
+        super().__init__()
+        self._held = packed
+        self._books = Books(left)
+        self._axes = torch.from_numpy(packed.right.floats())
+
+    def forward(self) -> Tensor:
+        made: Tensor = self._books() @ self._axes
+        return made
+
+    def packed(self) -> LowRank:
+        return replace(self._held, left=self._books.packed())
+
+
 class Numbers(nn.Module):
     """Whole numbers, a scale a group."""
 
@@ -74,8 +92,10 @@ class Numbers(nn.Module):
         return self._weight.stored().packed
 
 
-def learner(packed: Packed) -> Books | Numbers | None:
+def learner(packed: Packed) -> Books | Rotated | Numbers | None:
     """What trains it; None for an encoding that does not learn."""
+    if isinstance(packed, LowRank) and packed.across and isinstance(packed.left, Products):
+        return Rotated(packed.left, packed)
     if isinstance(packed, Products):
         return Books(packed)
     return Numbers(packed) if isinstance(packed, Ints) else None

@@ -25,6 +25,10 @@ ROUNDS: Final = 25
 """Of k-means."""
 SWEEPS: Final = 3
 """Of the bits of codes."""
+AT_ONCE: Final = 512
+"""Points whose distances to all entries stay in a processor's cache."""
+BLOCK: Final = 64
+"""Columns whose corrections are gathered before they reach the columns behind."""
 
 
 def fit_ints(weight: Floats, moment: NDArray[Any], bits: int, group: int | None = None) -> Ints:
@@ -40,7 +44,7 @@ def fit_halves(weight: Floats, _moment: NDArray[Any]) -> Halves:
 
 def fit_low_rank(weight: Floats, moment: NDArray[Any], rank: int, bits: int) -> LowRank:
     """The best matrix of that rank for these features, its classes in whole numbers."""
-    root, back = _roots(moment)
+    root, back = roots(moment)
     _, _, across = np.linalg.svd(weight @ root, full_matrices=False)
     basis = across[:rank]  # [rank, d], orthonormal where errors are plain
     left = np.asarray(weight @ root @ basis.T, np.float32)
@@ -66,16 +70,27 @@ def fit_products(
     work = weight.astype(np.float32).copy()
     codes = np.zeros((rows, parts), np.uint8)
     books = np.zeros((parts, min(entries, rows), width), np.float16)
-    for part in range(parts):
-        here, rest = slice(part * width, (part + 1) * width), slice((part + 1) * width, columns)
-        corner = factors[here, here]
-        points = np.linalg.solve(corner.T, work[:, here].T).T.astype(np.float32)
-        centres, chosen = k_means(points, books.shape[1], rng)
-        books[part] = (centres @ corner).astype(np.float16)
-        codes[:, part] = chosen
-        off = work[:, here] - books[part].astype(np.float32)[chosen]
-        work[:, rest] -= np.linalg.solve(corner.T, off.T).T.astype(np.float32) @ factors[here, rest]
+    block = width * max(1, BLOCK // width)
+    for first in range(0, columns, block):
+        end = min(first + block, columns)
+        errors = np.zeros((rows, end - first), np.float32)
+        for start in range(first, end, width):
+            here, part = slice(start, start + width), start // width
+            corner = factors[here, here]
+            points = _solved_right(work[:, here], corner)
+            centres, chosen = k_means(points, books.shape[1], rng)
+            books[part] = (centres @ corner).astype(np.float16)
+            codes[:, part] = chosen
+            off = _solved_right(work[:, here] - books[part].astype(np.float32)[chosen], corner)
+            work[:, here.stop : end] -= off @ factors[here, here.stop : end]
+            errors[:, start - first : here.stop - first] = off
+        work[:, end:] -= errors @ factors[first:end, end:]
     return Products(codes, books)
+
+
+def _solved_right(rows: Floats, corner: Floats) -> Floats:
+    """X with X corner = rows [rows, width]."""
+    return np.linalg.solve(corner.T, rows.T).T.astype(np.float32)
 
 
 def k_means(
@@ -101,10 +116,12 @@ def k_means(
 
 def nearest(points: Floats, centres: Floats) -> NDArray[np.intp]:
     """Which centre is nearest to each point, ties to the first."""
-    sizes = (centres * centres).sum(1) / 2
+    sizes = (centres * centres).sum(1, keepdims=True) / 2
+    towards = np.ascontiguousarray(np.concatenate([centres, -sizes], axis=1).T)
+    longer = np.concatenate([points, np.ones((len(points), 1), np.float32)], axis=1)
     found = [
-        np.argmax(points[start : start + 8192] @ centres.T - sizes, axis=1)
-        for start in range(0, len(points), 8192)
+        np.argmax(longer[start : start + AT_ONCE] @ towards, axis=1)
+        for start in range(0, len(points), AT_ONCE)
     ]
     return np.concatenate(found)
 
@@ -115,7 +132,7 @@ def fit_signs(weight: Floats, moment: NDArray[Any], length: int, seed: int) -> L
     w ≈ signs · P: signs and P are fitted in turn. Where the paper's classifier takes the sign of
     the query too, this one does not.
     """
-    root, back = _roots(moment)
+    root, back = roots(moment)
     plain = np.asarray(weight @ root, np.float32)
     rng = np.random.Generator(np.random.PCG64(seed))
     signs = np.where(plain @ rng.standard_normal((plain.shape[1], length)) >= 0, 1.0, -1.0)
@@ -130,14 +147,20 @@ def fit_signs(weight: Floats, moment: NDArray[Any], length: int, seed: int) -> L
 
 def _flip(signs: Floats, target: Floats, basis: Floats) -> None:
     """One pass over the bits: each class turns those that bring it nearer, in place."""
-    left = target - signs @ basis
-    for bit in range(signs.shape[1]):
-        step = basis[bit]
-        # Without the bit; its sign is that of what is then left.
-        without = left @ step + signs[:, bit] * (step @ step)
-        turned = np.where(without >= 0, 1, -1).astype(np.float32)
-        left += np.outer(signs[:, bit] - turned, step)
-        signs[:, bit] = turned
+    steps = basis @ basis.T
+    wanted = target @ basis.T
+    for start in range(0, len(steps), BLOCK):
+        here = slice(start, start + BLOCK)
+        # What is left along each bit's step, a bit a row.
+        left = np.ascontiguousarray((wanted[:, here] - signs @ steps[:, here]).T)
+        near, old = steps[here, here], np.ascontiguousarray(signs[:, here].T)
+        for bit in range(len(near)):
+            # Without the bit; its sign is that of what is then left.
+            without = left[bit] + old[bit] * near[bit, bit]
+            turned = np.where(without >= 0, 1, -1).astype(np.float32)
+            left[bit + 1 :] += near[bit, bit + 1 :, None] * (old[bit] - turned)
+            old[bit] = turned
+        signs[:, here] = old.T
 
 
 def _solved(signs: Floats, target: Floats) -> Floats:
@@ -146,12 +169,16 @@ def _solved(signs: Floats, target: Floats) -> Floats:
     return np.asarray(np.linalg.solve(gram, signs.T @ target), np.float32)
 
 
-def _roots(moment: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def roots(moment: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """R with R Rᵀ = M, damped, and its inverse: in w R errors are plain squares."""
-    damped = moment.astype(np.float64)
-    damped = damped + max(DAMPING * float(np.diagonal(damped).mean()), 1e-12) * np.eye(len(damped))
-    root = np.asarray(np.linalg.cholesky(damped), np.float64)
+    root = np.asarray(np.linalg.cholesky(damped(moment)), np.float64)
     return root, np.asarray(np.linalg.inv(root), np.float64)
+
+
+def damped(moment: NDArray[Any]) -> NDArray[np.float64]:
+    """The features' second moment [d, d], as if each had a share of noise of its own."""
+    whole = moment.astype(np.float64)
+    return whole + max(DAMPING * float(np.diagonal(whole).mean()), 1e-12) * np.eye(len(whole))
 
 
 def made_good(bias: Floats, weight: Floats, packed: Packed, mean: Floats) -> Floats:

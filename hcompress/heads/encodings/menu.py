@@ -16,6 +16,7 @@ from hcompress.heads.encodings.fit import (
     fit_products,
     fit_signs,
 )
+from hcompress.heads.encodings.rotated import fit_rotated
 
 if TYPE_CHECKING:
     from hcompress.heads.encodings.encode import Fit
@@ -28,16 +29,19 @@ DESCRIPTIONS: Final = {
     "int4": "of 4 bits",
     "int3": "of 3 bits",
     "products-N": "product quantisation, N bytes a class; N divides the features",
+    "rotated-N": "product quantisation along principal axes, N bytes a class",
     "low-rank-N": "a product of two, N numbers of 8 bits a class",
     "signs-N": "Hamming codes of N bits a class, met by a real-valued query",
 }
 """What can be asked for."""
-_NUMBERED: Final = re.compile(r"(products|low-rank|signs)-([1-9][0-9]{0,4})")
+_NUMBERED: Final = re.compile(r"(products|rotated|low-rank|signs)-([1-9][0-9]{0,4})")
 _INTS: Final = re.compile(r"int([345678])")
 MOST_SIGNS: Final = 8
 """Bits a feature: from there whole numbers of 8 bits keep more, and take less."""
 WIDTHS: Final = (2, 3, 4, 5, 6, 8, 12, 16)
 """Features to a part of a product quantisation."""
+ROTATED: Final = (3, 4, 6, 8, 12, 16)
+"""Features for a byte of a rotated one."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,10 @@ def _numbered(kind: str, count: int, width: int, seed: int) -> Fit:
             divisors = ", ".join(str(n) for n in range(1, width + 1) if width % n == 0)
             raise UsageError(f"products-{count}: N divides {width} features: one of {divisors}")
         return lambda weight, moment: fit_products(weight, moment, count, seed)
+    if kind == "rotated":
+        if count > width:
+            raise UsageError(f"rotated-{count}: N is at most the {width} features")
+        return lambda weight, moment: fit_rotated(weight, moment, count, seed)
     if kind == "low-rank":
         if count >= width:
             raise UsageError(f"low-rank-{count}: N is below the {width} features")
@@ -107,6 +115,7 @@ def menu(width: int, seed: int = 0) -> Iterator[Encoding]:
     """What is worth trying, for ``width`` features: from what keeps most to what is smallest."""
     names = ["fp16", "int8", "int6", "int5", "int4", "int3"]
     names += [f"products-{width // part}" for part in WIDTHS if width % part == 0]
+    names += [f"rotated-{width // part}" for part in ROTATED if width >= part]
     names += [f"low-rank-{width * share // 8}" for share in (6, 4, 2) if width * share >= 8]
     names += [f"signs-{8 * (width * share // 32)}" for share in (12, 8, 4) if width * share >= 32]
     for name in dict.fromkeys(names):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from hcompress.recognisers.opaque.moments import places_each, product_inputs
+from hcompress.recognisers.opaque.recurrent import RECURRENT, recurrent_inputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,9 +25,10 @@ class Met(NamedTuple):
     """What a product's weight is multiplied with, summed over many places."""
 
     moment: NDArray[np.float64]
-    """x̃ x̃ᵀ [columns, columns], of inputs as the changed body has them."""
+    """x̃ x̃ᵀ [columns, columns], of inputs as the changed body has them; of an LSTM's weight
+    [parts, columns, columns], for equal parts of its rows."""
     cross: NDArray[np.float64]
-    """x x̃ᵀ [columns, columns], with those of the body as it is on the left."""
+    """x x̃ᵀ, of the same shape, with those of the body as it is on the left."""
 
 
 Replace = Callable[[str, Met | None], "Tensor | None"]
@@ -45,10 +47,12 @@ def side_by_side(
     asked: set[str] = set()
     with torch.no_grad():
         for call in body.calls:
-            if body.is_product(call) and call.inputs[1] not in asked:
-                name = call.inputs[1]
+            for place in _weights(body, call):
+                name = call.inputs[place]
+                if name in asked:
+                    continue
                 asked.add(name)
-                new = replace(name, _met(body, call, plain, changed))
+                new = replace(name, _met(body, call, place, plain, changed))
                 if new is not None:
                     for values in changed:
                         values[name] = new
@@ -56,21 +60,40 @@ def side_by_side(
                 call.step(values)
 
 
+def _weights(body: OpaqueBody, call: Call) -> tuple[int, ...]:
+    """Which inputs of a call are weights that it multiplies with."""
+    if call.kind == RECURRENT:
+        return tuple(place for place in (1, 2) if call.inputs[place] in body.weights)
+    return (1,) if body.is_product(call) else ()
+
+
 def _met(
     body: OpaqueBody,
     call: Call,
+    place: int,
     plain: Sequence[dict[str, Tensor]],
     changed: Sequence[dict[str, Tensor]],
 ) -> Met | None:
-    """The sums for one product; None where rows have inputs of their own."""
+    """The sums for one weight; None where rows have inputs of their own."""
     found: Met | None = None
-    source, weight = call.inputs[0], body.weights[call.inputs[1]]
     most = places_each(plain)
     for before, after in zip(plain, changed, strict=True):
-        x = product_inputs(call.kind, call.given, before[source], weight, most)
-        moved = product_inputs(call.kind, call.given, after[source], weight, most)
+        x, moved = (_given(body, call, place, values, most) for values in (before, after))
         if x is None or moved is None:
             return None
-        moment, cross = (moved.T @ moved).double().numpy(), (x.T @ moved).double().numpy()
+        turned = moved.transpose(-2, -1)
+        moment = (turned @ moved).double().numpy()
+        cross = (x.transpose(-2, -1) @ moved).double().numpy()
         found = Met(moment, cross) if found is None else Met(found[0] + moment, found[1] + cross)
     return found
+
+
+def _given(
+    body: OpaqueBody, call: Call, place: int, values: dict[str, Tensor], most: int
+) -> Tensor | None:
+    """What a weight is multiplied with, [places, columns]; an LSTM's [parts, places, columns]."""
+    inputs = [values[name] for name in call.inputs]
+    if call.kind == RECURRENT:
+        return recurrent_inputs(call.given, inputs)[place - 1]
+    weight = body.weights[call.inputs[place]]
+    return product_inputs(call.kind, call.given, inputs[0], weight, most)

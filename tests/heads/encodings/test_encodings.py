@@ -37,7 +37,7 @@ def off(made: Encoded) -> float:
     [
         ("fp16", 1e-6), ("int8", 1e-4), ("int6", 1e-3), ("int5", 5e-3), ("int4", 0.02),
         ("int3", 0.1), ("products-12", 0.02), ("products-8", 0.08), ("low-rank-18", 0.03),
-        ("signs-96", 0.1),
+        ("signs-96", 0.1), ("rotated-12", 0.02), ("rotated-8", 0.08), ("rotated-24", 2e-3),
     ],
 )  # fmt: skip
 def test_scores_stay(name: str, most: float) -> None:
@@ -91,8 +91,34 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     [
         ("int9", "one of"), ("products-5", "one of 1, 2, 3, 4, 6, 8, 12, 24"),
         ("low-rank-24", "below the 24 features"), ("", "one of"), ("products-0", "one of"),
+        ("rotated-25", "at most the 24 features"),
     ],
 )  # fmt: skip
 def test_what_there_is_not_is_refused(name: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         encoding(name, WIDTH)
+
+
+def test_bits_turn_as_they_would_one_by_one() -> None:
+    """A block's corrections are gathered: the codes are those of a plain pass over the bits."""
+    from hcompress.heads.encodings.fit import BLOCK, _flip
+
+    length = BLOCK + 9
+    target = RNG.normal(size=(50, WIDTH)).astype(np.float32)
+    basis = (RNG.normal(size=(length, WIDTH)) / 9).astype(np.float32)
+    signs = np.where(RNG.random((50, length)) < 0.5, 1, -1).astype(np.float32)
+    plain = signs.astype(np.float64)
+    for bit in range(length):
+        without = target - plain @ basis + np.outer(plain[:, bit], basis[bit])
+        plain[:, bit] = np.where(without @ basis[bit] >= 0, 1, -1)
+    _flip(signs, target, basis)
+    np.testing.assert_array_equal(signs, plain)
+
+
+def test_nearest_is_nearest() -> None:
+    from hcompress.heads.encodings.fit import AT_ONCE, nearest
+
+    points = RNG.normal(size=(AT_ONCE + 7, 5)).astype(np.float32)
+    centres = RNG.normal(size=(31, 5)).astype(np.float32)
+    far = ((points[:, None] - centres) ** 2).sum(-1)
+    np.testing.assert_array_equal(nearest(points, centres), far.argmin(1))

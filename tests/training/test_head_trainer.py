@@ -1,0 +1,50 @@
+"""A head that learns on cached features answers more as the original does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hcompress.heads.encodings.encode import Encoded, Evidence, Teacher
+from hcompress.heads.encodings.fit import made_good
+from hcompress.heads.encodings.menu import encoding
+from hcompress.progress import NoProgress
+from hcompress.training.head_trainer import distilled, learner
+
+RNG = np.random.default_rng(8)
+CLASSES, WIDTH = 300, 32
+WEIGHT = RNG.normal(size=(CLASSES, WIDTH)).astype(np.float32)
+BIAS = RNG.normal(size=CLASSES).astype(np.float32)
+FEATURES = [RNG.normal(size=(40, WIDTH)).astype(np.float32) for _ in range(50)]
+TEACHER = Teacher(WEIGHT, BIAS, (0,), np.array([], np.intp))
+
+
+def trained(name: str, steps: int) -> Encoded:
+    evidence = Evidence.of(np.concatenate(FEATURES))
+    coded = TEACHER.coded
+    packed = encoding(name, WIDTH).fit(WEIGHT[coded], evidence.moment)
+    bias = BIAS.copy()
+    bias[coded] = made_good(bias[coded], WEIGHT[coded], packed, evidence.mean)
+    return distilled(TEACHER, packed, bias, FEATURES, steps, 3, NoProgress())
+
+
+def kept(head: Encoded) -> float:
+    frames = np.concatenate(FEATURES)
+    weight, bias = head.floats()
+    return float(
+        ((frames @ weight.T + bias).argmax(1) == (frames @ WEIGHT.T + BIAS).argmax(1)).mean()
+    )
+
+
+@pytest.mark.parametrize("name", ["rotated-8", "products-8"])
+def test_training_keeps_more_in_as_many_bytes(name: str) -> None:
+    before, after = trained(name, 0), trained(name, 30)
+    assert after.bytes == before.bytes
+    assert kept(after) > kept(before)
+
+
+def test_what_does_not_learn_stays() -> None:
+    packed = encoding("signs-32", WIDTH).fit(WEIGHT, np.eye(WIDTH))
+    assert learner(packed) is None
+    before, after = trained("signs-32", 0), trained("signs-32", 5)
+    np.testing.assert_array_equal(before.floats()[0], after.floats()[0])
