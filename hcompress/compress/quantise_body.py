@@ -21,7 +21,8 @@ from hcompress.compute.threads import one_thread
 from hcompress.errors import InputRefused
 from hcompress.foreign.edit import Stored
 from hcompress.foreign.features import frames_first, rows_last
-from hcompress.onnx_writer.packed import Halves, Ints
+from hcompress.onnx_writer.packed import Halves
+from hcompress.onnx_writer.whole_numbers import Ints
 from hcompress.recognisers.opaque.body import PRODUCTS, OpaqueBody
 from hcompress.recognisers.opaque.moments import input_moments, rows_of, turned
 from hcompress.recognisers.opaque.recurrent import recurrent_moments

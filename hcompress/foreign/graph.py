@@ -31,7 +31,7 @@ from hcompress.foreign.halves import out_of_halves
 from hcompress.foreign.integers import in_floats
 from hcompress.formats.open import Format, ModelFile
 from hcompress.onnx_writer.decoders import DOMAIN
-from hcompress.onnx_writer.packed import is_decoder
+from hcompress.onnx_writer.known import is_decoder
 from hcompress.strict.files import quoted, shown
 
 if TYPE_CHECKING:

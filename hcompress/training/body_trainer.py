@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from hcompress.compute.rounding import SHARES
 from hcompress.foreign.edit import Stored
-from hcompress.onnx_writer.packed import Halves, Ints
+from hcompress.onnx_writer.packed import Halves
+from hcompress.onnx_writer.whole_numbers import Ints
 from hcompress.recognisers.opaque.moments import rows_of
 from hcompress.training.loop import Loss
 

@@ -16,7 +16,8 @@ from torch.nn import functional
 from hcompress.foreign.edit import Stored
 from hcompress.heads.encodings.encode import Encoded, Teacher, assembled
 from hcompress.heads.encodings.fit import made_good
-from hcompress.onnx_writer.packed import Ints, LowRank, Packed, Products
+from hcompress.onnx_writer.packed import LowRank, Packed, Products
+from hcompress.onnx_writer.whole_numbers import Ints
 from hcompress.training.body_trainer import WholeNumbers, passed
 
 if TYPE_CHECKING:

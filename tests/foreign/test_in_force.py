@@ -12,7 +12,8 @@ from hcompress.formats.layout import Piece
 from hcompress.heads.encodings.encode import Evidence, Teacher, encoded
 from hcompress.heads.encodings.menu import encoding, menu
 from hcompress.onnx_writer.decoders import Store
-from hcompress.onnx_writer.packed import Halves, Ints, Packed
+from hcompress.onnx_writer.packed import Halves, Packed
+from hcompress.onnx_writer.whole_numbers import Ints
 from hcompress.sizes.groups import BACKBONE, CLASSIFIER
 from tests.foreign.builders import tensor
 

@@ -11,15 +11,8 @@ from onnx import TensorProto, helper
 
 from hcompress.foreign.edit import Stored, with_stored
 from hcompress.onnx_writer.decoders import pack_planes, planes_of
-from hcompress.onnx_writer.packed import (
-    Halves,
-    Ints,
-    LowRank,
-    Packed,
-    Products,
-    Signs,
-    Spread,
-)
+from hcompress.onnx_writer.packed import Halves, LowRank, Packed, Products, Signs, Spread
+from hcompress.onnx_writer.whole_numbers import Ints
 
 RNG = np.random.default_rng(3)
 
@@ -97,7 +90,7 @@ def test_bytes_are_those_of_the_tensors() -> None:
 
 def test_every_decoder_is_known_and_no_other() -> None:
     from hcompress.onnx_writer.decoders import Store
-    from hcompress.onnx_writer.packed import is_decoder
+    from hcompress.onnx_writer.known import is_decoder
 
     store = Store("w")
     for packed in PACKED.values():

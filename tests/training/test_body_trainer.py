@@ -8,7 +8,7 @@ import torch
 
 from hcompress.compute.rounding import rounded
 from hcompress.foreign.edit import Stored
-from hcompress.onnx_writer.packed import Ints
+from hcompress.onnx_writer.whole_numbers import Ints
 from hcompress.training.body_trainer import WholeNumbers
 
 RNG = np.random.default_rng(8)

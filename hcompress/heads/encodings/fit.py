@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hcompress.compute.rounding import DAMPING, group_size, inverse_factors, rounded
-from hcompress.onnx_writer.packed import Halves, Ints, LowRank, Packed, Products, Signs
+from hcompress.onnx_writer.packed import Halves, LowRank, Packed, Products, Signs
+from hcompress.onnx_writer.whole_numbers import Ints
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
