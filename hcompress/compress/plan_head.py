@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SURE_KEPT: Final = 0.998
 """Of sure frames, what the chosen encoding must keep."""
-FRAMES_KEPT: Final = 0.985
+FRAMES_KEPT: Final = 0.99
 """Of all frames that are no blank: what is unsure on drawn lines is much of a photograph."""
 RARE_KEPT: Final = 0.995
 """Of sure frames of rare characters."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from hcompress.compute.rounding import group_size
 from hcompress.errors import UsageError
 from hcompress.heads.encodings.fit import (
     ENTRIES,
@@ -16,7 +17,7 @@ from hcompress.heads.encodings.fit import (
     fit_products,
     fit_signs,
 )
-from hcompress.heads.encodings.rotated import fit_rotated
+from hcompress.heads.encodings.rotated import BITS, GROUP, MOST_AXES, fit_rotated
 
 if TYPE_CHECKING:
     from hcompress.heads.encodings.encode import Fit
@@ -107,6 +108,10 @@ def stored_bytes(name: str, classes: int, width: int) -> int:
     kind, count = numbered[1], int(numbered[2])
     if kind == "products":
         return classes * count + 2 * min(ENTRIES, classes) * width + biases
+    if kind == "rotated":
+        axes = count * min(MOST_AXES, width // count)
+        turn = axes * (width * BITS // 8 + width // group_size(width, GROUP) + 2)
+        return classes * count + 2 * min(ENTRIES, classes) * axes + turn + biases
     a_class = count + 2 if kind == "low-rank" else -(-count // 8)
     return classes * a_class + 2 * count * width + biases
 
