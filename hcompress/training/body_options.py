@@ -27,7 +27,8 @@ class DistilOptions:
     )
     steps: Annotated[int, Param("training steps; 0: rounding alone", 0)] = 300
     batch: Annotated[int, Param("lines a step", 1, MOST_BATCH)] = 16
-    learning_rate: Annotated[float, Param("peak rate, in steps of a weight's grid", 0)] = 0.02
+    # Ten times as much breaks what rounding made good, and training never mends it.
+    learning_rate: Annotated[float, Param("peak rate, in steps of a weight's grid", 0)] = 0.002
     feature_weight: Annotated[
         float, Param("of the distance between features, beside that between answers", 0)
     ] = 1.0

@@ -19,19 +19,12 @@ from hcompress.compute.rounding import SHARES
 from hcompress.foreign.edit import Stored
 from hcompress.onnx_writer.packed import Halves
 from hcompress.onnx_writer.whole_numbers import Ints
-from hcompress.recognisers.opaque.moments import rows_of
 from hcompress.training.loop import Loss
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hcompress.recognisers.opaque.body import OpaqueBody
-
-    Floats = NDArray[np.float32]
-
-
-ASIDE: Final = 0.45
-"""How far from its number a weight may begin: half of a step would be another number."""
 
 
 LEAST: Final = 0.1
@@ -62,9 +55,7 @@ class WholeNumbers(nn.Module):
     scales: Tensor
     units: Tensor
 
-    def __init__(self, how: Stored, floats: Floats | None = None) -> None:
-        """``floats`` are what the numbers stand for: each begins in its cell of the grid, on their
-        side. Without them it begins in the middle."""
+    def __init__(self, how: Stored) -> None:
         super().__init__()
         packed = how.packed
         assert isinstance(packed, Ints)
@@ -72,9 +63,6 @@ class WholeNumbers(nn.Module):
         rows, groups = steps.shape
         self.bits, self.how, self._packed = packed.bits, how, packed
         values = packed.values.reshape(rows, groups, -1).astype(np.float32)
-        if floats is not None:
-            wanted = rows_of(floats, how.turned).reshape(values.shape) / steps[..., None]
-            values += np.clip(wanted - values, -ASIDE, ASIDE)
         self.places = nn.Parameter(torch.from_numpy(values))
         self.register_buffer("scales", torch.from_numpy(steps))
         self.register_buffer("units", torch.from_numpy(packed.scales.astype(np.float32)))
@@ -157,15 +145,13 @@ class BodyTrainer(nn.Module):
         self,
         body: OpaqueBody,
         stored: Mapping[str, Stored],
-        floats: Mapping[str, NDArray[np.generic]],
         teacher: Classes,
         student: Classes,
         as_frames: Callable[[Tensor, int], Tensor],
         *,
         single: bool = False,
     ) -> None:
-        """``stored`` are the weights it begins with, by their names in the graph; ``floats``
-        are what they were.
+        """``stored`` are the weights it begins with, by their names in the graph.
 
         ``as_frames`` lays the body's features out as [N, T, d], given N. A body that is
         ``single`` takes one image at a time: torch would let more through, and mix them.
@@ -174,10 +160,8 @@ class BodyTrainer(nn.Module):
         self._body = body
         self._names = tuple(stored)
         self.weights: Sequence[WholeNumbers | Vector] = [
-            WholeNumbers(how, floats[name].astype(np.float32))
-            if isinstance(how.packed, Ints)
-            else Vector(how)
-            for name, how in stored.items()
+            WholeNumbers(how) if isinstance(how.packed, Ints) else Vector(how)
+            for how in stored.values()
         ]
         self._kept = nn.ModuleList(self.weights)
         self.teacher, self.student = teacher, student

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 APART: Final = 0.1
 """How far, of their square, a teacher's features may be from those of the student's floats."""
-SLOWER: Final = 0.1
+SLOWER: Final = 0.15
 """The rate of scales, vectors and biases beside that of places on the grid."""
 
 
@@ -78,7 +78,6 @@ def distil_body(
     trainer = BodyTrainer(
         body,
         stored,
-        model.initialisers(),
         _live(teacher, teacher),
         _live(model, teacher),
         as_frames,
