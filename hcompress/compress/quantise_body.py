@@ -85,7 +85,7 @@ def quantised_body(
         return torch.from_numpy(stored[name].floats())
 
     side_by_side(body, lines, replace)
-    for name in weights.keys() - stored.keys():
+    for name in [one for one in weights if one not in stored]:  # what no call multiplies with
         stored[name] = weights[name].packed(bits[name], how.group, None)
     progress.finish()
     stored |= vectors(model, frozenset(stored))
