@@ -12,6 +12,8 @@ from hcompress.cli.state import Json, State, state_of
 from hcompress.foreign.options import Blank, split_charset
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hcompress.runs.recipe import Recipe
     from hcompress.runs.shrink import RunResult
 
@@ -56,6 +58,15 @@ def shrink(
         str | None, typer.Option("--preprocessing", help="As `import` has it.")
     ] = None,
     blank: Annotated[Blank | None, typer.Option("--blank", help="As `import` has it.")] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="STAGE.KEY=VALUE",
+            help="A parameter of the recipe, said otherwise: quantise.bits=5. Paths are relative to"
+            " the recipe; nothing after = takes the key away. May be given again.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
     ] = False,
@@ -71,12 +82,13 @@ def shrink(
     type the same command again: it goes on from there. --json prints the outcome on one line.
     """
     state = state_of(context)
-    given = None if recipe is None else _recipe(recipe, state)
+    said = changes or ()
+    given = None if recipe is None else _recipe(recipe, said, state)
     known = None if model is None else _name_if_foreign(model)
-    loaded = given or _recipe(OURS if known is None else FOREIGN, state)
-    said = _said(charset, preprocessing, blank)
-    if said:
-        loaded = loaded.saying(said)
+    loaded = given or _recipe(OURS if known is None else FOREIGN, said, state)
+    imported = _said(charset, preprocessing, blank)
+    if imported:
+        loaded = loaded.saying(imported)
     folder = out or DEFAULT_OUT / _run_name(loaded.name, known)
     teacher = model or (None if loaded.makes_its_teacher else loaded.teacher)
     if dry_run:
@@ -90,12 +102,12 @@ def shrink(
     result.check_loss()
 
 
-def _recipe(spelling: str, state: State) -> Recipe:
+def _recipe(spelling: str, changes: Sequence[str], state: State) -> Recipe:
     """The recipe, if all that it needs is installed."""
     from hcompress.compute.libraries import require
     from hcompress.runs.recipe import find_recipe, load_recipe
 
-    loaded = load_recipe(find_recipe(spelling), state.stages)
+    loaded = load_recipe(find_recipe(spelling), state.stages, changes)
     require("shrink", loaded.needs)
     return loaded
 

@@ -12,6 +12,7 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.errors import UsageError
 from hcompress.foreign.options import AS_FOUND, ImportOptions
 from hcompress.metrics import Ignore, Ignored
+from hcompress.runs.changes import changed
 from hcompress.runs.keys import step_seed
 from hcompress.stages.base import Stage, needs
 from hcompress.stages.import_model import ImportModel
@@ -165,9 +166,14 @@ class _Entry:
     seed: Annotated[int, Param("", 0, MOST_SEED)] | None = None
 
 
-def load_recipe(path: Path, stages: Mapping[str, type[Stage]]) -> Recipe:
-    """Read and check a recipe file. Raises UsageError: file, place, what, and what was meant."""
-    raw = read_toml(path, "recipe")
+def load_recipe(
+    path: Path, stages: Mapping[str, type[Stage]], changes: Sequence[str] = ()
+) -> Recipe:
+    """Read and check a recipe file, with `changed` parameters.
+
+    Raises UsageError: file, place, what, and what was meant.
+    """
+    raw = changed(read_toml(path, "recipe"), changes)
     return parse_recipe(raw, stages, str(path), path.parent)
 
 
