@@ -82,7 +82,7 @@ def plan(
     lines = taken(line_source(data, found.spec, images, seed), 0, images)
     progress = state.console.progress()
     ground = heads.ground(found, lines, threads, progress)
-    rows, chosen = heads.planned(ground, stored.ByteSize(), max_loss, seed, progress)
+    rows, chosen = heads.planned(ground, stored.ByteSize(), max_loss, seed, progress, every=True)
     if json_output:
         state.console.json({"rows": [row.to_dict() for row in rows], "chosen": chosen.encoding})
         return

@@ -72,9 +72,18 @@ def ground(
 
 
 def planned(
-    found: Ground, file_bytes: int, max_loss: float, seed: int, progress: Progress
+    found: Ground,
+    file_bytes: int,
+    max_loss: float,
+    seed: int,
+    progress: Progress,
+    *,
+    every: bool = False,
 ) -> tuple[list[Row], Row]:
-    """Every encoding worth trying, and the smallest that loses no more than ``max_loss`` points."""
+    """Encodings worth trying, and the smallest that loses no more than ``max_loss`` points.
+
+    ``every`` one of the menu, or those that may be chosen.
+    """
     held = sum(array.nbytes for array in (found.teacher.weight, found.teacher.bias))
     table = plan_head.rows(
         list(menu(found.teacher.weight.shape[1], seed)),
@@ -84,6 +93,7 @@ def planned(
         found.model.spec,
         file_bytes - held,
         progress,
+        None if every else max_loss,
     )
     return table, plan_head.chosen(table, max_loss)
 

@@ -121,14 +121,23 @@ def rows(
     spec: ForeignSpec,
     other_bytes: int,
     progress: Progress,
+    max_loss: float | None = None,
 ) -> list[Row]:
-    """Each encoding, fitted to the evidence and judged. ``other_bytes``: the file without head."""
+    """Each encoding, fitted to the evidence and judged. ``other_bytes``: the file without head.
+
+    With ``max_loss``, once one does not hold, those of its kind that follow, which are smaller,
+    are left out: they keep less still.
+    """
     before = answers(judged.features, teacher.weight, teacher.bias)
     progress.start("encodings", len(encodings))
-    found = []
+    found: list[Row] = []
+    fallen: set[str] = set()
     for one in encodings:
-        made = encoded(teacher, evidence, one.fit)
-        found.append(row(one.name, made, before, judged, spec, other_bytes))
+        if one.kind not in fallen:
+            made = encoded(teacher, evidence, one.fit)
+            found.append(row(one.name, made, before, judged, spec, other_bytes))
+            if max_loss is not None and not found[-1].holds(max_loss):
+                fallen.add(one.kind)
         progress.advance(1, one.name)
     progress.finish()
     return found

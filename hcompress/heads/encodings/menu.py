@@ -52,6 +52,11 @@ class Encoding:
     name: str
     fit: Fit
 
+    @property
+    def kind(self) -> str:
+        """Its name without its number: those of a kind differ in their size."""
+        return self.name.rstrip("0123456789")
+
 
 def encoding(name: str, width: int, seed: int = 0) -> Encoding:
     """The encoding of that name for ``width`` features. Raises UsageError if there is none."""
