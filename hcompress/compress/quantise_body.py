@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from hcompress.compress.body_options import FEWEST, SMALL
 from hcompress.compute.bit_shares import LEAST, Weighed, bit_shares
-from hcompress.compute.rounding import Rounded, corrected, group_size, rounded
+from hcompress.compute.rounding import Rounded, corrected, group_size, rounded, suited
 from hcompress.compute.threads import one_thread
 from hcompress.errors import InputRefused
 from hcompress.foreign.edit import Stored
@@ -106,8 +106,7 @@ class _Weight:
         size = columns if bits == CAREFUL else group_size(columns, group)
         if size > 2 * group and bits < CAREFUL:
             bits = CAREFUL
-        made = _rounded(matrix, bits, size, met)
-        packed = Ints(made.values, made.units, bits, made.shares)
+        packed = Ints.of(_rounded(matrix, bits, size, met))
         return Stored(packed, self.values.shape, self.turned)
 
 
@@ -118,12 +117,18 @@ def _rounded(matrix: NDArray[np.float32], bits: int, size: int, met: Met | None)
     if met.moment.ndim == 2:
         return rounded(corrected(matrix, met.moment, met.cross), bits, size, met.moment)
     parts = zip(np.split(matrix, len(met.moment)), met.moment, met.cross, strict=True)
-    made = [_rounded(part, bits, size, Met(moment, cross)) for part, moment, cross in parts]
+    better = [corrected(part, moment, cross) for part, moment, cross in parts]
+    held = suited(np.concatenate(better), bits, size)
+    made = [
+        rounded(part, bits, size, moment, held)
+        for part, moment in zip(better, met.moment, strict=True)
+    ]
     shares = [one.shares for one in made if one.shares is not None]
     return Rounded(
         np.concatenate([one.values for one in made]),
         np.concatenate([one.units for one in made]),
         np.concatenate(shares) if shares else None,
+        held,
     )
 
 

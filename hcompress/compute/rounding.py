@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from hcompress.compute.levels import CURVES, Levels, levels
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -27,6 +29,10 @@ BLOCK: Final = 64
 
 PASSES: Final = 2
 """Over all numbers and scales after the first."""
+SHOWN: Final = 64
+"""Rows that are asked which levels suit a matrix."""
+CURVED: Final = range(3, 8)
+"""Bits of numbers whose levels may be uneven: at 8 no one would see it, below 3 there are few."""
 SHARES: Final = 127
 """A group's scale is one of so many parts of its row's greatest, up or down: a byte for it."""
 
@@ -41,6 +47,8 @@ class Rounded(NamedTuple):
     shares: NDArray[np.int8] | None
     """[rows, groups]: a group's scale is so many of its row's units; None: every row is one group,
     of one unit. A scale may be negative: the numbers reach further below than above."""
+    levels: Levels
+    """What the numbers stand for."""
 
 
 def group_size(columns: int, wanted: int) -> int:
@@ -52,22 +60,43 @@ def group_size(columns: int, wanted: int) -> int:
     return min(near, key=lambda n: (max(n / wanted, wanted / n), n), default=columns)
 
 
-def rounded(weight: Floats, bits: int, group: int, moment: NDArray[Any] | None = None) -> Rounded:
+def rounded(
+    weight: Floats,
+    bits: int,
+    group: int,
+    moment: NDArray[Any] | None = None,
+    held: Levels | None = None,
+) -> Rounded:
     """weight [rows, columns] in numbers of ``bits`` bits, a scale for ``group`` columns.
 
     ``moment`` is the inputs' second moment: [columns, columns], with which errors are made good,
     its diagonal [columns], which only weighs them, or None. ``group`` divides the columns.
+    ``held`` are the numbers' levels; those that suit the weight if not given.
     """
     weight = weight.astype(np.float32)
     rows, columns = weight.shape
     importance = _importance(columns, moment)
+    held = held or suited(weight, bits, group, importance)
     if moment is None or moment.ndim == 1:
         blocks = weight.reshape(rows, -1, group)
-        scales = searched(blocks, bits, importance.reshape(-1, group))
+        scales, _ = searched(blocks, held, importance.reshape(-1, group))
         grid = _Grid.of(scales)
-        values = _numbers(blocks, grid.near(scales)[..., None], bits).reshape(rows, columns)
-        return _made(values, grid.near(scales), grid)
-    return _compensated(weight, bits, group, moment, importance)
+        values = _values(blocks, grid.near(scales)[..., None], held).reshape(rows, columns)
+        return _made(values, grid.near(scales), grid, held)
+    return _compensated(weight, held, group, moment, importance)
+
+
+def suited(weight: Floats, bits: int, group: int, importance: Floats | None = None) -> Levels:
+    """The levels of the least error for a weight [rows, columns], by some of its rows."""
+    if bits not in CURVED:
+        return levels(bits)
+    rows, columns = weight.shape
+    some = weight[:: -(-rows // SHOWN)].reshape(-1, columns // group, group)
+    heed = _importance(columns, None) if importance is None else importance
+    tried = (levels(bits, curve) for curve in CURVES)
+    return min(
+        tried, key=lambda held: float(searched(some, held, heed.reshape(-1, group))[1].sum())
+    )
 
 
 class _Grid(NamedTuple):
@@ -100,12 +129,13 @@ class _Grid(NamedTuple):
         return np.where(shares == 0, np.float32(1), shares)
 
 
-def _made(values: Floats, scales: Floats, grid: _Grid) -> Rounded:
-    """Values [rows, columns] with scales [rows, groups] of the grid, as they are stored."""
-    numbers = values.astype(np.int8)
+def _made(values: Floats, scales: Floats, grid: _Grid, held: Levels) -> Rounded:
+    """Levels [rows, columns] with scales [rows, groups] of the grid, as they are stored."""
+    numbers = held.numbers(values)
     if grid.single:
-        return Rounded(numbers, scales.astype(np.float16), None)
-    return Rounded(numbers, grid.units.astype(np.float16), grid.shares(scales).astype(np.int8))
+        return Rounded(numbers, scales.astype(np.float16), None, held)
+    shares = grid.shares(scales).astype(np.int8)
+    return Rounded(numbers, grid.units.astype(np.float16), shares, held)
 
 
 def _importance(columns: int, moment: NDArray[Any] | None) -> Floats:
@@ -117,12 +147,13 @@ def _importance(columns: int, moment: NDArray[Any] | None) -> Floats:
     return np.asarray(whole + 1e-3 * max(float(whole.mean()), 1e-30), np.float32)
 
 
-def searched(blocks: Floats, bits: int, importance: Floats) -> Floats:
-    """Scales [rows, groups] for blocks [rows, groups, group] of the least weighted error.
+def searched(blocks: Floats, held: Levels, importance: Floats) -> tuple[Floats, Floats]:
+    """Scales [rows, groups] for blocks [rows, groups, group] of the least weighted error, and that.
 
     Each is one that FP16 holds, and never zero.
     """
-    most, least = 2 ** (bits - 1) - 1, 2 ** (bits - 1)
+    bits = held.bits
+    least, most = -held.ends[0], held.ends[1]
     high, low = blocks.max(-1), -blocks.min(-1)
     best = np.ones(blocks.shape[:2], np.float32)
     error = np.full(blocks.shape[:2], np.inf, np.float32)
@@ -132,21 +163,19 @@ def searched(blocks: Floats, bits: int, importance: Floats) -> Floats:
         for ratio in RATIOS if bits < 8 else RATIOS[:5]:
             scale = sign * np.maximum(full * ratio, 2.0**-24).astype(np.float16)
             scale = scale.astype(np.float32)
-            moved = _numbers(blocks, scale[..., None], bits) * scale[..., None] - blocks
+            moved = _values(blocks, scale[..., None], held) * scale[..., None] - blocks
             found = (moved * moved * importance).sum(-1)
             better = found < error
             best, error = np.where(better, scale, best), np.where(better, found, error)
-    return best
+    return best, error
 
 
-def _numbers(weight: Floats, scale: Floats, bits: int) -> Floats:
-    half = 2 ** (bits - 1)
-    made: Floats = np.clip(np.rint(weight / scale), -half, half - 1)
-    return made
+def _values(weight: Floats, scale: Floats, held: Levels) -> Floats:
+    return held.near(weight / scale)
 
 
 def _compensated(
-    weight: Floats, bits: int, group: int, moment: NDArray[Any], importance: Floats
+    weight: Floats, held: Levels, group: int, moment: NDArray[Any], importance: Floats
 ) -> Rounded:
     rows, columns = weight.shape
     work = weight.astype(np.float32).copy()
@@ -159,10 +188,10 @@ def _compensated(
             place = column // group
             if column % group == 0:
                 ahead = slice(column, column + group)
-                found = searched(work[:, None, ahead], bits, importance[None, ahead])
+                found, _ = searched(work[:, None, ahead], held, importance[None, ahead])
                 scales[:, place] = found[:, 0]
             scale = scales[:, place]
-            values[:, column] = _numbers(work[:, column], scale, bits)
+            values[:, column] = _values(work[:, column], scale, held)
             error = (work[:, column] - values[:, column] * scale) / factors[column, column]
             rest = slice(column + 1, part.stop)
             work[:, rest] -= error[:, None] * factors[column, rest]
@@ -172,9 +201,9 @@ def _compensated(
     grid = _Grid.of(scales)
     scales = grid.near(scales)
     for _ in range(PASSES):
-        values = _descended(weight, values, scales, damped, bits)
+        values = _descended(weight, values, scales, damped, held)
         scales = _refitted(weight, values, scales, damped, grid)
-    return _made(values, scales, grid)
+    return _made(values, scales, grid, held)
 
 
 def _blocks(columns: int, group: int) -> list[slice]:
@@ -209,7 +238,9 @@ def _refitted(
     return made
 
 
-def _descended(weight: Floats, values: Floats, scales: Floats, damped: Floats, bits: int) -> Floats:
+def _descended(
+    weight: Floats, values: Floats, scales: Floats, damped: Floats, held: Levels
+) -> Floats:
     """Each number in turn, as is best beside all others (coordinate descent: QuantEase, 2023)."""
     group = values.shape[1] // scales.shape[1]
     made = values.copy()
@@ -219,7 +250,7 @@ def _descended(weight: Floats, values: Floats, scales: Floats, damped: Floats, b
         for column in range(part.start, part.stop):
             scale = scales[:, column // group]
             here = slopes[:, column - part.start] / damped[column, column]
-            found = _numbers(made[:, column] * scale - here, scale, bits)
+            found = _values(made[:, column] * scale - here, scale, held)
             moved = (found - made[:, column]) * scale
             slopes += moved[:, None] * damped[column, part]
             away[:, column] += moved

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
+
+    from hcompress.compute.rounding import Rounded
 
     Floats = NDArray[np.float32]
 
@@ -31,6 +33,15 @@ class Ints(Packed):
     bits: int
     shares: NDArray[np.int8] | None = None
     """[rows, groups]: a group's scale is so many of its row's."""
+    levels: NDArray[np.float16] | None = None
+    """[2^bits], what the numbers stand for, from the least; None: for themselves."""
+
+    @classmethod
+    def of(cls, made: Rounded) -> Ints:
+        """As they were rounded."""
+        held = made.levels
+        table = None if held.even else held.table
+        return cls(made.values, made.units, held.bits, made.shares, table)
 
     @property
     def steps(self) -> Floats:
@@ -38,15 +49,24 @@ class Ints(Packed):
         units = self.scales.astype(np.float32)
         return units if self.shares is None else units * self.shares
 
+    @property
+    def meant(self) -> Floats:
+        """[rows, columns]: what the numbers stand for, before scales."""
+        if self.levels is None:
+            return self.values.astype(np.float32)
+        return self.levels.astype(np.float32)[self.values.astype(np.int16) + len(self.levels) // 2]
+
     def floats(self) -> Floats:
         rows, columns = self.values.shape
         steps = self.steps
-        groups = self.values.reshape(rows, steps.shape[1], -1).astype(np.float32)
+        groups = self.meant.reshape(rows, steps.shape[1], -1)
         return (groups * steps[..., None]).reshape(rows, columns)
 
     def cut(self, start: int, end: int) -> Ints:
         shares = None if self.shares is None else self.shares[start:end]
-        return Ints(self.values[start:end], self.scales[start:end], self.bits, shares)
+        return replace(
+            self, values=self.values[start:end], scales=self.scales[start:end], shares=shares
+        )
 
     def emit(self, store: Store) -> str:
         scales = store.tensor("scale", self.scales)
@@ -58,7 +78,10 @@ class Ints(Packed):
         planes = pack_planes(self.values.astype(np.int16) + (1 << (self.bits - 1)), self.bits)
         names = [store.tensor(f"plane{width}", data) for width, data in planes]
         count = store.tensor("count", np.array([self.values.size], np.int64))
-        return store.call(f"Ints{self.bits}", (*names, scales, count), _ints(self.bits))
+        if self.levels is None:
+            return store.call(f"Ints{self.bits}", (*names, scales, count), _ints(self.bits))
+        levels = store.tensor("levels", self.levels)
+        return store.call(f"Levels{self.bits}", (*names, scales, count, levels), _levels(self.bits))
 
 
 def _steps() -> Body:
@@ -80,6 +103,13 @@ def _ints(bits: int) -> Body:
     return body.give(_scaled(body, body.op("Cast", signed, to=TensorProto.FLOAT)))
 
 
+def _levels(bits: int) -> Body:
+    planes = [(f"plane{width}", width) for width in planes_of(bits)]
+    body = Body(*(name for name, _ in planes), "scales", "count", "levels")
+    table = body.op("Cast", "levels", to=TensorProto.FLOAT)
+    return body.give(_scaled(body, body.op("Gather", table, body.numbers(planes, "count"), axis=0)))
+
+
 def _scaled(body: Body, values: str) -> str:
     """Values [rows x columns] in any shape, by their scales [rows, groups] -> [rows, columns]."""
     shape = body.op("Shape", "scales")
@@ -94,6 +124,7 @@ def _scaled(body: Body, values: str) -> str:
 
 INT_DECODERS: Mapping[str, Callable[[], Body]] = {
     **{f"Ints{bits}": partial(_ints, bits) for bits in range(1, 8)},
+    **{f"Levels{bits}": partial(_levels, bits) for bits in range(1, 8)},
     "Ints8": _ints8,
     "Steps": _steps,
 }

@@ -54,6 +54,7 @@ class WholeNumbers(nn.Module):
 
     scales: Tensor
     units: Tensor
+    levels: Tensor
 
     def __init__(self, how: Stored) -> None:
         super().__init__()
@@ -66,14 +67,16 @@ class WholeNumbers(nn.Module):
         self.places = nn.Parameter(torch.from_numpy(values))
         self.register_buffer("scales", torch.from_numpy(steps))
         self.register_buffer("units", torch.from_numpy(packed.scales.astype(np.float32)))
+        levels = () if packed.levels is None else packed.levels.astype(np.float32)
+        self.register_buffer("levels", torch.tensor(levels))
         self.stretch = nn.Parameter(torch.zeros(rows, groups))
         """By what share a scale differs from the one it began with."""
 
     def forward(self) -> Tensor:
         """The weight as the graph takes it."""
         scale = self._scale()
-        places = self.places * (scale.detach() / scale)[..., None]
-        numbers = passed(self._numbers(), self._clamped(places))
+        meant = self._meant(self._numbers())
+        numbers = passed(meant, self._clamped(self.places))
         matrix = (numbers * scale[..., None]).flatten(1)
         return (matrix.T if self.how.turned else matrix).reshape(self.how.shape)
 
@@ -106,6 +109,12 @@ class WholeNumbers(nn.Module):
 
     def _numbers(self) -> Tensor:
         return self._clamped(self.places.detach()).round()
+
+    def _meant(self, numbers: Tensor) -> Tensor:
+        """The levels of numbers."""
+        if self._packed.levels is None:
+            return numbers
+        return self.levels[numbers.long() + 2 ** (self.bits - 1)]
 
     def _clamped(self, places: Tensor) -> Tensor:
         half = 2 ** (self.bits - 1)

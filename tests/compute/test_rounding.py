@@ -5,17 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hcompress.compute.rounding import corrected, group_size, rounded
+from hcompress.compute.rounding import Rounded, corrected, group_size, rounded
+from hcompress.onnx_writer.whole_numbers import Ints
 
 RNG = np.random.default_rng(5)
 
 
-def floats(made: object) -> np.ndarray:
-    values, units, shares = made.values, made.units, made.shares  # type: ignore[attr-defined]
-    scales = units.astype(np.float32) * (1 if shares is None else shares)
-    rows, columns = values.shape
-    blocks = values.reshape(rows, scales.shape[1], -1).astype(np.float32)
-    return (blocks * scales.astype(np.float32)[..., None]).reshape(rows, columns)
+def floats(made: Rounded) -> np.ndarray:
+    return Ints.of(made).floats()
 
 
 @pytest.mark.parametrize(

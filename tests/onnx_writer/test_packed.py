@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from hcompress.compute.levels import levels
 from hcompress.foreign.edit import Stored, with_stored
 from hcompress.onnx_writer.decoders import pack_planes, planes_of
 from hcompress.onnx_writer.packed import Halves, LowRank, Packed, Products, Signs, Spread
@@ -34,6 +35,10 @@ PRODUCTS = Products(
 PACKED: dict[str, Packed] = {
     **{f"{bits} bits": ints(bits) for bits in range(2, 9)},
     "shares": replace(ints(4, groups=1), shares=RNG.integers(-127, 128, (7, 4)).astype(np.int8)),
+    **{
+        f"{bits} bits, uneven": replace(ints(bits), levels=levels(bits, 1.5).table)
+        for bits in range(3, 8)
+    },
     "an odd number": ints(3, rows=3, columns=5, groups=1),
     "halves": halves(5, 4),
     "products": PRODUCTS,

@@ -12,12 +12,13 @@ from hcompress.onnx_writer.whole_numbers import Ints
 from hcompress.training.body_trainer import WholeNumbers
 
 RNG = np.random.default_rng(8)
-FLOATS = RNG.normal(size=(6, 16)).astype(np.float32)
+FLOATS = RNG.standard_t(3, size=(6, 16)).astype(np.float32)
 
 
 def stored(group: int) -> Stored:
-    made = rounded(FLOATS, 4, group)
-    return Stored(Ints(made.values, made.units, 4, made.shares), FLOATS.shape)
+    made = Ints.of(rounded(FLOATS, 4, group))
+    assert made.levels is not None
+    return Stored(made, FLOATS.shape)
 
 
 @pytest.mark.parametrize("group", [16, 4])
@@ -42,3 +43,14 @@ def test_trained_it_writes_what_the_network_sees(group: int) -> None:
         optimiser.step()
     assert losses[-1] < 0.5 * losses[0]
     np.testing.assert_array_equal(weight.stored().floats(), weight().detach().numpy())
+
+
+def test_a_scale_learns_from_the_numbers_it_multiplies() -> None:
+    """Its gradient is that of the weight it stretches, not only of what rounding left over: begun
+    at the middle of their cells that is nothing, and Adam makes steps of any noise."""
+    weight = WholeNumbers(stored(4))
+    heed = torch.from_numpy(RNG.normal(size=FLOATS.shape).astype(np.float32))
+    (weight() * heed).sum().backward()
+    assert weight.stretch.grad is not None
+    wanted = (weight().detach() * heed).reshape(6, 4, 4).sum(-1)
+    torch.testing.assert_close(weight.stretch.grad, wanted, rtol=1e-2, atol=1e-3)
