@@ -63,16 +63,27 @@ def from_deep_grey(image: Image.Image) -> NDArray[np.uint8]:
     white = _white(image, float(highest))
     if white is None or lowest < 0 or highest > white:
         raise ValueError(
-            f"its numbers go from {lowest:g} to {highest:g}, and nothing says which of them is white:"
+            f"its numbers go from {lowest:g} to {highest:g}, and nothing says which one is white:"
             f" {_SAVE}"
         )
+    check_lightest(lowest, highest, white)
+    grey = as_bytes(values, white)
+    return 255 - grey if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO else grey
+
+
+def check_lightest(lowest: Any, highest: Any, white: float) -> None:
+    """Raises ValueError if numbers, not all the same, are far from their white."""
     if lowest < highest < white / DARKEST:
         raise ValueError(_too_dark(highest, white))
-    grey = np.empty(values.shape, np.uint8)
+
+
+def as_bytes(values: NDArray[Any], white: float) -> NDArray[np.uint8]:
+    """Numbers of any shape, 0 to ``white``, as 0 to 255."""
+    made = np.empty(values.shape, np.uint8)
     for start in range(0, len(values), _ROWS):
         part = values[start : start + _ROWS].astype(np.float64)
-        grey[start : start + _ROWS] = part * (255 / white) + 0.5
-    return 255 - grey if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO else grey
+        made[start : start + _ROWS] = part * (255 / white) + 0.5
+    return made
 
 
 def _too_dark(highest: Any, white: Any) -> str:

@@ -17,6 +17,7 @@ from hcompress.data.deep_grey import (
     is_deep_colour,
     is_deep_grey,
 )
+from hcompress.data.netpbm import is_scaled, scaled
 from hcompress.data.transparency import laid
 from hcompress.errors import InputRefused, UsageError
 
@@ -70,7 +71,7 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
         ):
             width, height = opened.size
             if width * height <= MAX_PIXELS:
-                return np.array(_to_rgb(opened), dtype=np.uint8)
+                return np.array(_to_rgb(opened, data), dtype=np.uint8)
     except (Image.DecompressionBombError, *_DAMAGE) as error:
         what = str(error).replace("\n", " ") or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
@@ -82,10 +83,12 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     )
 
 
-def _to_rgb(opened: Image.Image) -> Image.Image:
+def _to_rgb(opened: Image.Image, data: bytes) -> Image.Image:
     """Raises ValueError if its numbers can't be scaled for sure."""
     from PIL import Image, ImageOps
 
+    if is_scaled(opened):
+        return Image.fromarray(scaled(opened, data)).convert("RGB")
     deep_colour = is_deep_colour(opened)  # Pillow forgets it when it loads
     ImageOps.exif_transpose(opened, in_place=True)  # a copy of a large image costs 160 MB
     if is_deep_grey(opened):

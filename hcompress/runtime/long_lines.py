@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from hcompress.runtime.look import judged, look
 from hcompress.runtime.reading import Candidate, Reading, fit_all, readings
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 BATCH = 32
 """Images read at once: more gain little and cost memory."""
+PIXELS = 1 << 19
+"""And how many pixels of fitted images: one of the largest input a model can have."""
 SQUEEZE = 1.25
 """Times the input's width that a line, scaled to its height, may have and be read whole."""
 SHORTEST = 0.5
@@ -42,17 +45,22 @@ def read_lines(
     decode: Decode,
     vocabulary: Vocabulary,
 ) -> Iterator[Reading]:
-    """A reading for each RGB image, h x w x 3 of any size, in order."""
+    """A reading for each RGB image, h x w x 3 of any size, in order.
+
+    Raises ValueError for what is no such image.
+    """
+    most = max(1, min(BATCH, PIXELS // (size.height * size.width)))
     for start in range(0, len(images), BATCH):
-        cut = [pieces(image, size) for image in images[start : start + BATCH]]
+        seen = [look(image) for image in images[start : start + BATCH]]
+        cut = [pieces(one.picture, size) for one in seen]
         flat = [piece for line in cut for piece in line]
         found: list[Reading] = []
-        for first in range(0, len(flat), BATCH):
-            fitted = fit_all(flat[first : first + BATCH], size)
+        for first in range(0, len(flat), most):
+            fitted = fit_all(flat[first : first + most], size)
             found += readings(*decode(fitted), vocabulary)
         place = 0
-        for line in cut:
-            yield joined(found[place : place + len(line)])
+        for one, line in zip(seen, cut, strict=True):
+            yield judged(joined(found[place : place + len(line)]), one)
             place += len(line)
 
 

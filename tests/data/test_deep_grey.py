@@ -100,6 +100,17 @@ def test_numbers_of_which_none_is_white_for_sure_are_refused() -> None:
             print(what, decode_image(data, "x"))
 
 
+def test_bytes_the_wrong_way_round_are_told_by_the_maximum() -> None:
+    values = scaled(1023)
+    same_greys(b"P5\n16 8\n1023\n" + values.astype("<u2").tobytes())
+    for kind in ("<u2", ">u2"):
+        values[0, :2] = 1024, 4
+        with pytest.raises(InputRefused, match="a number above 1023"):
+            decode_image(b"P5\n16 8\n1023\n" + values.astype(kind).tobytes(), "x")
+    with pytest.raises(InputRefused, match="truncated"):
+        decode_image(pgm(1023)[:-1], "x")
+
+
 def test_a_blank_page_of_many_bits_is_blank() -> None:
     for shade in (0, 65535):
         page = np.full((8, 16), shade, np.uint16)
