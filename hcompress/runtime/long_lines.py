@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from hcompress.runtime.cuts import Gaps
 from hcompress.runtime.look import judged, look
 from hcompress.runtime.reading import Candidate, Reading, fit_all, readings
 
@@ -35,8 +36,6 @@ SHORTEST = 0.5
 """Of the input's width: a cut is looked for from here on."""
 MOST_PIECES = 64
 """A longer line's pieces are squeezed further: none may cost without end."""
-CALM = 0.1
-"""A column is a gap where its ink is within this of the least, towards the median."""
 
 
 def read_lines(
@@ -73,33 +72,11 @@ def pieces(image: NDArray[np.uint8], size: Preprocessing) -> list[NDArray[np.uin
     if width <= max(1, SQUEEZE * whole):
         return [image]
     longest = max(1, int(whole), math.ceil(width / (SHORTEST * MOST_PIECES)))
-    ink = column_ink(image)
+    gaps = Gaps(image)
     cuts = [0]
     while width - cuts[-1] > longest:
-        cuts.append(_cut(ink, cuts[-1] + max(1, int(SHORTEST * longest)), cuts[-1] + longest))
+        cuts.append(gaps.cut(cuts[-1] + max(1, int(SHORTEST * longest)), cuts[-1] + longest))
     return [image[:, a:b] for a, b in zip(cuts, [*cuts[1:], width], strict=True)]
-
-
-def column_ink(image: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """[w]: how far the darkest and the lightest of a column's pixels are apart."""
-    import numpy as np
-
-    apart = image.max(0).astype(np.int32) - image.min(0)
-    total: NDArray[np.int32] = apart.sum(1, dtype=np.int32)
-    return total
-
-
-def _cut(ink: NDArray[np.int32], low: int, high: int) -> int:
-    """A column in low..high: the middle of the widest gap, of equals the last."""
-    import numpy as np
-
-    reach = ink[low : high + 1]
-    least = float(reach.min())
-    calm = reach <= least + CALM * (float(np.median(reach)) - least)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], calm.astype(np.int8), [0]])))
-    starts, ends = edges[::2], edges[1::2]
-    widest = len(starts) - 1 - int((ends - starts)[::-1].argmax())
-    return low + int(starts[widest] + ends[widest]) // 2
 
 
 def joined(parts: Sequence[Reading]) -> Reading:
