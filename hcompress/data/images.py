@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import stat
 import struct
+import sys
 import warnings
 import zlib
 from pathlib import Path
@@ -20,6 +23,7 @@ from hcompress.data.deep_grey import (
 from hcompress.data.netpbm import is_scaled, scaled
 from hcompress.data.transparency import laid
 from hcompress.errors import InputRefused, UsageError
+from hcompress.strict.files import shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 MAX_PIXELS = 40_000_000
 """A 20 KB file can unpack to gigabytes; this many pixels take 400 to 650 MB on the way to RGB."""
 MAX_FILE = 256 * 2**20
+STDIN = "-"
+"""The path that is standard input."""
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF")
 """What we let Pillow try: image formats in wide use, none that runs a program (EPS)."""
 _DAMAGE = (
@@ -57,6 +63,30 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     if path.stat().st_size > MAX_FILE:
         raise InputRefused(f"{path}: larger than {MAX_FILE // 2**20} MiB; give a smaller image")
     return decode_image(path.read_bytes(), str(path))
+
+
+def read_piped_image(path: Path) -> NDArray[np.uint8]:
+    """As `read_image`; ``-`` is standard input, and a pipe is read to its end.
+
+    For paths that a user names: a pipe that nobody writes to is waited for. Raises InputRefused for
+    folders and devices, and for what is larger than a file may be.
+    """
+    if str(path) != STDIN and (path.is_file() or not path.exists()):
+        return read_image(path)
+    named = "standard input" if str(path) == STDIN else shown(path)
+    with contextlib.ExitStack() as held:
+        if str(path) == STDIN:
+            stream = sys.stdin.buffer if sys.stdin is not None else io.BytesIO()
+        else:
+            if not stat.S_ISFIFO(path.stat().st_mode):
+                raise InputRefused(f"{named}: neither a file nor a pipe: give an image")
+            stream = held.enter_context(path.open("rb"))
+        data = stream.read(MAX_FILE + 1)
+    if not data:
+        raise InputRefused(f"{named}: is empty: no image came")
+    if len(data) > MAX_FILE:
+        raise InputRefused(f"{named}: larger than {MAX_FILE // 2**20} MiB; give a smaller image")
+    return decode_image(data, named)
 
 
 def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
