@@ -130,11 +130,14 @@ def opencv_linear(picture: NDArray[np.uint8], height: int, width: int) -> NDArra
         return picture
     left, right, before, after = _neighbours(picture.shape[1], width)
     top, bottom, above, below = _neighbours(picture.shape[0], height)
-    pixels = picture.astype(np.int32)
-    rows = pixels[:, left] * before[:, None] + pixels[:, right] * after[:, None]
-    rows >>= 4
-    upper = (rows[top] * above[:, None, None]) >> 16
-    lower = (rows[bottom] * below[:, None, None]) >> 16
+
+    def along(rows: NDArray[np.intp]) -> NDArray[np.int32]:
+        """[height, width, C]: of a large picture as whole numbers there are but these rows."""
+        pixels = picture[rows].astype(np.int32)
+        return (pixels[:, left] * before[:, None] + pixels[:, right] * after[:, None]) >> 4
+
+    upper = (along(top) * above[:, None, None]) >> 16
+    lower = (along(bottom) * below[:, None, None]) >> 16
     made: NDArray[np.uint8] = np.clip((upper + lower + 2) >> 2, 0, 255).astype(np.uint8)
     return made
 
