@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -74,7 +73,7 @@ def bench(
     machine = result["machine"]
     console.out(f"{machine['cpu']}, {machine['instruction_set']}, one thread, {machine['clock']}")
     for title, rows in tables(result):
-        console.out(f"\n{title}")
+        console.lines(f"\n{title}")
         console.table(rows)
 
 
@@ -115,10 +114,9 @@ def _bench_foreign(
 def write(result: dict[str, Any], out: Path, console: Console) -> None:
     """Write bench.json and, if matplotlib is there, growth.svg."""
     from hcompress.lab.bench import run
-    from hcompress.strict.atomic import write_text
+    from hcompress.strict.atomic import write_json
 
-    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
-    write_text(out / RESULT, text)
+    write_json(out / RESULT, result)
     if not run.has_figure():
         console.say("left out: the figure: pip install 'hcompress[report]'")
         return

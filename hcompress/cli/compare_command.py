@@ -90,7 +90,8 @@ def compare(
         from hcompress.data.source import open_images
         from hcompress.evaluation.pair import compare_readers, open_original
 
-        source, progress = open_images(data), state.console.progress()
+        progress = state.console.progress()
+        source = open_images(data, progress.say)
         first, second = (
             peers[path] if path in peers else open_original(file, other, progress)
             for path, file, other in zip(sides, files, reversed(files), strict=True)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from hcompress.cli.tables import pair_lines, printable, table_lines
+from hcompress.cli.tables import pair_lines, table_lines
 from hcompress.progress import LineProgress, NoProgress, Progress
+from hcompress.strict.json import json_text
+from hcompress.strict.show import visible
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -65,16 +66,17 @@ class Console:
     def out(self, text: str) -> None:
         """A line of data."""
         if not self._quiet:
-            _write(sys.stdout, "\n".join(printable(line) for line in text.split("\n")))
+            _write(sys.stdout, visible(text))
+
+    def lines(self, text: str) -> None:
+        """Lines of data that are ours."""
+        for line in text.split("\n"):
+            self.out(line)
 
     def json(self, value: Any, indent: int | None = 2) -> None:
         """``value`` on stdout; one line if ``indent`` is None."""
         if not self._quiet:
-            escaped = not _speaks_unicode(sys.stdout)
-            _write(
-                sys.stdout,
-                json.dumps(value, indent=indent, ensure_ascii=escaped, allow_nan=False),
-            )
+            _write(sys.stdout, json_text(value, indent, not _speaks_unicode(sys.stdout)))
 
     def table(self, rows: Sequence[Sequence[str]], talk: bool = False) -> None:
         """Rows of text, header first, in as many parts as the width asks for."""
@@ -103,7 +105,7 @@ class Console:
 
 def complain(text: str) -> None:
     """A line on stderr, whatever process this is."""
-    _write(sys.stderr, "\n".join(printable(line) for line in text.split("\n")))
+    _write(sys.stderr, visible(text))
 
 
 class BarProgress:
@@ -118,7 +120,7 @@ class BarProgress:
     def start(self, label: str, total: int, done: int = 0) -> None:
         self.finish()
         self._bar = _rich_progress()
-        self._bar.add_task(printable(label), total=total, completed=done, note="")
+        self._bar.add_task(visible(label), total=total, completed=done, note="")
         self._limiter.start(label, total, done)
         self._bar.start()
 
@@ -126,7 +128,7 @@ class BarProgress:
         if self._bar is None:
             return
         self._note = note or self._note
-        self._bar.update(self._bar.task_ids[0], advance=count, note=printable(self._note))
+        self._bar.update(self._bar.task_ids[0], advance=count, note=visible(self._note))
         self._limiter.advance(count)
 
     def _draw(self, _line: str) -> None:
@@ -143,7 +145,7 @@ class BarProgress:
         if self._bar is None:
             self._say(text)
         else:
-            self._bar.console.print(printable(text), markup=False, highlight=False)
+            self._bar.console.print(visible(text), markup=False, highlight=False)
 
 
 def _rich_progress() -> RichProgress:

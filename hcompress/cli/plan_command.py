@@ -79,7 +79,7 @@ def plan(
     state = state_of(context)
     file, name = (None, None) if charset is None else split_charset(charset)
     found, stored = _opened(model, ImportOptions(file, name, preprocessing, blank))
-    lines = taken(line_source(data, found.spec, images, seed), 0, images)
+    lines = taken(line_source(data, found.spec, images, seed, state.console.say), 0, images)
     progress = state.console.progress()
     ground = heads.ground(found, lines, threads, progress)
     rows, chosen = heads.planned(ground, stored.ByteSize(), max_loss, seed, progress, every=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -22,15 +20,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hcompress.cli.console import Console
+    from hcompress.data.image_folder import LeftOut
     from hcompress.evaluation.readers import Reader
     from hcompress.progress import Progress
+    from hcompress.runtime.reading import Reading
 
 
 READ_BATCH: Final = 16
-SUFFIXES: Final = frozenset(
-    (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
-)
-"""What is taken for an image in a folder; a file named by itself may have any."""
 
 
 def read(
@@ -51,13 +47,16 @@ def read(
     characters (`doctor` says whether the package has it). The first path is the MODEL if it ends in
     .safetensors or .onnx, or is a folder that holds a model; anything else is an image.
 
-    Reads folders with all folders below them, in the order of names. Cuts lines longer than the
-    model's input at gaps and reads them in pieces. Names an image that cannot be read, reads the
-    others, and ends with exit code 3.
+    Reads folders with all folders below them, in the order of names, and says what it leaves out.
+    An IMAGE may be a pipe, or - for standard input. Cuts lines longer than the model's input
+    between characters and reads them in pieces. Names an image that cannot be read, reads the
+    others, and ends with exit code 3. Remarks on a line that is taller than wide.
 
     Confidence is between 0 and 1 and comparable between softmax and Hamming models: the product
-    over the decoding steps, EOS included, of a calibrated step probability.
+    over the decoding steps, EOS included, of a calibrated step probability. An empty text of an
+    image with ink is never sure.
     """
+    from hcompress.data.image_folder import LeftOut
     from hcompress.evaluation.readers import open_reader
     from hcompress.models import packaged_model
 
@@ -66,24 +65,38 @@ def read(
     _check(paths, images)  # said before seconds go into loading a model
     reader = open_reader(packaged_model() if model is None else model)
     progress = _progress(console)
-    total = sum(1 for _ in image_files(images))
+    say = console.say if isinstance(progress, NoProgress) else progress.say
+    left_out = LeftOut()
+    total = sum(1 for _ in image_files(images, left_out))
+    for line in left_out.lines():
+        console.say(line)
     progress.start("read", total)
-    refused = _Refused(total, console.say if isinstance(progress, NoProgress) else progress.say)
+    refused = _Refused(total, say)
     for path, reading in _readings(reader, image_files(images), progress, refused):
-        confidence = round(float(reading.confidence), 6)
         if json_output:
-            entry = {
-                "image": str(path),
-                "text": reading.text,
-                "confidence": confidence,
-                "candidates": _plain(reading.candidates),
-            }
-            console.json(entry, indent=None)
+            console.json(_entry(path, reading), indent=None)
         else:
-            console.out(f"{path}  {confidence:.3f}  {reading.text}")
+            console.out(f"{column(path)}  {reading.confidence:.3f}  {reading.text}")
+        if reading.remark:
+            say(f"{path}: {reading.remark}")
     progress.finish()
     if refused.count:
         raise InputRefused(f"{refused.count} of {total} images could not be read: see above")
+
+
+def _entry(path: Path, reading: Reading) -> dict[str, Any]:
+    return {
+        "image": str(path),
+        "text": reading.text,
+        "confidence": round(float(reading.confidence), 6),
+        "candidates": _plain(reading.candidates),
+        **({"remark": reading.remark} if reading.remark else {}),
+    }
+
+
+def column(path: Path) -> str:
+    """A path as a column before others: two blanks in its name must not end it."""
+    return str(path).replace("  ", " ‹U+0020›")
 
 
 def told_apart(paths: Sequence[Path]) -> tuple[Path | None, Sequence[Path]]:
@@ -93,7 +106,11 @@ def told_apart(paths: Sequence[Path]) -> tuple[Path | None, Sequence[Path]]:
 
 def _check(paths: Sequence[Path], images: Sequence[Path]) -> None:
     """Raises UsageError if a path leads nowhere, or there is no image to read."""
-    absent = next((one for one in paths if not (one.exists() or names_a_package(one))), None)
+    from hcompress.data.images import STDIN
+
+    absent = next(
+        (p for p in paths if str(p) != STDIN and not (p.exists() or names_a_package(p))), None
+    )
     if absent is not None:
         raise UsageError(f"{absent}: no such file or folder")
     if not images:
@@ -105,19 +122,15 @@ def _check(paths: Sequence[Path], images: Sequence[Path]) -> None:
     raise UsageError(f"{empty}: {what} in this folder: give files or another folder")
 
 
-def image_files(paths: Sequence[Path]) -> Iterator[Path]:
+def image_files(paths: Sequence[Path], left_out: LeftOut | None = None) -> Iterator[Path]:
     """Files as they are; of a folder, its images and those of the folders below, by name."""
+    from hcompress.data.image_folder import images_below
+
     for path in paths:
-        if not path.is_dir():
+        if path.is_dir():
+            yield from images_below(path, left_out)
+        else:
             yield path
-            continue
-        for folder, below, names in os.walk(path):
-            below.sort()
-            yield from (
-                Path(folder, name)
-                for name in sorted(names)
-                if Path(name).suffix.lower() in SUFFIXES
-            )
 
 
 class _Refused:
@@ -148,24 +161,34 @@ def _readings(
 
     What is no readable image is left out and told to ``refused``.
     """
-    left = iter(paths)
-    while part := list(islice(left, READ_BATCH)):
-        found = list(_opened(part, refused))
-        readings = reader.read([image for _, image in found])
-        yield from zip((path for path, _ in found), readings, strict=True)
+    from hcompress.data.batches import in_groups
+
+    for part in in_groups(_opened(paths, progress, refused), _image, READ_BATCH):
+        readings = reader.read([image for _, image in part])
+        yield from zip((path for path, _ in part), readings, strict=True)
         progress.advance(len(part))
 
 
-def _opened(paths: Iterable[Path], refused: _Refused) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
-    from hcompress.data.images import read_image
+def _image(opened: tuple[Path, NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    return opened[1]
+
+
+def _opened(
+    paths: Iterable[Path], progress: Progress, refused: _Refused
+) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+    from hcompress.data.images import read_piped_image
 
     for path in paths:
         try:
-            yield path, read_image(path)
+            image = read_piped_image(path)
         except (InputRefused, UsageError) as error:
             refused.add(error, str(error))
+            progress.advance()
         except OSError as error:
             refused.add(error, f"{path}: {error.strerror}")
+            progress.advance()
+        else:
+            yield path, image
 
 
 def _plain(value: Any) -> Any:

@@ -111,7 +111,7 @@ def stages(
     if markdown:
         from hcompress.cli.stage_page import stages_markdown
 
-        console.out(stages_markdown(wanted).removesuffix("\n"))
+        console.lines(stages_markdown(wanted).removesuffix("\n"))
         return
     for kind in wanted:
         console.out(f"{kind.name}: {kind.summary} ({kind.consumes} > {kind.produces})")

@@ -65,15 +65,15 @@ def study(
     if json_output:
         console.json(result.figures)
         return
-    console.out(f"{COMMON}\n")
+    console.lines(f"{COMMON}\n")
     for line in common_lines(result.figures):
         console.out(line)
     console.out("")
     for title, rows in tables(result.figures):
-        console.out(f"{title}\n")
+        console.lines(f"{title}\n")
         console.table(rows)
         console.out("")
-    console.out(result.figures["method"])
+    console.lines(result.figures["method"])
     for path in (result.json, result.markdown):
         console.out(f"wrote {path}")
 

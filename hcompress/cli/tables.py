@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
+from hcompress.strict.show import visible
+
 GAP: Final = 2
 """Blanks between columns."""
 LEAST_WIDTH: Final = 40
@@ -19,7 +21,7 @@ def table_lines(rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """
     if not rows:
         return []
-    clean = [[printable(cell) for cell in row] for row in rows]
+    clean = [[visible(cell) for cell in row] for row in rows]
     widths = [max(cells_wide(row[n]) for row in clean) for n in range(len(clean[0]))]
     lines: list[str] = []
     for part in _parts(widths, max(width, LEAST_WIDTH)):
@@ -33,9 +35,7 @@ def pair_lines(rows: Sequence[Sequence[str]]) -> list[str]:
     """Two columns, both left-aligned, the second as long as it likes; no header."""
     width = max((cells_wide(row[0]) for row in rows), default=0)
     gap = " " * GAP
-    return [
-        _pad(printable(name), width, right=False) + gap + printable(text) for name, text in rows
-    ]
+    return [_pad(visible(name), width, right=False) + gap + visible(text) for name, text in rows]
 
 
 def _parts(widths: Sequence[int], width: int) -> list[list[int]]:
@@ -78,10 +78,3 @@ def _cell(character: str) -> int:
     if unicodedata.combining(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
-def printable(text: str) -> str:
-    """``text`` with nothing a terminal would obey: labels and decoded texts are not ours."""
-    return "".join(
-        character if character.isprintable() else f"‹U+{ord(character):04X}›" for character in text
-    )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import stat
 import struct
+import sys
 import warnings
 import zlib
 from pathlib import Path
@@ -11,7 +14,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hcompress.data.deep_grey import (
+    check_deep_colour,
+    from_deep_grey,
+    is_deep_colour,
+    is_deep_grey,
+)
+from hcompress.data.netpbm import is_scaled, scaled
+from hcompress.data.transparency import laid
 from hcompress.errors import InputRefused, UsageError
+from hcompress.strict.files import shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +33,8 @@ if TYPE_CHECKING:
 MAX_PIXELS = 40_000_000
 """A 20 KB file can unpack to gigabytes; this many pixels take 400 to 650 MB on the way to RGB."""
 MAX_FILE = 256 * 2**20
+STDIN = "-"
+"""The path that is standard input."""
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF")
 """What we let Pillow try: image formats in wide use, none that runs a program (EPS)."""
 _DAMAGE = (
@@ -40,7 +54,7 @@ _DAMAGE = (
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """height x width x 3 (RGB), turned as EXIF says, transparency laid on white.
+    """height x width x 3 (RGB), turned as EXIF says, transparency laid where its ink shows.
 
     Raises UsageError where there is no such file, InputRefused where it is not an image.
     """
@@ -49,6 +63,30 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     if path.stat().st_size > MAX_FILE:
         raise InputRefused(f"{path}: larger than {MAX_FILE // 2**20} MiB; give a smaller image")
     return decode_image(path.read_bytes(), str(path))
+
+
+def read_piped_image(path: Path) -> NDArray[np.uint8]:
+    """As `read_image`; ``-`` is standard input, and a pipe is read to its end.
+
+    For paths that a user names: a pipe that nobody writes to is waited for. Raises InputRefused for
+    folders and devices, and for what is larger than a file may be.
+    """
+    if str(path) != STDIN and (path.is_file() or not path.exists()):
+        return read_image(path)
+    named = "standard input" if str(path) == STDIN else shown(path)
+    with contextlib.ExitStack() as held:
+        if str(path) == STDIN:
+            stream = sys.stdin.buffer if sys.stdin is not None else io.BytesIO()
+        else:
+            if not stat.S_ISFIFO(path.stat().st_mode):
+                raise InputRefused(f"{named}: neither a file nor a pipe: give an image")
+            stream = held.enter_context(path.open("rb"))
+        data = stream.read(MAX_FILE + 1)
+    if not data:
+        raise InputRefused(f"{named}: is empty: no image came")
+    if len(data) > MAX_FILE:
+        raise InputRefused(f"{named}: larger than {MAX_FILE // 2**20} MiB; give a smaller image")
+    return decode_image(data, named)
 
 
 def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -63,7 +101,7 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
         ):
             width, height = opened.size
             if width * height <= MAX_PIXELS:
-                return np.array(_to_rgb(opened), dtype=np.uint8)
+                return np.array(_to_rgb(opened, data), dtype=np.uint8)
     except (Image.DecompressionBombError, *_DAMAGE) as error:
         what = str(error).replace("\n", " ") or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
@@ -75,15 +113,26 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     )
 
 
-def _to_rgb(opened: Image.Image) -> Image.Image:
+def _to_rgb(opened: Image.Image, data: bytes) -> Image.Image:
+    """Raises ValueError if its numbers can't be scaled for sure."""
     from PIL import Image, ImageOps
 
+    if is_scaled(opened):
+        return Image.fromarray(scaled(opened, data)).convert("RGB")
+    deep_colour = is_deep_colour(opened)  # Pillow forgets it when it loads
     ImageOps.exif_transpose(opened, in_place=True)  # a copy of a large image costs 160 MB
-    if opened.mode.startswith("I;16"):
-        # convert() would clip 16 bits at 255 instead of scaling them.
-        deep = np.asarray(opened, dtype=np.uint16)
-        return Image.fromarray((deep >> 8).astype(np.uint8)).convert("RGB")
+    if is_deep_grey(opened):
+        return Image.fromarray(_deep_grey(opened)).convert("RGB")
+    if deep_colour:
+        check_deep_colour(opened)
     if opened.has_transparency_data:
-        ink = opened if opened.mode == "RGBA" else opened.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", ink.size, "white"), ink).convert("RGB")
+        return laid(opened if opened.mode == "RGBA" else opened.convert("RGBA"))
     return opened.convert("RGB")
+
+
+def _deep_grey(opened: Image.Image) -> NDArray[np.uint8]:
+    clear = opened.info.get("transparency")
+    grey = from_deep_grey(opened)
+    if isinstance(clear, int):  # a PNG's one grey that stands for nothing
+        grey[np.asarray(opened) == clear] = 255
+    return grey

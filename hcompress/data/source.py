@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from hcompress.data.sample import DataSource
@@ -43,12 +44,19 @@ def open_data(path: Path) -> DataSource:
     )
 
 
-def open_images(path: Path) -> DataSource:
-    """As `open_data`; a folder without an LMDB is one of images without labels."""
+def open_images(path: Path, say: Callable[[str], None] | None = None) -> DataSource:
+    """As `open_data`; a folder without an LMDB is one of images without labels.
+
+    ``say`` is told what is left out of it.
+    """
     if path.is_dir() and not (path / "data.mdb").exists():
         from hcompress.data.image_folder import ImageFolderSource
 
-        return ImageFolderSource(path)
+        source = ImageFolderSource(path)
+        if say is not None:
+            for line in source.left_out.lines():
+                say(line)
+        return source
     return open_data(path)
 
 

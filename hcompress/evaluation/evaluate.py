@@ -1,6 +1,6 @@
 """How well a model reads: accuracy with its interval, 1-NED, calibration, and comparisons.
 
-A reader is anything that turns fitted images into readings; `open_reader` picks one by what
+A reader is anything that turns images into readings; `open_reader` picks one by what
 the model is. Only a checkpoint's needs torch.
 """
 
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from hcompress.data.batches import cut
-from hcompress.data.feed import first_images
+from hcompress.data.batches import each_sample, in_groups
 from hcompress.errors import InputRefused
 from hcompress.evaluation.readers import Reader
 from hcompress.metrics import Ignored, folded, mean, misread, similarity, wilson
@@ -23,10 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hcompress.data.sample import DataSource
-    from hcompress.spec.config import Preprocessing
-
-    Images = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+    from hcompress.data.sample import DataSource, Sample
 
 
 BATCH: Final = 32
@@ -63,35 +59,31 @@ def read_lines(
     progress: Progress | None = None,
     workers: int = 0,
 ) -> list[Line]:
-    """The first ``images`` lines of the data (None: all), read in order."""
+    """The first ``images`` lines of the data (None: all), read in order.
+
+    As `hcompress read` reads them, from images as they are: what is measured is what is served.
+    """
     count = len(source) if images is None else min(images, len(source))
     if count == 0:
         raise InputRefused("data: it holds no images: nothing to read")
     progress = progress or NoProgress()
     progress.start("reading", count)
     lines: list[Line] = []
-    for batch, texts, indices in _batches(source, count, reader.preprocessing, workers):
-        readings = reader.read(batch)
+    for samples in in_groups(each_sample(source, range(count), workers), _image, BATCH):
+        readings = reader.read([sample.image for sample in samples])
         lines += [
-            Line(index, truth, reading.text, float(reading.confidence))
-            for index, truth, reading in zip(indices, texts, readings, strict=True)
+            Line(index, sample.text, reading.text, float(reading.confidence))
+            for index, (sample, reading) in enumerate(
+                zip(samples, readings, strict=True), start=len(lines)
+            )
         ]
-        progress.advance(len(indices))
+        progress.advance(len(samples))
     progress.finish()
     return lines
 
 
-def _batches(
-    source: DataSource, count: int, size: Preprocessing | None, workers: int
-) -> Iterator[tuple[Images, list[str], list[int]]]:
-    """The first ``count`` images, their texts and indices; as they are where ``size`` is None."""
-    if size is not None:
-        yield from first_images(source, count, BATCH, size, workers)
-        return
-    for indices in cut(range(count), BATCH):
-        samples = [source[index] for index in indices]
-        images, texts = [sample.image for sample in samples], [sample.text for sample in samples]
-        yield images, texts, list(indices)
+def _image(sample: Sample) -> NDArray[np.uint8]:
+    return sample.image
 
 
 def evaluate(

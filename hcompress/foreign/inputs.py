@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hcompress.data.preprocess import check_picture
 from hcompress.errors import InputRefused, UsageError
 from hcompress.spec.foreign import Channels, ImageInput, Resize
 
@@ -86,8 +87,7 @@ def prepared(picture: NDArray[np.uint8], image: ImageInput) -> NDArray[np.float3
 
     Raises ValueError if it is no such image.
     """
-    if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
-        raise ValueError(f"an image must be height x width x 3, not {picture.shape}")
+    check_picture(picture)
     size = size_of(picture.shape, image)
     resized = _resized(picture, image.height, size.width, image)
     mean, std = (np.array(one, np.float32)[:, None, None] for one in (image.mean, image.std))
@@ -130,11 +130,14 @@ def opencv_linear(picture: NDArray[np.uint8], height: int, width: int) -> NDArra
         return picture
     left, right, before, after = _neighbours(picture.shape[1], width)
     top, bottom, above, below = _neighbours(picture.shape[0], height)
-    pixels = picture.astype(np.int32)
-    rows = pixels[:, left] * before[:, None] + pixels[:, right] * after[:, None]
-    rows >>= 4
-    upper = (rows[top] * above[:, None, None]) >> 16
-    lower = (rows[bottom] * below[:, None, None]) >> 16
+
+    def along(rows: NDArray[np.intp]) -> NDArray[np.int32]:
+        """[height, width, C]: of a large picture as whole numbers there are but these rows."""
+        pixels = picture[rows].astype(np.int32)
+        return (pixels[:, left] * before[:, None] + pixels[:, right] * after[:, None]) >> 4
+
+    upper = (along(top) * above[:, None, None]) >> 16
+    lower = (along(bottom) * below[:, None, None]) >> 16
     made: NDArray[np.uint8] = np.clip((upper + lower + 2) >> 2, 0, 255).astype(np.uint8)
     return made
 

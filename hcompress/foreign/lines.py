@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,20 @@ if TYPE_CHECKING:
     from hcompress.spec.foreign import ForeignSpec
 
 
-def line_source(data: Path | None, spec: ForeignSpec, count: int, seed: int) -> DataSource:
+def line_source(
+    data: Path | None,
+    spec: ForeignSpec,
+    count: int,
+    seed: int,
+    say: Callable[[str], None] | None = None,
+) -> DataSource:
     """What a user gives, or lines drawn of the model's own characters.
 
-    Raises what `open_images` raises, and EnvironmentFailed if nothing is given and there are no
-    fonts to draw with.
+    ``say`` is told what is left out of a folder. Raises what `open_images` raises, and
+    EnvironmentFailed if nothing is given and there are no fonts to draw with.
     """
     if data is not None:
-        return open_images(data)
+        return open_images(data, say)
     from hcompress.data.render.calibration import calibration_lines
 
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from hcompress.gate.judge import Row, Status, Verdict
+from hcompress.strict.show import visible
 
 HEADER = ("status", "artifact", "what", "now", "baseline", "change", "note")
 _MARKS = {
@@ -23,7 +24,7 @@ def cells(verdict: Verdict) -> list[tuple[str, ...]]:
 
 def markdown(verdict: Verdict, title: str = "hcompress gate") -> str:
     """A heading, the verdict, and a table: for $GITHUB_STEP_SUMMARY."""
-    lines = [f"## {_escaped(title)}", "", f"**{verdict.summary}**", ""]
+    lines = [f"## {_escaped(title)}", "", f"**{_escaped(verdict.summary)}**", ""]
     lines.append(_line(HEADER))
     lines.append("| --- | --- | --- | ---: | ---: | ---: | --- |")
     for row in verdict.rows:
@@ -68,7 +69,7 @@ def _line(texts: tuple[str, ...]) -> str:
 
 def _escaped(text: str) -> str:
     """Text that cannot leave its cell or become a tag: paths are anyone's to choose."""
-    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    plain = visible(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
     for character in "\\|`*_[]":
         plain = plain.replace(character, "\\" + character)
     return plain

@@ -25,6 +25,7 @@ from hcompress.reports.model import (
 )
 from hcompress.reports.rows import accuracy_rows, code_rows, run_rows, stage_rows, summary_rows
 from hcompress.reports.size_table import table1_rows
+from hcompress.strict.show import visible
 
 NO_FIGURES = (
     'The figures are missing: matplotlib is not installed (pip install "hcompress[report]")'
@@ -41,10 +42,7 @@ def render_page(report: RunReport) -> str:
 
 def text(value: str) -> str:
     """``value`` escaped, with what cannot be seen shown as its code point."""
-    return "".join(
-        html.escape(character) if character.isprintable() else f"‹U+{ord(character):04X}›"
-        for character in value
-    )
+    return html.escape(visible(value))
 
 
 def _sections(report: RunReport) -> Iterator[str]:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hcompress.sizes import GROUPS, RERANKED, TECHNIQUES, Breakdown, Component
+from hcompress.strict.show import visible
 
 MIB = 1 << 20
 PAPER_TECHNIQUES = TECHNIQUES[:6]
@@ -217,6 +218,4 @@ def markdown_text(text: str) -> str:
 def _markdown_character(character: str) -> str:
     if character in _MARKDOWN_SPECIAL:
         return "&lt;" if character == "<" else "&amp;" if character == "&" else "\\" + character
-    if character.isprintable():
-        return character
-    return f"‹U+{ord(character):04X}›"
+    return visible(character)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from hcompress.reports.model import RunReport
 from hcompress.reports.page import render_page
 from hcompress.reports.samples import with_images
 from hcompress.strict.atomic import write_text
+from hcompress.strict.json import json_text
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,4 @@ def _illustrate(report: RunReport, run: Path) -> RunReport:
 
 
 def _json(report: RunReport) -> str:
-    """As UTF-8 can hold it: a lone surrogate in somebody's label stays a JSON escape."""
-    raw = json.dumps(report.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return raw.encode("utf-8", "backslashreplace").decode("utf-8")
+    return json_text(report.to_dict()) + "\n"

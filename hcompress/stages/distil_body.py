@@ -49,7 +49,9 @@ class DistilBody(DistilOptions):
         assert source is not None
         model, stored = open_stored(source)
         check_floats(model, stored)  # before anything that takes time
-        lines = line_source(self.data, model.spec, self.images + self.validation_images, env.seed)
+        lines = line_source(
+            self.data, model.spec, self.images + self.validation_images, env.seed, env.progress.say
+        )
         teacher = teacher_for(model, env.teacher)
         place = Workplace(env.seed, env.threads, env.progress, env.scratch)
         held, figures = distil_body(self, model, teacher, lines, place)

@@ -42,7 +42,11 @@ class DropIn:
 
         assert source is not None
         model, stored = open_stored(source)
-        lines = taken(line_source(self.data, model.spec, self.images, env.seed + 1), 0, self.images)
+        lines = taken(
+            line_source(self.data, model.spec, self.images, env.seed + 1, env.progress.say),
+            0,
+            self.images,
+        )
         made, report = drop_in(
             model,
             stored,

@@ -62,7 +62,11 @@ class EncodeHead:
         model, stored = open_stored(source)
         heads.check_floats(model, stored)  # before anything that takes time
         model, stored = with_bias(model, stored)
-        lines = taken(line_source(self.data, model.spec, self.images, env.seed), 0, self.images)
+        lines = taken(
+            line_source(self.data, model.spec, self.images, env.seed, env.progress.say),
+            0,
+            self.images,
+        )
         ground = heads.ground(model, lines, env.threads, env.progress)
         size = stored.ByteSize()
         name, table = self.encoding, []

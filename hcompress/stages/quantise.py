@@ -70,7 +70,7 @@ class Quantise:
         check_floats(model, stored)
         lines = []
         if self.images:
-            given = line_source(self.data, model.spec, self.images, env.seed)
+            given = line_source(self.data, model.spec, self.images, env.seed, env.progress.say)
             image = model.spec.image
             lines = list(calibration(given, self.images, image, WIDTH, BATCH, env.seed))
         how = Rounding(self.bits, self.group, self.mean_bits)

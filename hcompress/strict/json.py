@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,6 +17,8 @@ T = TypeVar("T")
 _MOST_OF_OURS: Final = 1 << 30
 """Bytes of a file of a run: the readings of a million lines are a tenth of it."""
 MAX_FILE_BYTES = 64 << 20
+_UNSEEN: Final = re.compile(r"[^!-~ ]")
+"""What may be invisible."""
 
 
 def strict_json(data: bytes | str, where: str) -> Any:
@@ -40,6 +43,22 @@ def strict_json(data: bytes | str, where: str) -> Any:
 def read_json(path: Path, limit: int = MAX_FILE_BYTES) -> Any:
     """Parse a whole JSON file. Raises UsageError (absent) and InputRefused (anything else)."""
     return strict_json(read_small(path, limit), shown(path))
+
+
+def json_text(value: Any, indent: int | None = 2, ascii_only: bool = False) -> str:
+    """``value`` as JSON, on one line if ``indent`` is None; what can't be seen is an escape.
+
+    A lone surrogate, which UTF-8 can't hold, is one too. Raises ValueError on NaN and infinities.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    return _UNSEEN.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = found[0]
+    if character == "\n" or character.isprintable():  # a line's end in a text is an escape already
+        return character
+    return json.dumps(character)[1:-1]
 
 
 def recall(kind: type[T], path: Path) -> T | None:

@@ -1,4 +1,4 @@
-"""How keys and values from outside stand in one line of an error: short, and printable."""
+"""How keys, values and texts from outside are shown: short in an error, and always printable."""
 
 from __future__ import annotations
 
@@ -13,6 +13,16 @@ HUGE: Final = 1 << 64
 """More than any whole number we read is. Python refuses to print the hugest."""
 _SHOWN: Final = 60
 """Characters of a key or value that are shown."""
+
+
+def visible(text: str) -> str:
+    """``text`` with nothing that a terminal or a page would obey: what can't be seen by its code.
+
+    Line ends too: names, labels and decoded texts are not ours, and must not forge a line.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else f"‹U+{ord(c):04X}›" for c in text)
 
 
 def huge(value: object) -> bool:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from hcompress.cli import main
-from hcompress.cli.read_command import image_files
+from hcompress.cli.read_command import _readings, _Refused, image_files
+from hcompress.data.source import open_images
 from hcompress.errors import UsageError
+from hcompress.progress import NoProgress
+from hcompress.runtime.reading import Reading
 from tests.builders import LIGHT, recogniser
 from tests.model_files import good_pt
 from tests.runtime.test_stepwise import exported
@@ -31,7 +39,8 @@ def test_folders_are_walked_in_the_order_of_names(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no image")
     single = picture(tmp_path / "alone" / "odd.png").rename(tmp_path / "alone" / "odd.dat")
     found = [p.relative_to(tmp_path).as_posix() for p in image_files([single, tmp_path])]
-    assert found == ["alone/odd.dat", "a.bmp", "b.png", "a/z.jpg", "a/b/c.PNG", "c/d.webp"]
+    by_name = ["a.bmp", "b.png", "a/z.jpg", "a/b/c.PNG", "alone/odd.dat", "c/d.webp"]
+    assert found == ["alone/odd.dat", *by_name]
 
 
 def test_a_folder_is_read_line_by_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,6 +56,112 @@ def test_a_folder_is_read_line_by_line(tmp_path: Path, capsys: pytest.CaptureFix
         assert len(line["candidates"]) == len(line["text"])
     assert main(["read", str(model), str(tmp_path / "images")]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 21
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_name_forges_no_reading_and_commands_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    model = exported(tmp_path, recogniser(LIGHT))
+    odd = ["\n", "\r", "\x1b[2K", "\x9b", "\x85", "\u2028", "\u202e", "\u2066", "\u200f", "\x7f"]
+    names = [f"{n:02}{mark}paid.png  0.999  PAID.png" for n, mark in enumerate(odd)]
+    for name in names:
+        picture(tmp_path / "images" / name)
+    (tmp_path / "images" / "x\x1b\n0.png").write_bytes(b"no image")
+    assert main(["read", str(model), str(tmp_path / "images"), *["--json"][:as_json]]) == 3
+    out = capsys.readouterr()
+    assert all(character.isprintable() for character in (out.out + out.err).replace("\n", ""))
+    lines = out.out.splitlines()
+    assert len(lines) == len(names)
+    assert len(out.err.splitlines()) == 2
+    if as_json:
+        assert [Path(json.loads(line)["image"]).name for line in lines] == names
+    else:
+        assert all(len(line.split("  ", 2)) == 3 for line in lines)
+        assert not any(line.split("  ")[1] == "0.999" for line in lines)
+
+
+def test_images_come_through_pipes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, image = exported(tmp_path, recogniser(LIGHT)), picture(tmp_path / "a.png")
+    assert main(["read", str(model), str(image)]) == 0
+    said = capsys.readouterr().out.split("  ", 1)[1]
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(image.read_bytes(),))
+    writer.start()
+    assert main(["read", str(model), str(pipe)]) == 0
+    writer.join()
+    assert capsys.readouterr().out == f"{pipe}  {said}"
+    for content, code in ((image.read_bytes(), 0), (b"", 3), (b"no image", 3)):
+        stdin = SimpleNamespace(buffer=io.BytesIO(content))
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert main(["read", str(model), "-"]) == code
+        out = capsys.readouterr()
+        assert (out.out == f"-  {said}") if code == 0 else "standard input: " in out.err
+    assert main(["read", str(model), "/dev/zero"]) == 3
+    assert "neither a file nor a pipe" in capsys.readouterr().err
+
+
+def test_a_folder_is_read_as_its_files_are_and_says_what_it_leaves_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, folder = exported(tmp_path, recogniser(LIGHT)), tmp_path / "images"
+    kinds = {
+        "a.png": "PNG", "b.jfif": "JPEG", "c.jpe": "JPEG", "d.pbm": "PPM", "e.dib": "BMP",
+        "f": "PNG", "g.scan": "JPEG", "h.bin": "TIFF", "i.old": "GIF", "j.x": "WEBP", "k.y": "BMP",
+        "l.z": "PPM",
+    }  # fmt: skip
+    folder.mkdir()
+    for name, kind in kinds.items():
+        shade = Image.new("1" if name.endswith("pbm") else "RGB", (40, 16))
+        shade.save(folder / name, kind)
+    picture(tmp_path / "elsewhere" / "e.png")
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(folder / "pipe.png")
+    for name in ("notes.txt", "BMI.txt", "P1", "empty", "II"):
+        (folder / name).write_text({"P1": "P1x", "empty": ""}.get(name, name[:3]))
+    assert main(["read", str(model), str(folder)]) == 0
+    out = capsys.readouterr()
+    assert [Path(line.split("  ")[0]).name for line in out.out.splitlines()] == list(kinds)
+    assert set(out.err.splitlines()) == {
+        f"left out: {folder / 'link'}: a link to a folder, which is not followed",
+        f"left out: {folder / 'pipe.png'}: no plain file",
+        f"left out: {folder / 'BMI.txt'}, {folder / 'II'}, {folder / 'P1'} and 2 more: no image",
+    }
+    said: list[str] = []
+    (folder / "dead.png").symlink_to("nowhere")
+    assert len(open_images(folder, said.append)) == len(kinds)
+    assert any("leads nowhere" in line for line in said)
+
+
+def test_a_column_is_remarked_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, tall = exported(tmp_path, recogniser(LIGHT)), tmp_path / "tall.png"
+    pixels = np.full((200, 40, 3), 255, np.uint8)
+    pixels[10:190:40, 8:30] = pixels[14:194:40, 8:12] = pixels[18:198:40, 8:30] = 0
+    Image.fromarray(pixels).save(tall)
+    assert main(["read", str(model), str(tall), "--json"]) == 0
+    out = capsys.readouterr()
+    assert "turn it" in json.loads(out.out)["remark"]
+    assert out.err.startswith(f"{tall}: taller than wide")
+
+
+def test_large_images_are_not_held_together(tmp_path: Path) -> None:
+    held: list[int] = []
+
+    class Watcher:
+        def read(self, images: list[Any]) -> list[Reading]:
+            held.append(len(images))
+            return [Reading("", 1.0, []) for _ in images]
+
+    Image.new("L", (2000, 1500), 255).save(tmp_path / "0.png")
+    for number in range(1, 6):
+        os.link(tmp_path / "0.png", tmp_path / f"{number}.png")
+    paths = sorted(tmp_path.glob("*.png"))
+    refused = _Refused(6, print)
+    assert len(list(_readings(Watcher(), paths, NoProgress(), refused))) == 6
+    assert max(held) == 2
 
 
 def test_a_torch_file_is_measured_and_not_read(
