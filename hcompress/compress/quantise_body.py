@@ -6,7 +6,7 @@ weights and sensitive, 8 bits a channel; vectors FP16. The rest of the graph sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +20,6 @@ from hcompress.compute.rounding import Rounded, corrected, group_size, rounded, 
 from hcompress.compute.threads import one_thread
 from hcompress.errors import InputRefused
 from hcompress.foreign.edit import Stored
-from hcompress.foreign.features import frames_first, rows_last
 from hcompress.onnx_writer.packed import Halves
 from hcompress.onnx_writer.whole_numbers import Ints
 from hcompress.recognisers.opaque.body import PRODUCTS, OpaqueBody
@@ -72,7 +71,7 @@ def quantised_body(
     weights = _weights(model, body)
     bits = dict.fromkeys(weights, how.bits)
     if how.mean_bits is not None:
-        bits |= _shares(model, body, weights, how, lines, progress)
+        bits |= _shares(body, weights, how, lines, progress)
     bits |= {name: CAREFUL for name, weight in weights.items() if weight.careful}
     progress.start("rounding", len(weights))
     stored: dict[str, Stored] = {}
@@ -147,53 +146,36 @@ def _weights(model: ForeignModel, body: OpaqueBody) -> dict[str, _Weight]:
 
 
 def _shares(
-    model: ForeignModel,
     body: OpaqueBody,
     weights: Mapping[str, _Weight],
     how: Rounding,
     lines: Sequence[NDArray[np.float32]],
     progress: Progress,
 ) -> dict[str, int]:
-    """Bits by how far the answers move if a weight alone is rounded."""
+    """Bits by how far the features move if a weight alone is rounded.
+
+    Features, and not answers: what errors do to them adds up over weights, and every frame tells.
+    """
     assert how.mean_bits is not None
     able = {name: one for name, one in weights.items() if not one.careful}
     moments = input_moments(body, lines) | recurrent_moments(body, lines)
-    at = max(LEAST, round(how.mean_bits) - 1)  # few, so that harm stands out from noise
+    at = max(LEAST, round(how.mean_bits))
     harm = {}
     progress.start("sensitivity", len(able))
-    shown = lines[: max(1, SHOWN // len(lines[0]))]
+    shown = [torch.from_numpy(batch) for batch in lines[: max(1, SHOWN // len(lines[0]))]]
     with torch.no_grad():
-        answers = _answers(model, body, shown)
-        before = answers({})
+        before = [body(images) for images in shown]
         for name, one in able.items():
             met = Met(moments[name], moments[name]) if name in moments else None
-            tried = torch.from_numpy(one.packed(at, how.group, met).floats())
-            moved = functional.kl_div(
-                answers({name: tried}), before, reduction="batchmean", log_target=True
+            tried = {name: torch.from_numpy(one.packed(at, how.group, met).floats())}
+            pairs = zip(shown, before, strict=True)
+            moved = sum(
+                float(functional.mse_loss(body(images, tried), was)) for images, was in pairs
             )
-            harm[name] = Weighed(one.values.size, max(0.0, float(moved)))
+            harm[name] = Weighed(one.values.size, moved)
             progress.advance(1)
     progress.finish()
     return bit_shares(harm, at, how.mean_bits)
-
-
-def _answers(
-    model: ForeignModel, body: OpaqueBody, lines: Sequence[NDArray[np.float32]]
-) -> Callable[[Mapping[str, Tensor]], Tensor]:
-    """What the model says of the lines' frames with some weights replaced: log chances [M, V]."""
-    weight, bias = (torch.from_numpy(np.ascontiguousarray(one)) for one in model.class_weights())
-    last = rows_last(model)
-
-    def said(replaced: Mapping[str, Tensor]) -> Tensor:
-        made = [body(torch.from_numpy(images), replaced) for images in lines]
-        # Frames in whatever order: they are only compared with themselves.
-        flat = [
-            frames_first(one, len(images), last, False).flatten(0, 1)
-            for one, images in zip(made, lines, strict=True)
-        ]
-        return (torch.cat(flat) @ weight.T + bias).log_softmax(-1)
-
-    return said
 
 
 def check_floats(model: ForeignModel, stored: ModelProto) -> None:

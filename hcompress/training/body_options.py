@@ -28,10 +28,10 @@ class DistilOptions:
     steps: Annotated[int, Param("training steps; 0: rounding alone", 0)] = 300
     batch: Annotated[int, Param("lines a step", 1, MOST_BATCH)] = 16
     # Ten times as much breaks what rounding made good, and training never mends it.
-    learning_rate: Annotated[float, Param("peak rate, in steps of a weight's grid", 0)] = 0.002
+    learning_rate: Annotated[float, Param("peak rate, in steps of a weight's grid", 0)] = 0.001
     feature_weight: Annotated[
         float, Param("of the distance between features, beside that between answers", 0)
-    ] = 1.0
+    ] = 30.0  # every frame has features, few have an answer: they tell more of a step's way
     validate_every: Annotated[int, Param("steps between validations; 0 for none", 0)] = 100
     validation_images: Annotated[
         int, Param("lines after those it learns from that judge it", 1, MOST_IMAGES)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 APART: Final = 0.1
 """How far, of their square, a teacher's features may be from those of the student's floats."""
-SLOWER: Final = 0.15
+SLOWER: Final = 0.1
 """The rate of scales, vectors and biases beside that of places on the grid."""
 
 
