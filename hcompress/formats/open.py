@@ -5,6 +5,7 @@ Files alone: what a folder's manifest says of them is known in `artifacts`.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from hcompress.formats import engine, safetensors
 from hcompress.formats import onnx as onnxfile
 from hcompress.formats import torchsave as torchfile
 from hcompress.formats.layout import Layout
-from hcompress.strict.digest import stream_digest
+from hcompress.strict.digest import file_digest, stream_digest
 from hcompress.strict.files import in_folder, open_regular, shown, stat_of
 from hcompress.strict.json import strict_json
 
@@ -75,7 +76,7 @@ class ModelFile:
     @cached_property
     def sidecar(self) -> dict[str, Any] | None:
         """What lies beside an engine and is of these bytes; None if nothing does."""
-        return engine.read_sidecar(self.path, lambda _: self.digest)
+        return engine.read_sidecar(self.path, lambda _: self.own_digest)
 
     @cached_property
     def header(self) -> dict[str, Any] | None:
@@ -91,9 +92,28 @@ class ModelFile:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256, 64 hex."""
+        """SHA-256, 64 hex; with external data, that of all its files' names and digests."""
+        outside = self.external
+        if not outside:
+            return self.own_digest
+        whole = hashlib.sha256(f"{self.own_digest}\n".encode())
+        for path in outside:
+            name = path.relative_to(self.path.parent).as_posix()
+            whole.update(f"{name}\0{file_digest(path)}\n".encode())
+        return whole.hexdigest()
+
+    @cached_property
+    def own_digest(self) -> str:
+        """SHA-256 of this file alone, as a manifest lists it."""
         with self.stream() as stream:
             return stream_digest(stream)
+
+    @cached_property
+    def external(self) -> tuple[Path, ...]:
+        """The files beside an ONNX file that hold weights of it, by name."""
+        if self.format is not Format.ONNX:
+            return ()
+        return tuple(sorted({piece.file for piece in self.layout.pieces} - {self.path}))
 
     @contextmanager
     def stream(self) -> Iterator[BufferedReader]:

@@ -267,8 +267,81 @@ def test_a_pipe_in_a_folder_above_is_not_waited_for(tmp_path: Path) -> None:
     bare.parent.mkdir()
     bare.write_bytes(safetensors_bytes(b"x"))
     os.mkfifo(tmp_path / "manifest.json")
-    (bare.parent / "manifest.json").write_text("a web app's")
+    (bare.parent / "manifest.json").write_text('{"name": "a web app\'s", "icons": []}')
     assert open_source(bare).manifest is None
+
+
+@pytest.mark.parametrize("harm", ["cut", "empty", "no key", "a folder", "a link to nothing"])
+def test_a_damaged_manifest_is_not_an_absent_one(published: Path, harm: str) -> None:
+    manifest = published / "manifest.json"
+    text = manifest.read_text()
+    manifest.unlink()
+    if harm == "a folder":
+        manifest.mkdir()
+    elif harm == "a link to nothing":
+        manifest.symlink_to("nowhere")
+    else:
+        cut = {"cut": text[:-3], "empty": "", "no key": text.replace('"key"', '"kay"', 1)}
+        manifest.write_text(cut[harm])
+    for name in ("model.safetensors", "serving/more.bin"):
+        for look in (open_model, open_source):
+            if (look, name) != (open_source, "serving/more.bin"):
+                with pytest.raises(InputRefused, match=r"manifest\.json"):
+                    look(published / name)
+
+
+def test_a_manifest_that_leaves_its_model_out_is_damaged(published: Path) -> None:
+    manifest = published / "manifest.json"
+    raw = json.loads(manifest.read_text())
+    del raw["files"]["model.safetensors"]
+    manifest.write_text(json.dumps(raw))
+    with pytest.raises(InputRefused, match=r"model\.safetensors is missing"):
+        open_model(published / "model.safetensors")
+
+
+def test_a_link_is_checked_where_it_leads(published: Path, tmp_path: Path) -> None:
+    link = tmp_path / "latest.safetensors"
+    link.symlink_to(published / "model.safetensors")
+    assert open_source(link) == open_source(published)
+    (published / "model.safetensors").write_bytes(safetensors_bytes(b"WEIGHTS"))
+    with pytest.raises(InputRefused, match="damaged"):
+        open_model(link)
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """An ONNX file whose weights lie beside it."""
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    tensor = model_files.o_external("fc.weight", [2], location="w.bin", length="8")
+    (folder / "model.onnx").write_bytes(model_files.onnx_bytes(tensor))
+    (folder / "w.bin").write_bytes(b"weights!")
+    return folder
+
+
+def test_the_digest_covers_external_data(outside: Path) -> None:
+    before = open_source(outside / "model.onnx")
+    first = before.digest
+    assert before.key == first != before.opened.own_digest == file_digest(before.file)
+    (outside / "w.bin").write_bytes(b"weights?")
+    after = open_source(outside / "model.onnx")
+    assert after.key == after.digest != first
+    assert after.opened.own_digest == before.opened.own_digest
+
+
+def test_an_artifact_lists_what_holds_its_weights(outside: Path, tmp_path: Path) -> None:
+    unlisted = a_manifest(outside, kind=Kind.ONNX)
+    files = {name: unlisted.files[name] for name in ("model.onnx",)}
+    artifacts.publish(outside, tmp_path / "a", dataclasses.replace(unlisted, files=files))
+    for path in (tmp_path / "a", tmp_path / "a" / "model.onnx"):
+        with pytest.raises(InputRefused, match=r"w\.bin: holds weights"):
+            open_model(path)
+    (tmp_path / "a" / "manifest.json").write_text(json.dumps(unlisted.to_dict()))
+    found = open_source(tmp_path / "a")
+    (tmp_path / "a" / "w.bin").write_bytes(b"weights?")
+    assert found.digest != found.opened.own_digest
+    with pytest.raises(InputRefused, match=r"w\.bin: damaged"):
+        open_model(tmp_path / "a" / "model.onnx")
 
 
 @pytest.mark.parametrize(
