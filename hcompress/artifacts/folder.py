@@ -50,7 +50,7 @@ class Artifact:
     @property
     def digest(self) -> str:
         """SHA-256 of the model file, as `ModelFile.digest`."""
-        if self.manifest is None or self.kind is Kind.ONNX and self.opened.external:
+        if self.manifest is None or (self.kind is Kind.ONNX and self.opened.external):
             return self.opened.digest
         return self.manifest.files[self.file.name].sha256
 
@@ -156,7 +156,9 @@ def check_listed(file: ModelFile, folder: Path, manifest: Manifest, name: str) -
         place = (folder / name).parent / outside.relative_to(file.path.parent)
         record = manifest.files.get(place.relative_to(folder).as_posix())
         if record is None:
-            raise InputRefused(f"{outside}: holds weights, and {folder / MANIFEST} does not list it")
+            raise InputRefused(
+                f"{outside}: holds weights, and {folder / MANIFEST} does not list it"
+            )
         _check_record(outside, record, file_digest)
 
 

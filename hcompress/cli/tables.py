@@ -71,6 +71,8 @@ def _pad(text: str, width: int, right: bool) -> str:
 
 def cells_wide(text: str) -> int:
     """Terminal cells ``text`` takes: two for wide East Asian characters, none for marks."""
+    if text.isascii():
+        return len(text)
     return sum(_cell(character) for character in text)
 
 
@@ -82,6 +84,8 @@ def _cell(character: str) -> int:
 
 def printable(text: str) -> str:
     """``text`` with nothing a terminal would obey: labels and decoded texts are not ours."""
+    if text.isprintable():
+        return text
     return "".join(
         character if character.isprintable() else f"‹U+{ord(character):04X}›" for character in text
     )

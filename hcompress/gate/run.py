@@ -21,8 +21,10 @@ from hcompress.gate.baseline import (
     Share,
     parse_baseline,
 )
-from hcompress.gate.judge import Evaluation, Measured, Verdict, judge
+from hcompress.gate.judge import Evaluation, Measured, judge
 from hcompress.gate.limits import AccuracyLimits, Limits, read_limits
+from hcompress.gate.verdict import Verdict
+from hcompress.metrics import contradiction
 from hcompress.sizes import breakdown
 from hcompress.strict.atomic import write_text
 from hcompress.strict.files import read_small, shown
@@ -109,7 +111,7 @@ def update(old: Baseline, measured: Mapping[str, Measured], reason: str, date: s
 
 def measure(limits: Limits, root: Path) -> dict[str, Measured]:
     """Every artifact of the limits as it lies on disk; what cannot be read says why."""
-    return {item.path: _measure(root, item.path, item.accuracy) for item in limits.artifacts}
+    return {item.key: _measure(root, item.path, item.accuracy) for item in limits.artifacts}
 
 
 def baseline_file(limits: Limits, limits_path: Path, given: Path | None) -> Path | None:
@@ -155,6 +157,16 @@ class _EvaluationFile:
     data_digest: str | None = None
     model_digest: str | None = None
     ignored: NotCounted = EVERYTHING_COUNTS
+    accuracy_low: Share | None = None
+    accuracy_high: Share | None = None
+    ned: Share | None = None
+
+    def __post_init__(self) -> None:
+        said = [None if v is None else float(v) for v in (self.accuracy_low, self.accuracy_high)]
+        ned = None if self.ned is None else float(self.ned)
+        wrong = contradiction(self.images, float(self.accuracy), (said[0], said[1]), ned)
+        if wrong is not None:
+            raise InputRefused(f"{wrong}: evaluate it again")
 
 
 def read_evaluation(path: Path, model_digest: str | None) -> Evaluation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from hcompress.gate.judge import Row, Status, Verdict
+from hcompress.gate.verdict import Row, Status, Verdict
 
 HEADER = ("status", "artifact", "what", "now", "baseline", "change", "note")
 _MARKS = {
