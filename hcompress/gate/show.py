@@ -7,6 +7,8 @@ from decimal import Decimal
 from hcompress.gate.verdict import Row, Status, Verdict
 
 HEADER = ("status", "artifact", "what", "now", "baseline", "change", "note")
+NAMES = 3
+"""Columns that say what a row is of: without them no number in it says anything."""
 _MARKS = {
     Status.PASS: "✅",
     Status.WARN: "⚠️",

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from hcompress.cli.tables import table_lines
 from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, UsageError
 from hcompress.gate.baseline import Baseline, BaselineEntry, NotCounted, parse_baseline
 from hcompress.gate.judge import Evaluation, Measured, judge
 from hcompress.gate.limits import AccuracyLimits, ArtifactLimits, Bounds, Limits, read_limits
 from hcompress.gate.run import append_summary, run_gate, update, update_gate
-from hcompress.gate.show import HEADER, cells, markdown
+from hcompress.gate.show import HEADER, NAMES, cells, markdown
 from hcompress.gate.verdict import Status, Verdict
 from tests import model_files as make
 
@@ -623,3 +624,12 @@ def test_errors_are_one_line(project: Path) -> None:
     with pytest.raises(HcompressError) as caught:
         run_gate(project / "limits.toml")
     assert "\n" not in str(caught.value)
+
+
+def test_narrow_tables_say_in_every_part_what_a_row_is_of() -> None:
+    path = "a/folder/of/some/length/model.onnx"
+    limits = Limits((ArtifactLimits(path=path, max_bytes=1),))
+    verdict = judge(limits, None, {path: Measured(99, {"container": 99})})
+    parts = "\n".join(table_lines(cells(verdict), 80, NAMES)).split("\n\n")
+    assert len(parts) > 1
+    assert all(path in line for part in parts for line in part.splitlines()[2:])
