@@ -14,6 +14,8 @@ Z: Final = 1.959964
 
 _ROUNDED: Final = 1e-6
 """Figures are written in full; by hand they may be rounded by this much."""
+MOST_WRONG: Final = 200
+"""Lines read wrong that an evaluation lists."""
 
 
 class Ignore(StrEnum):
@@ -82,10 +84,12 @@ def contradiction(
     accuracy: float,
     interval: tuple[float | None, float | None] = (None, None),
     ned: float | None = None,
+    wrong: int | None = None,
 ) -> str | None:
     """Why figures can't all be of one evaluation, on one line; None if they can.
 
-    ``interval``: Wilson's, low and high. None: it does not say.
+    ``interval``: Wilson's, low and high. ``wrong``: lines that are listed as read wrong. None: it
+    does not say.
     """
     right = round(accuracy * images)
     if abs(accuracy - right / images) > _ROUNDED:
@@ -98,6 +102,8 @@ def contradiction(
                 f"{right} of {images} right have an interval of {low:.6f} to {high:.6f}, not"
                 f" {said:.6f}"
             )
+    if wrong is not None and wrong != min(images - right, MOST_WRONG):
+        return f"{right} of {images} right, and {wrong} lines listed as wrong"
     if ned is not None and ned < accuracy - _ROUNDED:
         return f"1-NED {ned:g} is below the accuracy {accuracy:g}"
     return None

@@ -16,7 +16,7 @@ from hcompress.data.batches import cut
 from hcompress.data.feed import first_images
 from hcompress.errors import InputRefused
 from hcompress.evaluation.readers import Reader
-from hcompress.metrics import Ignored, folded, mean, misread, similarity, wilson
+from hcompress.metrics import MOST_WRONG, Ignored, folded, mean, misread, similarity, wilson
 from hcompress.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 BATCH: Final = 32
 CALIBRATION_BINS: Final = 10
 SAMPLES: Final = 24
-MOST_WRONG: Final = 200
 COUNT_ALL: Final = Ignored()
 """Texts are equal if every character is."""
 

@@ -160,13 +160,15 @@ class _EvaluationFile:
     accuracy_low: Share | None = None
     accuracy_high: Share | None = None
     ned: Share | None = None
+    wrong: tuple[Any, ...] | None = None
 
     def __post_init__(self) -> None:
         said = [None if v is None else float(v) for v in (self.accuracy_low, self.accuracy_high)]
         ned = None if self.ned is None else float(self.ned)
-        wrong = contradiction(self.images, float(self.accuracy), (said[0], said[1]), ned)
-        if wrong is not None:
-            raise InputRefused(f"{wrong}: evaluate it again")
+        listed = None if self.wrong is None else len(self.wrong)
+        fault = contradiction(self.images, float(self.accuracy), (said[0], said[1]), ned, listed)
+        if fault is not None:
+            raise InputRefused(f"{fault}: evaluate it again")
 
 
 def read_evaluation(path: Path, model_digest: str | None) -> Evaluation:

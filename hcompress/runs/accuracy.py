@@ -15,7 +15,7 @@ from hcompress.foreign.options import AS_FOUND, ImportOptions
 from hcompress.progress import Progress
 from hcompress.runs.recipe import Evaluate
 from hcompress.strict.atomic import write_json
-from hcompress.strict.json import recall
+from hcompress.strict.seal import recall_sealed, sealed
 from hcompress.strict.write import plain
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Accuracy:
             found = found if said is None else {**found, "import": said}
         self.folder.mkdir(exist_ok=True)
         if _recalled(self.folder / name) != found:
-            write_json(self.folder / name, found)
+            write_json(self.folder / name, sealed(found))
         return found
 
     def _open(self, data: Path) -> DataSource:
@@ -122,4 +122,4 @@ class Accuracy:
 
 
 def _recalled(path: Path) -> dict[str, Any] | None:
-    return recall(dict[str, Any], path)
+    return recall_sealed(dict[str, Any], path)

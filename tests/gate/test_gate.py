@@ -492,6 +492,7 @@ def test_missing_and_damaged_files_fail(project: Path) -> None:
         '{"accuracy": 0.95, "images": 2000, "ned": 0.94}',
         '{"accuracy": 0.95, "images": 2000, "accuracy_low": 0.95}',
         '{"accuracy": 0.95, "images": 2000, "accuracy_high": 0.95}',
+        '{"accuracy": 0.95, "images": 2000, "wrong": [{}]}',
         "[" * 100_000,
     ],
 )
