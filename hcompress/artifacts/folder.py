@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
+from hcompress.artifacts.beside import beside, joined_digest
 from hcompress.artifacts.kinds import MODEL_FILES, Kind
 from hcompress.artifacts.manifest import FileRecord, Manifest
 from hcompress.errors import InputRefused, UsageError
@@ -56,13 +57,30 @@ class Artifact:
 
     @property
     def key(self) -> str:
-        """64 hex: the manifest's key, or the digest of a bare file."""
-        return self.manifest.key if self.manifest else self.digest
+        """64 hex: the manifest's key, or the digest of a bare file.
+
+        What a stage takes from beside it, and no manifest lists, is in the key too.
+        """
+        own = self.manifest.key if self.manifest else self.digest
+        listed = self.manifest.files if self.manifest else {}
+        folder = self.file.parent
+        others = [path for path in beside(self.opened) if relative_name(path, folder) not in listed]
+        if not others:
+            return own
+        whole = f"{own}\n{joined_digest(others, folder.absolute().parent)}\n"
+        return hashlib.sha256(whole.encode()).hexdigest()
 
     @property
     def stage(self) -> str:
         """The stage that wrote it; the file's name if nobody knows."""
         return self.manifest.stage.name if self.manifest else self.file.name
+
+
+def relative_name(path: Path, folder: Path) -> str:
+    """``path`` as a manifest in ``folder`` lists it; as it is, if it lies elsewhere."""
+    whole = path.absolute()
+    inside = whole.is_relative_to(folder.absolute())
+    return whole.relative_to(folder.absolute()).as_posix() if inside else str(whole)
 
 
 def path_digest(path: Path) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hcompress.artifacts.beside import lists_digest
 from hcompress.artifacts.folder import Artifact, path_digest
 from hcompress.errors import NumericalError
 from hcompress.evaluation.evaluate import evaluate
@@ -71,8 +72,9 @@ class Accuracy:
         assert self.plan is not None
         ignored, said = self.plan.ignored, self._said()
         count = min(images, len(source))
-        wanted = {
+        wanted: dict[str, Any] = {
             "model_digest": model.digest,
+            "lists_digest": lists_digest(model.opened),
             "data_digest": source.digest,
             "images": count,
             "ignored": ignored.to_dict() if ignored else None,
@@ -88,6 +90,7 @@ class Accuracy:
                 images,
                 model=str(model.path),
                 model_digest=model.digest,
+                lists_digest=wanted["lists_digest"],
                 data=str(data.resolve()),
                 progress=self.progress,
                 ignored=ignored,

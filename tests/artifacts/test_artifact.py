@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from hcompress.artifacts import folder as artifacts
+from hcompress.artifacts.beside import lists_digest
 from hcompress.artifacts.kinds import Kind
 from hcompress.artifacts.manifest import Manifest, Parent, StageRecord
 from hcompress.artifacts.source import open_model, open_source
@@ -365,6 +366,50 @@ def test_a_bare_file_is_checked_before_it_is_loaded(tmp_path: Path) -> None:
     path.write_bytes(safetensors_bytes(b"x" * 100)[:-1])
     with pytest.raises(InputRefused, match="truncated"):
         open_source(path)
+
+
+def test_the_key_of_a_bare_file_covers_what_is_taken_from_beside_it(
+    published: Path, outside: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bare").mkdir()
+    bare = tmp_path / "bare" / "x.safetensors"
+    bare.write_bytes(safetensors_bytes(b"x"))
+    serving = outside / "serving"
+    serving.mkdir()
+    for model, other in (
+        (bare, bare.with_name("codebook.safetensors")),
+        (published, published / "codebook.safetensors"),
+        (outside / "model.onnx", outside / "codebook.safetensors"),
+        (outside / "model.onnx", serving / "encoder.onnx"),
+        (outside / "model.onnx", serving / "decoder-step.onnx"),
+        (outside / "model.onnx", outside / "my_dict.txt"),
+        (outside / "model.onnx", outside.parent / "labels.txt"),
+    ):
+        keys = [open_source(model).key]
+        for text in ("one", "two"):
+            other.write_text(text)
+            keys.append(open_source(model).key)
+        assert len(set(keys)) == 3, other
+        other.unlink()
+        assert open_source(model).key == keys[0]
+
+
+def test_codes_that_the_manifest_lists_are_in_its_key(tmp_path: Path) -> None:
+    partial = a_partial(tmp_path / "y.partial")
+    (partial / "codebook.safetensors").write_bytes(b"codes")
+    artifacts.publish(partial, tmp_path / "y", a_manifest(partial))
+    assert open_source(tmp_path / "y").key == KEY
+
+
+def test_lists_beside_a_model_that_names_its_classes_are_nobodys(outside: Path) -> None:
+    (outside / "my_dict.txt").write_text("a")
+    assert lists_digest(open_model(outside / "model.onnx")) is not None
+    for entry in (
+        model_files.o_pair(14, "character", "a"),
+        model_files.o_pair(14, "hcompress", "{}"),
+    ):
+        (outside / "model.onnx").write_bytes(model_files.onnx_bytes(extra=entry))
+        assert lists_digest(open_model(outside / "model.onnx")) is None
 
 
 def test_path_digest_sees_names_and_contents(tmp_path: Path) -> None:
