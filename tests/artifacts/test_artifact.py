@@ -114,6 +114,17 @@ HOSTILE: list[tuple[str, Any, str]] = [
     ("techniques", [1], "techniques"),
     ("breakdown", {"bytes": 3, "components": []}, "breakdown"),
     ("breakdown", {"bytes": 0, "components": [{"name": "x"}]}, "breakdown"),
+    (
+        "breakdown",
+        {
+            "bytes": 0,
+            "components": [
+                {"name": "x", "bytes": -5, "params": 0},
+                {"name": "y", "bytes": 5, "params": 0},
+            ],
+        },
+        "x.bytes",
+    ),
     ("inputs", {"a": 1}, "inputs"),
     ("seed", 1.5, "seed"),
     ("seconds", "1", "seconds"),
@@ -130,6 +141,7 @@ def test_hostile_manifests_are_refused_by_field(
     path = published / "manifest.json"
     raw = json.loads(path.read_text())
     raw[field] = value
+    del raw["seal"]  # as the first were: what is wrong with it is said, not that it was changed
     path.write_text(json.dumps(raw))
     with pytest.raises(InputRefused, match=r"manifest\.json") as caught:
         artifacts.open_artifact(published)
@@ -145,10 +157,24 @@ def test_manifests_that_are_none(published: Path, text: str) -> None:
         artifacts.open_artifact(published)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("techniques", ["INT8"]), ("report", {"loss": 0.25}), ("seconds", 2.5), ("seal", "ab"),
+        ("breakdown", {"bytes": 10, "components": [{"name": "other", "bytes": 10, "params": 5}]}),
+    ],
+)  # fmt: skip
+def test_a_manifest_that_was_changed_is_refused(published: Path, field: str, value: Any) -> None:
+    path = published / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}, indent=1))
+    with pytest.raises(InputRefused, match="changed since it was written"):
+        artifacts.open_artifact(published)
+
+
 def test_every_field_is_needed(published: Path) -> None:
     path = published / "manifest.json"
     raw = json.loads(path.read_text())
-    for field in raw:
+    for field in raw.keys() - {"seal"}:
         path.write_text(json.dumps({key: value for key, value in raw.items() if key != field}))
         with pytest.raises(InputRefused, match=field):
             artifacts.open_artifact(published)
@@ -294,7 +320,7 @@ def test_a_damaged_manifest_is_not_an_absent_one(published: Path, harm: str) -> 
 def test_a_manifest_that_leaves_its_model_out_is_damaged(published: Path) -> None:
     manifest = published / "manifest.json"
     raw = json.loads(manifest.read_text())
-    del raw["files"]["model.safetensors"]
+    del raw["files"]["model.safetensors"], raw["seal"]
     manifest.write_text(json.dumps(raw))
     with pytest.raises(InputRefused, match=r"model\.safetensors is missing"):
         open_model(published / "model.safetensors")
