@@ -7,6 +7,7 @@ The field numbers are those of onnx.proto, which never reuses one.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +33,20 @@ _INSIDE: dict[str, dict[int, str]] = {
     "Attribute": {5: "Tensor", 6: "Graph", 10: "Tensor", 11: "Graph", 22: "Sparse", 23: "Sparse"},
     "Sparse": {1: "Tensor", 2: "Tensor"},
 }
+# Message → its fields that stand there once: of two, protobuf takes the last, or merges both.
+_ONCE: dict[str, frozenset[int]] = {
+    "Model": frozenset((2, 3, 4, 5, 6)),
+    "Training": frozenset((1, 2)),
+    "Graph": frozenset((2, 10)),
+    "Function": frozenset((1, 8, 10, 13)),
+    "Node": frozenset((3, 4, 6, 7, 8)),
+    "Attribute": frozenset((1, 2, 3, 4, 5, 6, 13, 14, 20, 21, 22)),
+    "Sparse": frozenset((1, 2)),
+    "Tensor": frozenset((2, 3, 8, 12, 14)),
+    "StringStringEntry": frozenset((1, 2)),
+}
+_ENUM = 0xFFFF_FFFF
+"""protobuf keeps this much of a number that is one of a few."""
 # A constant has no name of its own: the first output of its node names it.
 _NODE_OUTPUT = 2
 _STRING = 8
@@ -105,7 +120,7 @@ class _Walk:
     def model(self, size: int) -> None:
         """Walk the whole file, which must be one ModelProto with exactly one graph."""
         graphs = versions = 0
-        for item in self._wire.fields(0, size):
+        for item in self._fields("Model", Field(0, BYTES, 0, size, 0)):
             if item.number == 1:
                 if item.wire != VARINT or not 0 < item.value < 1000:
                     raise self._refused("is no ONNX model: no valid IR version")
@@ -116,6 +131,17 @@ class _Walk:
             self._enter("Model", item, "", 0)
         if graphs != 1 or versions != 1:
             raise self._refused("is no ONNX model: it needs one graph and one IR version")
+
+    def _fields(self, kind: str, outer: Field) -> Iterator[Field]:
+        """Those of a message. Raises InputRefused if one is there twice that can be there once."""
+        once, seen = _ONCE[kind], set[int]()
+        for item in self._wire.fields(outer.start, outer.end):
+            number = item.number
+            if number in seen:
+                raise self._wire.refused(f"field {number} of a {kind} is there twice")
+            if number in once:
+                seen.add(number)
+            yield item
 
     def _enter(self, kind: str, item: Field, hint: str, depth: int) -> str:
         """Walk a field that may hold weights; the name for what stands beside it."""
@@ -134,7 +160,7 @@ class _Walk:
         return hint
 
     def _message(self, kind: str, outer: Field, hint: str, depth: int) -> None:
-        for item in self._wire.fields(outer.start, outer.end):
+        for item in self._fields(kind, outer):
             if kind == "Node" and item.number == _NODE_OUTPUT and item.wire == BYTES:
                 hint = hint if item.start == item.end else self._wire.text(item, MAX_NAME)
             hint = self._enter(kind, item, hint, depth)
@@ -145,14 +171,15 @@ class _Walk:
         if self._tensors > MAX_TENSORS:
             raise self._refused(f"has more than {MAX_TENSORS} tensors")
         tensor = _Tensor(name=hint)
-        for item in self._wire.fields(outer.start, outer.end):
+        for item in self._fields("Tensor", outer):
             self._tensor_field(tensor, item)
         where = f"{shown(self._path)}: tensor {quoted(tensor.name)}"
-        if tensor.type == _STRING:
+        outside = tensor.is_external or bool(tensor.external)
+        if tensor.type == _STRING and not outside:
             return tensor.name  # texts are structure, not weights
         if tensor.type not in _BITS:
             raise InputRefused(f"{where}: unknown data type {tensor.type}")
-        if tensor.is_external or tensor.external:
+        if outside:
             if tensor.data is not None:
                 raise InputRefused(f"{where}: has data both inside and outside of the file")
             self.external.add(tensor.name, tensor.elements, tensor.bytes, tensor.external)
@@ -171,11 +198,11 @@ class _Walk:
             if len(tensor.dims) > MAX_DIMS:
                 raise self._wire.refused(f"a tensor of more than {MAX_DIMS} dimensions")
         elif number == _TYPE and item.wire == VARINT:
-            tensor.type = item.value
+            tensor.type = item.value & _ENUM
         elif number == _NAME:
             tensor.name = self._wire.text(item, MAX_NAME) or tensor.name
         elif number == _LOCATION and item.wire == VARINT:
-            tensor.is_external = item.value == 1
+            tensor.is_external = item.value & _ENUM == 1
         elif number == _EXTERNAL:
             key, value = self._pair(item, MAX_NAME)
             if key in tensor.external:
@@ -230,7 +257,7 @@ class _Walk:
         if outer.wire != BYTES:
             raise self._wire.refused(f"field {outer.number} at byte {outer.start} is no message")
         texts = {1: "", 2: ""}
-        for item in self._wire.fields(outer.start, outer.end):
+        for item in self._fields("StringStringEntry", outer):
             if item.number in texts:
                 texts[item.number] = self._wire.text(item, limit)
         return texts[1], texts[2]
