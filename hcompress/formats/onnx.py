@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hcompress.errors import InputRefused
 from hcompress.formats.layout import Layout, Piece
+from hcompress.formats.onnx_control import ControlFlow
 from hcompress.formats.onnx_external import ExternalData
 from hcompress.formats.protobuf import BYTES, VARINT, Field, Wire
 from hcompress.strict.files import open_regular, quoted, shown
@@ -47,6 +48,8 @@ _ONCE: dict[str, frozenset[int]] = {
 }
 _ENUM = 0xFFFF_FFFF
 """protobuf keeps this much of a number that is one of a few."""
+# What a model's own graph is, and how deep it lies.
+_MAIN = ("Graph", 1)
 # A constant has no name of its own: the first output of its node names it.
 _NODE_OUTPUT = 2
 _STRING = 8
@@ -62,6 +65,9 @@ _NAMES: dict[int, str] = {
 }  # fmt: skip
 _DIMS, _TYPE, _NAME, _RAW, _EXTERNAL, _LOCATION = 1, 2, 8, 9, 13, 14
 _STRINGS = 6
+_OPSET = 8
+# What every copy that onnxruntime saves takes its operators from, and no exporter does.
+_ORT_ONLY = "com.microsoft.nchwc"
 _TYPED = frozenset((4, 5, 7, 10, 11))
 _FIXED_WIDTH = {4: 4, 10: 8}
 
@@ -101,8 +107,12 @@ def layout(path: Path) -> Layout:
     with open_regular(path) as (stream, size):
         walk = _Walk(Wire(stream, size, path), path)
         walk.model(size)
+        control = tuple(walk.control.found(stream, path))
     pieces = (*walk.pieces, *walk.external.pieces())
-    return Layout(path, size + walk.external.bytes, pieces, walk.metadata, walk.properties)
+    total = size + walk.external.bytes
+    return Layout(
+        path, total, pieces, walk.metadata, walk.properties, control, optimised=walk.optimised
+    )
 
 
 class _Walk:
@@ -111,8 +121,10 @@ class _Walk:
     def __init__(self, wire: Wire, path: Path) -> None:
         self.pieces: list[Piece] = []
         self.metadata: str | None = None
+        self.optimised = False
         self.properties: dict[str, str] = {}
         self.external = ExternalData(path)
+        self.control = ControlFlow(wire)
         self._wire = wire
         self._path = path
         self._tensors = 0
@@ -127,6 +139,8 @@ class _Walk:
                 versions += 1
             elif item.number == 14:
                 self._property(item)
+            elif item.number == _OPSET and item.wire == BYTES:
+                self.optimised |= self._domain(item) == _ORT_ONLY
             graphs += item.number == 7
             self._enter("Model", item, "", 0)
         if graphs != 1 or versions != 1:
@@ -154,15 +168,20 @@ class _Walk:
             raise self._refused(f"messages are nested deeper than {MAX_NESTING}")
         if inner == "Tensor":
             name = self._tensor(item, hint)
+            if (kind, depth) == _MAIN:
+                self.control.initialiser(self.pieces, name)
             # A sparse tensor's values are named, its indices are not.
             return name if kind == "Sparse" else hint
-        self._message(inner, item, hint, depth + 1)
+        self._message(inner, item, hint, depth + 1, nested=(kind, depth) != _MAIN)
         return hint
 
-    def _message(self, kind: str, outer: Field, hint: str, depth: int) -> None:
+    def _message(self, kind: str, outer: Field, hint: str, depth: int, nested: bool) -> None:
         for item in self._fields(kind, outer):
             if kind == "Node" and item.number == _NODE_OUTPUT and item.wire == BYTES:
                 hint = hint if item.start == item.end else self._wire.text(item, MAX_NAME)
+                self.control.made(hint)
+            elif kind == "Node":
+                self.control.node(outer, item, nested=nested)
             hint = self._enter(kind, item, hint, depth)
 
     def _tensor(self, outer: Field, hint: str) -> str:
@@ -242,6 +261,11 @@ class _Walk:
                 f"{where}: shape and type ask for {tensor.bytes} bytes, the file holds {held}"
             )
         return held
+
+    def _domain(self, outer: Field) -> str:
+        """Of an OperatorSetIdProto."""
+        named = [f for f in self._wire.fields(outer.start, outer.end) if f.number == 1]
+        return self._wire.text(named[-1], MAX_NAME) if named else ""
 
     def _property(self, item: Field) -> None:
         key, value = self._pair(item, MAX_METADATA)

@@ -90,6 +90,11 @@ class ModelFile:
             raise InputRefused(f"{where}: is not a JSON object")
         return value
 
+    @property
+    def optimised(self) -> bool:
+        """Whether it is a copy that onnxruntime has optimised for itself."""
+        return self.layout.optimised
+
     @cached_property
     def digest(self) -> str:
         """SHA-256, 64 hex; with external data, that of all its files' names and digests."""
