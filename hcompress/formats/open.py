@@ -42,6 +42,8 @@ _LAYOUTS = {
     Format.TORCH: torchfile.layout,
     Format.ONNX: onnxfile.layout,
 }
+MOST_BYTES = 4 << 30
+"""Bytes of a model that is loaded or told by its digest; any size is measured."""
 _POINTER = b"version https://git-lfs."
 _SAYING = (Format.SAFETENSORS, Format.ONNX)
 """Formats with a place for what we say of a model."""
@@ -109,9 +111,17 @@ class ModelFile:
 
     @cached_property
     def own_digest(self) -> str:
-        """SHA-256 of this file alone, as a manifest lists it."""
+        """SHA-256 of this file alone, as a manifest lists it.
+
+        Raises InputRefused of a file that is larger than any recogniser.
+        """
+        size = stat_of(self.path).st_size
+        if size > MOST_BYTES:
+            raise InputRefused(
+                f"{shown(self.path)}: {size:,} bytes: no recogniser is larger than {MOST_BYTES:,}"
+            )
         with self.stream() as stream:
-            return stream_digest(stream)
+            return stream_digest(stream, self.path)
 
     @cached_property
     def external(self) -> tuple[Path, ...]:
