@@ -36,6 +36,8 @@ class Measured:
     problem: str | None = None
     evaluation: Evaluation | None = None
     evaluation_problem: str | None = None
+    name: str | None = None
+    """The file's, if the limits have a pattern for it."""
 
 
 @dataclass(slots=True)
@@ -73,13 +75,24 @@ def judge(limits: Limits, baseline: Baseline | None, measured: Mapping[str, Meas
         is_new = baseline is not None and entry is None
         if baseline is not None and is_new and found.problem is None:
             found = replace(found, problem=_unseen(artifact, baseline, gone))
-        rows += _judge_sizes(artifact, entry, found, is_new)
+        rows += _named(_judge_sizes(artifact, entry, found, is_new), found.name)
         if artifact.accuracy is not None:
             rows.append(_judge_accuracy(artifact.path, artifact.accuracy, entry, found, is_new))
     for path in gone:
         note = "in the baseline, no longer in the limits"
         rows.append(Row(path, TOTAL, Status.REMOVED, None, entries[path].bytes, note))
     return Verdict(tuple(rows))
+
+
+def _named(rows: list[Row], name: str | None) -> list[Row]:
+    """With the name of the file that fitted a pattern in the first row's note."""
+    if name is None:
+        return rows
+    first, *rest = rows
+    return [
+        replace(first, note="; ".join(filter(None, (first.note, f"it is {quoted(name)}")))),
+        *rest,
+    ]
 
 
 def _unseen(artifact: ArtifactLimits, baseline: Baseline, gone: Sequence[str]) -> str | None:

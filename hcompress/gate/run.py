@@ -22,6 +22,7 @@ from hcompress.gate.baseline import (
     Share,
     parse_baseline,
 )
+from hcompress.gate.find import find, is_pattern
 from hcompress.gate.judge import Evaluation, Measured, judge
 from hcompress.gate.limits import AccuracyLimits, Limits, read_limits
 from hcompress.gate.verdict import Verdict
@@ -133,8 +134,11 @@ def _root(limits_path: Path, root: Path | None) -> Path:
 
 def _measure(root: Path, path: str, accuracy: AccuracyLimits | None) -> Measured:
     size, components, digest, lists, problem = 0, {}, None, None, None
+    name: str | None = None
     try:
-        file = open_model(root / path)
+        place = find(root, path)
+        name = place.name if is_pattern(path) else None
+        file = open_model(place)
         found = breakdown(file, parts_of(file).groups)
         size, components = found.bytes, {row.name: row.bytes for row in found.components}
         if accuracy is not None:
@@ -144,10 +148,10 @@ def _measure(root: Path, path: str, accuracy: AccuracyLimits | None) -> Measured
     evaluation, evaluation_problem = None, None
     if accuracy is not None:
         try:
-            evaluation = read_evaluation(root / accuracy.evaluation, digest, lists)
+            evaluation = read_evaluation(find(root, accuracy.evaluation), digest, lists)
         except HcompressError as error:
             evaluation_problem = str(error)
-    return Measured(size, components, problem, evaluation, evaluation_problem)
+    return Measured(size, components, problem, evaluation, evaluation_problem, name)
 
 
 @dataclass(frozen=True)

@@ -429,6 +429,43 @@ def test_a_first_baseline_then_a_pass(project: Path) -> None:
     assert again == verdict
 
 
+def test_a_pattern_is_the_one_file_that_fits(project: Path) -> None:
+    text = LIMITS.replace('"model.safetensors"', '"built/rec-*.safetensors"')
+    limits = limits_file(project, text.replace('"eval.json"', '"eval-?[0-9a-f]*.json"'))
+    (project / "built").mkdir()
+    (project / "model.safetensors").rename(project / "built" / "rec-1f3a9c.safetensors")
+    (project / "eval.json").rename(project / "eval-1f3a9c.json")
+    updated(project)
+    held = parse_baseline((project / "baseline.json").read_text(), "b").artifacts
+    assert list(held) == ["built/rec-*.safetensors"]
+    # Another build: the name is another, the entry in the baseline is the same.
+    (project / "built" / "rec-1f3a9c.safetensors").rename(
+        project / "built" / "rec-22bb.safetensors"
+    )
+    verdict = run_gate(limits)
+    assert {row.status for row in verdict.rows} == {Status.PASS}
+    assert verdict.rows[0].note == 'it is "rec-22bb.safetensors"'
+    assert verdict.rows[0].artifact == "built/rec-*.safetensors"
+    # A file left from before: nobody can tell which one is meant.
+    (project / "built" / "rec-1f3a9c.safetensors").write_bytes(make.good_safetensors())
+    row = run_gate(limits).rows[0]
+    assert row.status == "fail"
+    assert 'several fit, "rec-1f3a9c.safetensors", "rec-22bb.safetensors"' in row.note
+    for path in (project / "built").iterdir():
+        path.unlink()
+    row = run_gate(limits).rows[0]
+    assert (row.status, "no file or folder fits" in row.note) == ("fail", True)
+
+
+def test_a_name_that_looks_like_a_pattern_is_a_name(project: Path) -> None:
+    limits_file(project, LIMITS.replace('"model.safetensors"', '"m[1].safetensors"'))
+    (project / "model.safetensors").rename(project / "m[1].safetensors")
+    updated(project)
+    assert not run_gate(project / "limits.toml").failed
+    (project / "m1.safetensors").write_bytes(make.good_safetensors())
+    assert "several fit" in run_gate(project / "limits.toml").rows[0].note
+
+
 def test_a_model_that_grew_fails_and_an_update_says_why(project: Path) -> None:
     updated(project)
     data = bytes(range(110)) + bytes(4000)
