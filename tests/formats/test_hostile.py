@@ -169,6 +169,18 @@ PICKLES: dict[str, tuple[bytes, str]] = {
     ),
     "INST": (b"(" + make.p_text("touch canary") + b"ios\nsystem\n", "INST"),
     "OBJ": (b"(" + SYSTEM + make.p_text("x") + b"o", "not allowed"),
+    "engine's object of something": (
+        make.p_global("torch", "ScriptObject") + make.p_tuple(make.p_int(1)) + b"\x81",
+        "packed",
+    ),
+    "quantised, but no tensor": (
+        make.p_global("torch._utils", "_rebuild_qtensor") + make.p_tuple(make.p_int(1)) + b"R",
+        "quantised tensor's",
+    ),
+    "a scheme that is called": (
+        make.p_global("torch", "per_tensor_affine") + make.p_tuple(make.p_int(1)) + b"R",
+        "no function",
+    ),
     "NEWOBJ": (make.p_global("collections", "OrderedDict") + b")\x81", "NEWOBJ"),
     "extension": (b"\x82\x01", "EXT1"),
     "text persistent id": (b"Pstorage\n", "PERSID"),
