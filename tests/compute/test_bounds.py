@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from hcompress.compute import bounds
 from hcompress.compute.session import Session
 from hcompress.errors import InputRefused
+from tests import ROOT
 
 FLOAT, BOOL, INT64 = TensorProto.FLOAT, TensorProto.BOOL, TensorProto.INT64
 ONE = {"x": np.zeros(1, np.float32)}
@@ -71,6 +73,15 @@ def test_onnxruntime_writes_nothing_under_home_and_calls_nobody(tmp_path: Path) 
         env={**environment, "HOME": str(home)}, check=True, timeout=60,
     )  # fmt: skip
     assert list(home.rglob("*")) == []
+
+
+def test_whoever_imports_onnxruntime_has_asked_for_silence() -> None:
+    """Libraries that import it, too."""
+    for file in (ROOT / "hcompress").rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        first = re.search(r"^ *(import|from) (onnxruntime|onnxsim|rapidocr)\b", text, re.MULTILINE)
+        if first is not None and file.name != "bounds.py":
+            assert "no_telemetry()" in text[: first.start()], file
 
 
 @pytest.mark.parametrize(("said", "kept"), [(None, "1"), ("", "1"), ("0", "0"), ("1", "1")])
