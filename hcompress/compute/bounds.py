@@ -156,8 +156,10 @@ def broken_off_by_signals(numbers: frozenset[int]) -> Iterator[None]:
     finally:
         if os.getpid() == owner:
             signal.set_wakeup_fd(before)
-            theirs.close()
+            # A worker that was forked holds both ends: to close them would not end the listener.
+            theirs.shutdown(socket.SHUT_RDWR)
             listener.join()
+        theirs.close()
         ours.close()
 
 

@@ -151,3 +151,17 @@ def test_a_signal_breaks_off_what_runs() -> None:
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_a_worker_that_lives_on_keeps_nobody_waiting() -> None:
+    code = (
+        "import os, signal, time\n"
+        "from hcompress.compute.bounds import broken_off_by_signals\n"
+        "with broken_off_by_signals(frozenset({signal.SIGTERM})):\n"
+        "    worker = os.fork()\n"
+        "    if not worker:\n"
+        "        time.sleep(60)\n"
+        "        os._exit(0)\n"
+        "os.kill(worker, signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
