@@ -12,6 +12,11 @@ from typing import Final
 Z: Final = 1.959964
 """Standard deviations of a two-sided 95% interval."""
 
+_ROUNDED: Final = 1e-6
+"""Figures are written in full; by hand they may be rounded by this much."""
+MOST_WRONG: Final = 200
+"""Lines read wrong that an evaluation lists."""
+
 
 class Ignore(StrEnum):
     """A difference between texts that does not count."""
@@ -72,6 +77,36 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     half = Z * math.sqrt(spread) / (1 + z2 / count)
     # At 0 and at 1 the bounds meet the share, and rounding must not carry them past it.
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+
+
+def contradiction(
+    images: int,
+    accuracy: float,
+    interval: tuple[float | None, float | None] = (None, None),
+    ned: float | None = None,
+    wrong: int | None = None,
+) -> str | None:
+    """Why figures can't all be of one evaluation, on one line; None if they can.
+
+    ``interval``: Wilson's, low and high. ``wrong``: lines that are listed as read wrong. None: it
+    does not say.
+    """
+    right = round(accuracy * images)
+    if abs(accuracy - right / images) > _ROUNDED:
+        return f"accuracy {accuracy:g} is no share of {images} images"
+    wanted = wilson(right, images)
+    for said, must in zip(interval, wanted, strict=True):
+        if said is not None and abs(said - must) > _ROUNDED:
+            low, high = wanted
+            return (
+                f"{right} of {images} right have an interval of {low:.6f} to {high:.6f}, not"
+                f" {said:.6f}"
+            )
+    if wrong is not None and wrong != min(images - right, MOST_WRONG):
+        return f"{right} of {images} right, and {wrong} lines listed as wrong"
+    if ned is not None and ned < accuracy - _ROUNDED:
+        return f"1-NED {ned:g} is below the accuracy {accuracy:g}"
+    return None
 
 
 def paired(right_a: Sequence[bool], right_b: Sequence[bool]) -> tuple[float, float, float]:

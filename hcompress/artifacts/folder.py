@@ -7,12 +7,14 @@ and one rename makes them an artifact. `compute/lock.py` keeps two runs apart.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
+from hcompress.artifacts.beside import beside, joined_digest
 from hcompress.artifacts.kinds import MODEL_FILES, Kind
 from hcompress.artifacts.manifest import FileRecord, Manifest
 from hcompress.errors import InputRefused, UsageError
@@ -25,6 +27,9 @@ MANIFEST: Final = "manifest.json"
 MANIFEST_LIMIT: Final = 16 << 20
 """Bytes a manifest may have: a hostile one must not fill the memory."""
 _REPLACED: Final = ".replaced"
+_OURS: Final = frozenset(("format", *(entry.name for entry in fields(Manifest))))
+_ENOUGH_OF_OURS: Final = 4
+"""Keys of ours that no other program's manifest.json has by chance."""
 
 
 @dataclass(frozen=True)
@@ -45,20 +50,37 @@ class Artifact:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the model file."""
-        if self.manifest is None:
+        """SHA-256 of the model file, as `ModelFile.digest`."""
+        if self.manifest is None or (self.kind is Kind.ONNX and self.opened.external):
             return self.opened.digest
         return self.manifest.files[self.file.name].sha256
 
     @property
     def key(self) -> str:
-        """64 hex: the manifest's key, or the digest of a bare file."""
-        return self.manifest.key if self.manifest else self.digest
+        """64 hex: the manifest's key, or the digest of a bare file.
+
+        What a stage takes from beside it, and no manifest lists, is in the key too.
+        """
+        own = self.manifest.key if self.manifest else self.digest
+        listed = self.manifest.files if self.manifest else {}
+        folder = self.file.parent
+        others = [path for path in beside(self.opened) if relative_name(path, folder) not in listed]
+        if not others:
+            return own
+        whole = f"{own}\n{joined_digest(others, folder.absolute().parent)}\n"
+        return hashlib.sha256(whole.encode()).hexdigest()
 
     @property
     def stage(self) -> str:
         """The stage that wrote it; the file's name if nobody knows."""
         return self.manifest.stage.name if self.manifest else self.file.name
+
+
+def relative_name(path: Path, folder: Path) -> str:
+    """``path`` as a manifest in ``folder`` lists it; as it is, if it lies elsewhere."""
+    whole = path.absolute()
+    inside = whole.is_relative_to(folder.absolute())
+    return whole.relative_to(folder.absolute()).as_posix() if inside else str(whole)
 
 
 def path_digest(path: Path) -> str:
@@ -103,6 +125,24 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest.from_dict(raw, str(path))
 
 
+def find_manifest(folder: Path) -> Manifest | None:
+    """The manifest in a folder; None if there is none, or it is plainly another program's.
+
+    Raises InputRefused if one is there and can't be read, or is damaged: not to know is not to
+    know that there is none.
+    """
+    path = folder / MANIFEST
+    if not os.path.lexists(path):
+        return None
+    try:
+        raw = read_json(path, MANIFEST_LIMIT)
+    except UsageError as error:  # a link to nothing, a folder that may not be looked into
+        raise InputRefused(str(error)) from None
+    if isinstance(raw, dict) and len(_OURS & raw.keys()) < _ENOUGH_OF_OURS:
+        return None
+    return Manifest.from_dict(raw, str(path))
+
+
 def open_artifact(folder: Path, verify: bool = True) -> Artifact:
     """The artifact in ``folder``.
 
@@ -115,16 +155,29 @@ def open_artifact(folder: Path, verify: bool = True) -> Artifact:
         raise InputRefused(f"{folder / MANIFEST}: files: no {name or 'model'} for its kind")
     opened = ModelFile(folder / name)
     if verify:
-        check_record(opened, manifest.files[name])
+        check_listed(opened, folder, manifest, name)
         for other, record in manifest.files.items():
             if other != name:
                 _check_record(folder / other, record, file_digest)
     return Artifact(folder, opened, manifest.kind, manifest)
 
 
-def check_record(file: ModelFile, record: FileRecord) -> None:
-    """Raises InputRefused, naming the file, if it is not as a manifest lists it."""
-    _check_record(file.path, record, lambda _: file.digest)
+def check_listed(file: ModelFile, folder: Path, manifest: Manifest, name: str) -> None:
+    """Raises InputRefused, naming the file, if ``file`` is not what the manifest calls ``name``.
+
+    Nor may it hold weights in files that the manifest does not list.
+    """
+    _check_record(file.path, manifest.files[name], lambda _: file.own_digest)
+    if file.path.suffix.lower() != ".onnx":
+        return
+    for outside in file.external:
+        place = (folder / name).parent / outside.relative_to(file.path.parent)
+        record = manifest.files.get(place.relative_to(folder).as_posix())
+        if record is None:
+            raise InputRefused(
+                f"{outside}: holds weights, and {folder / MANIFEST} does not list it"
+            )
+        _check_record(outside, record, file_digest)
 
 
 def _check_record(path: Path, record: FileRecord, digest: Callable[[Path], str]) -> None:

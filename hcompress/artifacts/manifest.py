@@ -11,10 +11,12 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.errors import InputRefused
 from hcompress.strict.read import read, take_version
 from hcompress.strict.schema import Param
+from hcompress.strict.seal import SEAL, sealed, unsealed
 from hcompress.strict.show import show
 from hcompress.strict.write import plain
 
 FORMAT: Final = 1
+_Count = Annotated[int, Param(minimum=0)]
 Digest = Annotated[str, Param("64 hexadecimal digits", pattern="[0-9a-f]{64}")]
 
 
@@ -22,7 +24,7 @@ Digest = Annotated[str, Param("64 hexadecimal digits", pattern="[0-9a-f]{64}")]
 class FileRecord:
     """Size and SHA-256 of one file of the artifact."""
 
-    bytes: int
+    bytes: _Count
     sha256: Digest
 
 
@@ -69,29 +71,35 @@ class Manifest:
                 raise InputRefused(f"files: {show(name)} leads out of the artifact")
 
     def to_dict(self) -> dict[str, Any]:
-        return {"format": FORMAT, **plain(self)}
+        return sealed({"format": FORMAT, **plain(self)})
 
     @classmethod
     def from_dict(cls, raw: object, where: str) -> Manifest:
-        """Strict: raises InputRefused naming ``where`` and the field."""
-        _, fields = take_version(raw, "format", (FORMAT,), where)
-        manifest = read(cls, fields, where)
+        """Strict: raises InputRefused naming ``where`` and the field, or that it was changed.
+
+        The first manifests had no seal.
+        """
+        _, given = take_version(raw, "format", (FORMAT,), where)
+        seal = given.pop(SEAL, None)
+        manifest = read(cls, given, where)
         read(BreakdownRecord, manifest.breakdown, f"{where}: breakdown")
+        whole = {"format": FORMAT, **given}
+        unsealed(whole if seal is None else {**whole, SEAL: seal}, where)
         return manifest
 
 
 @dataclass(frozen=True)
 class _Component:
     name: str
-    bytes: int
-    params: int
+    bytes: _Count
+    params: _Count
 
 
 @dataclass(frozen=True)
 class BreakdownRecord:
     """What ``breakdown`` has to hold."""
 
-    bytes: int
+    bytes: _Count
     components: tuple[_Component, ...]
 
     def __post_init__(self) -> None:

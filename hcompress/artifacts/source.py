@@ -5,24 +5,30 @@ What is handed on is the opened file: its header is read once, and it is hashed 
 
 from __future__ import annotations
 
-import contextlib
 import stat
 from pathlib import Path
+from typing import Final
 
 from hcompress import sizes
 from hcompress.artifacts.folder import (
     MANIFEST,
     Artifact,
-    check_record,
+    check_listed,
+    find_manifest,
     open_artifact,
-    read_manifest,
 )
 from hcompress.artifacts.kinds import KINDS, MEASURED_ONLY, MODEL_FILES, SUFFIXES, not_loaded
 from hcompress.artifacts.manifest import Manifest
 from hcompress.artifacts.packages import in_package, names_a_package
 from hcompress.errors import InputRefused, UsageError
 from hcompress.formats.open import Format, ModelFile
-from hcompress.strict.files import stat_of
+from hcompress.spec.exported import ENCODER_FILE
+from hcompress.strict.files import quoted, shown, stat_of
+
+_DEEPEST: Final = 2
+"""Folders above a file of an artifact in which its manifest may lie."""
+_INSIDE: Final = f"{ENCODER_FILE.partition('/')[0]}/"
+"""The folder that artifacts have inside."""
 
 
 def open_model(path: Path) -> ModelFile:
@@ -37,8 +43,7 @@ def open_model(path: Path) -> ModelFile:
     file = ModelFile(path)
     covering = _covering(path) if path.is_file() else None
     if covering is not None:
-        _, manifest, name = covering
-        check_record(file, manifest.files[name])
+        check_listed(file, *covering)
     return file
 
 
@@ -83,11 +88,36 @@ def names_a_model(path: Path) -> bool:
 
 
 def _covering(path: Path) -> tuple[Path, Manifest, str] | None:
-    """The artifact a file lies in, its manifest, and the file's name there."""
-    whole = path.absolute()
-    for folder in list(whole.parents)[:2]:
-        with contextlib.suppress(InputRefused):
-            manifest, name = read_manifest(folder), whole.relative_to(folder).as_posix()
-            if name in manifest.files:
+    """The artifact a file lies in, its manifest, and the file's name there.
+
+    A link lies where it leads, too. Raises InputRefused if what may be the manifest can't be read.
+    """
+    try:
+        places = dict.fromkeys((path.absolute(), path.resolve()))
+    except (OSError, RuntimeError) as error:  # links in a circle
+        raise InputRefused(f"{shown(path)}: can't be followed: {error}") from None
+    for place in places:
+        for folder in list(place.parents)[:_DEEPEST]:
+            name = place.relative_to(folder).as_posix()
+            manifest = _manifest_over(folder, name)
+            if manifest is not None and name in manifest.files:
                 return folder, manifest, name
+            if manifest is not None and name == MODEL_FILES.get(manifest.kind):
+                raise InputRefused(f"{folder / MANIFEST}: files: {name} is missing: damaged")
     return None
+
+
+def _manifest_over(folder: Path, name: str) -> Manifest | None:
+    """The manifest of a folder that ``name`` lies in.
+
+    What can't be read above a folder that no artifact has inside is somebody else's.
+    """
+    try:
+        return find_manifest(folder)
+    except InputRefused as error:
+        if "/" in name and not name.startswith(_INSIDE):
+            return None
+        raise InputRefused(
+            f"{error}: whether {quoted(name)} is as it was written can't be told: make it again,"
+            " or copy the file into a folder of its own"
+        ) from None

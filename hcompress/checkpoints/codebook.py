@@ -15,9 +15,9 @@ from hcompress.checkpoints.weights import read_tensors
 from hcompress.errors import InputRefused, UsageError
 from hcompress.formats.open import ModelFile, Source, folder_of
 from hcompress.heads.hamming.codebook import Codebook
+from hcompress.spec.exported import CODEBOOK_FILE
 from hcompress.spec.vocabulary import Vocabulary
 
-CODEBOOK_FILE = "codebook.safetensors"
 KEY = "hcompress"
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from hcompress.cli.console import take_closed_streams
 from hcompress.cli.exits import Guard, signals_raise
+from hcompress.compute.bounds import no_telemetry
 from hcompress.stages.base import Stage
 
 DEBUG = "--debug"
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None, stages: Mapping[str, type[Stage]] | 
     if not debug and not sys.warnoptions:
         warnings.simplefilter("ignore")
     take_closed_streams()
+    no_telemetry()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -78,14 +78,17 @@ class Console:
         if not self._quiet:
             _write(sys.stdout, json_text(value, indent, not _speaks_unicode(sys.stdout)))
 
-    def table(self, rows: Sequence[Sequence[str]], talk: bool = False) -> None:
-        """Rows of text, header first, in as many parts as the width asks for."""
+    def table(self, rows: Sequence[Sequence[str]], talk: bool = False, names: int = 1) -> None:
+        """Rows of text, header first, in as many parts as the width asks for.
+
+        Every part begins with the first ``names`` columns.
+        """
         if self._quiet:
             return
         stream = sys.stderr if talk else sys.stdout
         if not _speaks_unicode(stream):
             rows = [[_ascii(cell) for cell in row] for row in rows]
-        for line in table_lines(rows, _width(stream)):
+        for line in table_lines(rows, _width(stream), names):
             _write(stream, line)
 
     def pairs(self, rows: Sequence[Sequence[str]]) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 
 from hcompress.cli.console import OutputClosedError, complain
 from hcompress.compute import ranks
+from hcompress.compute.bounds import broken_off_by_signals
 from hcompress.errors import EnvironmentFailed, HcompressError, UsageError
 
 BUG: Final = 70
@@ -32,6 +33,9 @@ _PEER_GONE: Final = "Connection closed by peer"
 """What gloo says if a process under `torchrun` has gone; its errors have no class."""
 _CPU_ALLOCATOR: Final = "DefaultCPUAllocator: "
 """What torch's plain RuntimeError has in it if memory runs out; a GPU's has a class."""
+
+
+_STOPPING: Final = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
 class Stopped(BaseException):
@@ -57,9 +61,10 @@ def signals_raise() -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in _STOPPING}
     try:
-        yield
+        with broken_off_by_signals(_STOPPING):
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -75,6 +75,7 @@ def eval_(
     compared to the very character; what --ignore-... names does not count. The literature's
     protocol for words is --ignore-case with --ignore-punctuation and --ignore-space.
     """
+    from hcompress.artifacts.beside import lists_digest
     from hcompress.artifacts.source import open_source
     from hcompress.charset import read_charset
     from hcompress.compute.libraries import require
@@ -97,6 +98,7 @@ def eval_(
         images,
         model=str(model),
         model_digest=found.digest,
+        lists_digest=lists_digest(found.opened),
         data=str(data),
         progress=state.console.progress(),
         workers=workers,

@@ -13,21 +13,22 @@ GAP: Final = 2
 LEAST_WIDTH: Final = 40
 
 
-def table_lines(rows: Sequence[Sequence[str]], width: int) -> list[str]:
+def table_lines(rows: Sequence[Sequence[str]], width: int, names: int = 1) -> list[str]:
     """The table as lines of at most ``width`` cells if its columns allow.
 
-    The first row is the header, the first column (left-aligned, the rest right-aligned) is
-    repeated in every part. A part always holds one further column, however wide.
+    The first row is the header. The first ``names`` columns say what a row is of: they are
+    left-aligned, the rest right-aligned, and repeated in every part. A part always holds one
+    further column, however wide.
     """
     if not rows:
         return []
     clean = [[visible(cell) for cell in row] for row in rows]
     widths = [max(cells_wide(row[n]) for row in clean) for n in range(len(clean[0]))]
     lines: list[str] = []
-    for part in _parts(widths, max(width, LEAST_WIDTH)):
+    for part in _parts(widths, max(width, LEAST_WIDTH), names):
         if lines:
             lines.append("")
-        lines += _part_lines(clean, widths, part)
+        lines += _part_lines(clean, widths, part, names)
     return lines
 
 
@@ -38,26 +39,27 @@ def pair_lines(rows: Sequence[Sequence[str]]) -> list[str]:
     return [_pad(visible(name), width, right=False) + gap + visible(text) for name, text in rows]
 
 
-def _parts(widths: Sequence[int], width: int) -> list[list[int]]:
-    """The columns of each part: the first one, then as many as fit."""
+def _parts(widths: Sequence[int], width: int, names: int) -> list[list[int]]:
+    """The columns of each part: the names, then as many as fit."""
+    first = list(range(min(names, len(widths))))
     parts: list[list[int]] = []
     used = 0
-    for column in range(1, len(widths)):
+    for column in range(names, len(widths)):
         needed = GAP + widths[column]
         if not parts or used + needed > width:
-            parts.append([0])
-            used = widths[0]
+            parts.append([*first])
+            used = sum(widths[name] + GAP for name in first) - GAP
         parts[-1].append(column)
         used += needed
-    return parts or [[0]]
+    return parts or [first]
 
 
 def _part_lines(
-    rows: Sequence[Sequence[str]], widths: Sequence[int], part: Sequence[int]
+    rows: Sequence[Sequence[str]], widths: Sequence[int], part: Sequence[int], names: int
 ) -> list[str]:
     lines = []
     for number, row in enumerate(rows):
-        cells = [_pad(row[column], widths[column], right=column > 0) for column in part]
+        cells = [_pad(row[column], widths[column], right=column >= names) for column in part]
         lines.append((" " * GAP).join(cells).rstrip())
         if number == 0:
             lines.append((" " * GAP).join("-" * widths[column] for column in part))
@@ -71,6 +73,8 @@ def _pad(text: str, width: int, right: bool) -> str:
 
 def cells_wide(text: str) -> int:
     """Terminal cells ``text`` takes: two for wide East Asian characters, none for marks."""
+    if text.isascii():
+        return len(text)
     return sum(_cell(character) for character in text)
 
 

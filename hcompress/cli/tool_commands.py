@@ -38,7 +38,7 @@ def gate(
     """
     from hcompress.errors import GateFailed, UsageError
     from hcompress.gate.run import append_summary, run_gate, update_gate
-    from hcompress.gate.show import cells, markdown
+    from hcompress.gate.show import NAMES, cells, markdown
 
     console = state_of(context).console
     if reason and not update:
@@ -50,7 +50,7 @@ def gate(
     if json_output:
         console.json(verdict.to_dict())
     else:
-        console.table(cells(verdict))
+        console.table(cells(verdict), names=NAMES)
     append_summary(markdown(verdict))
     if verdict.failed:
         raise GateFailed(verdict.summary)

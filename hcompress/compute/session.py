@@ -6,13 +6,27 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from hcompress.compute.bounds import (
+    MOST_MEMORY,
+    MOST_SECONDS,
+    Load,
+    Run,
+    Work,
+    bound,
+    no_telemetry,
+    watched,
+)
 from hcompress.errors import InputRefused
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+_NO_ROOM: Final = "is smaller than requested bytes of"
+"""What onnxruntime says if its arena's limit is reached."""
 
 
 class Session:
@@ -27,6 +41,7 @@ class Session:
     ) -> None:
         """``dimensions`` tells the session what named dimensions will be: it can do more before
         the first image then. ``where`` is what errors call a model in memory."""
+        no_telemetry()
         import onnxruntime
 
         self._where = str(model) if isinstance(model, Path) else where
@@ -39,7 +54,9 @@ class Session:
         for name, size in (dimensions or {}).items():
             options.add_free_dimension_override_by_name(name, size)
         source = str(model) if isinstance(model, Path) else model
-        with _refusing(self._where):
+        bound(options)
+        load = Load(options)
+        with _refusing(self._where, load), watched(load):
             # Its fallback would print to stdout, then try the same provider once more.
             self._session = onnxruntime.InferenceSession(
                 source, options, providers=["CPUExecutionProvider"], enable_fallback=0
@@ -61,24 +78,32 @@ class Session:
     def run(
         self, outputs: list[str], inputs: Mapping[str, NDArray[Any]]
     ) -> list[NDArray[np.generic]]:
-        with _refusing(self._where):
-            results: list[NDArray[np.generic]] = self._session.run(outputs, dict(inputs))
+        run = Run()
+        with _refusing(self._where, run), watched(run):
+            results: list[NDArray[np.generic]] = self._session.run(
+                outputs, dict(inputs), run.options
+            )
         if not all(hasattr(result, "dtype") for result in results):
             raise InputRefused(f"{self._where}: an answer is no tensor: export it again")
         return results
 
 
 @contextmanager
-def _refusing(where: str) -> Iterator[None]:
-    """onnxruntime's errors as ours, on one line."""
+def _refusing(where: str, work: Work | None = None) -> Iterator[None]:
+    """onnxruntime's errors as ours, on one line, and what became of ``work``."""
     try:
         yield
     except UnicodeDecodeError:
         # Raised in place of a message that quotes the file, or of a name in it.
         raise InputRefused(f"{where}: onnxruntime refuses it: a name is not UTF-8") from None
     except _errors() as error:
-        line = " ".join(str(error).split())[:300]
-        raise InputRefused(f"{where}: onnxruntime refuses it: {line}") from None
+        if work is not None and work.broken_off:
+            why = f"it ran for {MOST_SECONDS:g} seconds, and was broken off"
+        elif _NO_ROOM in str(error):
+            why = f"it asks for more than {MOST_MEMORY >> 20} MiB of memory"
+        else:
+            why = f"onnxruntime refuses it: {' '.join(str(error).split())[:300]}"
+        raise InputRefused(f"{where}: {why}") from None
 
 
 @functools.cache

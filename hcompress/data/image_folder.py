@@ -13,6 +13,7 @@ from typing import Final
 from hcompress.data.images import read_image
 from hcompress.data.sample import Sample
 from hcompress.errors import InputRefused
+from hcompress.strict.digest import stream_digest
 from hcompress.strict.show import visible
 
 SUFFIXES: Final = frozenset(
@@ -132,5 +133,5 @@ class ImageFolderSource:
         whole = hashlib.sha256(b"hcompress image folder 1\n")
         for file in self._files:
             with file.open("rb") as opened:
-                whole.update(hashlib.file_digest(opened, "sha256").digest())
+                whole.update(bytes.fromhex(stream_digest(opened, file)))
         return whole.hexdigest()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hcompress.data.images import read_image
 from hcompress.data.sample import Sample
 from hcompress.errors import InputRefused, UsageError
+from hcompress.strict.digest import stream_digest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +61,7 @@ class LabelFileSource:
             if not image.is_file():
                 raise InputRefused(f"{self._path}, line {line.number}: {image}: no such image file")
             with image.open("rb") as opened:
-                whole.update(hashlib.file_digest(opened, "sha256").digest())
+                whole.update(bytes.fromhex(stream_digest(opened, image)))
             text = line.text.encode()
             whole.update(len(text).to_bytes(8, "little") + text)
         return whole.hexdigest()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hcompress.data.batches import each_sample, in_groups
 from hcompress.errors import InputRefused
 from hcompress.evaluation.readers import Reader
-from hcompress.metrics import Ignored, folded, mean, misread, similarity, wilson
+from hcompress.metrics import MOST_WRONG, Ignored, folded, mean, misread, similarity, wilson
 from hcompress.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 BATCH: Final = 32
 CALIBRATION_BINS: Final = 10
 SAMPLES: Final = 24
-MOST_WRONG: Final = 200
 COUNT_ALL: Final = Ignored()
 """Texts are equal if every character is."""
 
@@ -98,13 +97,15 @@ def evaluate(
     workers: int = 0,
     of: frozenset[str] | None = None,
     ignored: Ignored = COUNT_ALL,
+    lists_digest: str | None = None,
 ) -> dict[str, Any]:
     """Accuracy of a model on data, as `hcompress eval --json` prints it.
 
     ``accuracy`` (0 to 1) counts lines read exactly, a character outside the charset making its
     line wrong; its Wilson 95% interval is beside it. ``ned`` is the mean over lines of
     1 - edit distance / length of the longer text. Calibration is over ten equal bins.
-    ``model_digest``: the model file's SHA-256, by which others know what was measured. ``of``:
+    ``model_digest``: the model file's SHA-256, by which others know what was measured;
+    ``lists_digest``: that of the lists beside it which may name its classes. ``of``:
     characters that are counted apart from the others, as `of_characters` says. ``ignored``:
     what does not count in any figure; samples and wrong lines show their texts as they are.
     """
@@ -114,6 +115,7 @@ def evaluate(
     return {
         "model": model,
         "model_digest": model_digest,
+        **({} if lists_digest is None else {"lists_digest": lists_digest}),
         "data": data,
         "data_digest": source.digest,
         **({"ignored": ignored.to_dict()} if ignored else {}),

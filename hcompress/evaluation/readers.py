@@ -12,6 +12,7 @@ from hcompress.errors import InputRefused
 from hcompress.foreign.header import is_foreign
 from hcompress.foreign.options import AS_FOUND, ImportOptions
 from hcompress.formats.open import Format, ModelFile
+from hcompress.spec.header import read_header
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +71,7 @@ def open_reader(model: Path | ModelFile, options: ImportOptions = AS_FOUND) -> R
         raise InputRefused(f"{file.path}: an engine is read on its GPU server: give its ONNX file")
     if file.format is Format.TORCH:
         raise not_loaded(file.path)
-    _ = file.layout  # refuses broken structure before torch is imported
+    read_header(file)  # refuses what is broken, or not ours, before torch is imported
     from hcompress.evaluation.torch_reader import TorchReader
 
     return TorchReader(file)

@@ -12,15 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from hcompress.artifacts.beside import MOST_LIST_BYTES, lists_near
 from hcompress.errors import InputRefused, UsageError
 from hcompress.spec.foreign_header import CHARACTERS, MOST_CLASSES, lines_of
 from hcompress.strict.files import read_small, shown
 from hcompress.strict.json import strict_json
 from hcompress.strict.show import show
 
-MOST_BYTES: Final = 16 << 20
-_MOST_ENTRIES: Final = 256
-"""Of a folder that is looked through."""
 _KEYS: Final = ("character_dict", "charset", CHARACTERS, "characters", "alphabet")
 """What a list of classes is called in a table."""
 _ESCAPE: Final = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))")
@@ -40,7 +38,7 @@ def charset_lists(path: Path) -> dict[str, list[str]]:
         raise UsageError(f"{shown(path)}: no such charset file")
     where = shown(path)
     try:
-        text = read_small(path, MOST_BYTES).decode("utf-8")
+        text = read_small(path, MOST_LIST_BYTES).decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputRefused(f"{where}: not UTF-8 at byte {error.start}") from None
     kinds = {
@@ -169,37 +167,16 @@ def _unescaped(found: re.Match[str], where: str) -> str:
 def beside(model: Path, count: int) -> Mapping[str, list[str]]:
     """Lists near a model that fit its classes, by FILE or FILE:NAME: of its folder, or else of
     the one above and that one's folders of dictionaries."""
-    own = model.absolute().parent
-    above = own.parent
-    folders = [one for one in _entries(above) if one.is_dir() and "dict" in one.name]
-    return _fitting(own, count) or {
-        name: one for folder in (above, *folders) for name, one in _fitting(folder, count).items()
-    }
+    own, above = lists_near(model)
+    return _fitting(own, count) or _fitting(above, count)
 
 
-def _fitting(folder: Path, count: int) -> dict[str, list[str]]:
+def _fitting(paths: Sequence[Path], count: int) -> dict[str, list[str]]:
     found = {}
-    for path in _entries(folder):
-        if not (path.is_file() and _may_be_charset(path.name.lower())):
-            continue
+    for path in paths:
         with contextlib.suppress(InputRefused, UsageError):
             for name, listing in charset_lists(path).items():
                 if fits(len(listing), count):
                     plain = path.suffix.lower() != ".py" or not name
                     found[str(path) if plain else f"{path}:{name}"] = listing
     return found
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())[:_MOST_ENTRIES]
-    except OSError:
-        return []
-
-
-def _may_be_charset(name: str) -> bool:
-    stem, _, suffix = name.rpartition(".")
-    if suffix in ("yml", "yaml"):
-        return stem == "inference"
-    words = ("dict", "keys", "charset", "character", "label", "vocab")
-    return suffix in ("txt", "py", "json") and any(word in stem for word in words)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 WIDEST: Final = 8192
 """Wider images are squeezed, whatever the model: an image of one row must not fill the memory."""
+MOST_PIXELS_AT_ONCE: Final = 1 << 19
+"""Of the images of one run, as they go in."""
 _FRACTION: Final = 11
 """Bits of OpenCV's weights between two pixels."""
 _PPOCR: Final = ImageInput(
@@ -164,14 +166,16 @@ def batches(
 ) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
     """Places and inputs [N, C, H, W] of images that have one padded width, narrowest first.
 
-    No image is padded beyond what it would be alone, so no text hangs on who is beside it.
+    No image is padded beyond what it would be alone, so no text hangs on who is beside it. Of wide
+    ones fewer come together: what a graph makes of them has to find room.
     """
     widths: dict[int, list[int]] = {}
     for place, picture in enumerate(pictures):
         widths.setdefault(size_of(picture.shape, image).padded, []).append(place)
-    count = 1 if image.single else max(1, most)
     for width in sorted(widths):
         places = widths[width]
+        room = MOST_PIXELS_AT_ONCE // max(1, width * image.height)
+        count = 1 if image.single else max(1, min(most, room))
         for start in range(0, len(places), count):
             part = places[start : start + count]
             yield part, np.stack([prepared(pictures[place], image) for place in part])

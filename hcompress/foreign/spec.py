@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from hcompress.errors import InputRefused
 from hcompress.foreign.header import foreign_header
 from hcompress.foreign.options import AS_FOUND, ImportOptions
 from hcompress.formats.open import Source, open_file
 from hcompress.spec.exported import ONNX_FILE
 from hcompress.spec.foreign import ForeignSpec
+from hcompress.strict.files import shown
 
 
 def open_spec(source: Source, options: ImportOptions = AS_FOUND) -> ForeignSpec:
@@ -17,6 +19,8 @@ def open_spec(source: Source, options: ImportOptions = AS_FOUND) -> ForeignSpec:
     file = open_file(source, ONNX_FILE, "ONNX file")
     header = foreign_header(file)
     if header is not None:
+        if file.layout.control:
+            raise InputRefused(f"{shown(file.path)}: damaged: has loops or branches: not run")
         return header.spec
     from hcompress.foreign.open import open_foreign
 

@@ -23,6 +23,16 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """A node that runs a graph inside of it, as often as it likes."""
+
+    operator: str
+    turns: int | None
+    """How often at most, if the file says so; None if that is worked out, or it is inside
+    another."""
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """Where a model's weights lie. ``bytes`` counts every file that belongs to it."""
 
@@ -33,3 +43,7 @@ class Layout:
     """The raw text under "hcompress", where the format has a place for it."""
     properties: Mapping[str, str] = field(default_factory=dict)
     """What else an ONNX file says of itself, by key; of two texts under one key, the last."""
+    control: tuple[Control, ...] = ()
+    """An ONNX graph's loops and branches."""
+    optimised: bool = False
+    """It is what onnxruntime has made of an ONNX file for itself, and saved."""

@@ -7,11 +7,13 @@ The field numbers are those of onnx.proto, which never reuses one.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hcompress.errors import InputRefused
 from hcompress.formats.layout import Layout, Piece
+from hcompress.formats.onnx_control import ControlFlow
 from hcompress.formats.onnx_external import ExternalData
 from hcompress.formats.protobuf import BYTES, VARINT, Field, Wire
 from hcompress.strict.files import open_regular, quoted, shown
@@ -32,6 +34,22 @@ _INSIDE: dict[str, dict[int, str]] = {
     "Attribute": {5: "Tensor", 6: "Graph", 10: "Tensor", 11: "Graph", 22: "Sparse", 23: "Sparse"},
     "Sparse": {1: "Tensor", 2: "Tensor"},
 }
+# Message → its fields that stand there once: of two, protobuf takes the last, or merges both.
+_ONCE: dict[str, frozenset[int]] = {
+    "Model": frozenset((2, 3, 4, 5, 6)),
+    "Training": frozenset((1, 2)),
+    "Graph": frozenset((2, 10)),
+    "Function": frozenset((1, 8, 10, 13)),
+    "Node": frozenset((3, 4, 6, 7, 8)),
+    "Attribute": frozenset((1, 2, 3, 4, 5, 6, 13, 14, 20, 21, 22)),
+    "Sparse": frozenset((1, 2)),
+    "Tensor": frozenset((2, 3, 8, 12, 14)),
+    "StringStringEntry": frozenset((1, 2)),
+}
+_ENUM = 0xFFFF_FFFF
+"""protobuf keeps this much of a number that is one of a few."""
+# What a model's own graph is, and how deep it lies.
+_MAIN = ("Graph", 1)
 # A constant has no name of its own: the first output of its node names it.
 _NODE_OUTPUT = 2
 _STRING = 8
@@ -47,6 +65,9 @@ _NAMES: dict[int, str] = {
 }  # fmt: skip
 _DIMS, _TYPE, _NAME, _RAW, _EXTERNAL, _LOCATION = 1, 2, 8, 9, 13, 14
 _STRINGS = 6
+_OPSET = 8
+# What every copy that onnxruntime saves takes its operators from, and no exporter does.
+_ORT_ONLY = "com.microsoft.nchwc"
 _TYPED = frozenset((4, 5, 7, 10, 11))
 _FIXED_WIDTH = {4: 4, 10: 8}
 
@@ -86,8 +107,12 @@ def layout(path: Path) -> Layout:
     with open_regular(path) as (stream, size):
         walk = _Walk(Wire(stream, size, path), path)
         walk.model(size)
+        control = tuple(walk.control.found(stream, path))
     pieces = (*walk.pieces, *walk.external.pieces())
-    return Layout(path, size + walk.external.bytes, pieces, walk.metadata, walk.properties)
+    total = size + walk.external.bytes
+    return Layout(
+        path, total, pieces, walk.metadata, walk.properties, control, optimised=walk.optimised
+    )
 
 
 class _Walk:
@@ -96,8 +121,10 @@ class _Walk:
     def __init__(self, wire: Wire, path: Path) -> None:
         self.pieces: list[Piece] = []
         self.metadata: str | None = None
+        self.optimised = False
         self.properties: dict[str, str] = {}
         self.external = ExternalData(path)
+        self.control = ControlFlow(wire)
         self._wire = wire
         self._path = path
         self._tensors = 0
@@ -105,17 +132,30 @@ class _Walk:
     def model(self, size: int) -> None:
         """Walk the whole file, which must be one ModelProto with exactly one graph."""
         graphs = versions = 0
-        for item in self._wire.fields(0, size):
+        for item in self._fields("Model", Field(0, BYTES, 0, size, 0)):
             if item.number == 1:
                 if item.wire != VARINT or not 0 < item.value < 1000:
                     raise self._refused("is no ONNX model: no valid IR version")
                 versions += 1
             elif item.number == 14:
                 self._property(item)
+            elif item.number == _OPSET and item.wire == BYTES:
+                self.optimised |= self._domain(item) == _ORT_ONLY
             graphs += item.number == 7
             self._enter("Model", item, "", 0)
         if graphs != 1 or versions != 1:
             raise self._refused("is no ONNX model: it needs one graph and one IR version")
+
+    def _fields(self, kind: str, outer: Field) -> Iterator[Field]:
+        """Those of a message. Raises InputRefused if one is there twice that can be there once."""
+        once, seen = _ONCE[kind], set[int]()
+        for item in self._wire.fields(outer.start, outer.end):
+            number = item.number
+            if number in seen:
+                raise self._wire.refused(f"field {number} of a {kind} is there twice")
+            if number in once:
+                seen.add(number)
+            yield item
 
     def _enter(self, kind: str, item: Field, hint: str, depth: int) -> str:
         """Walk a field that may hold weights; the name for what stands beside it."""
@@ -128,15 +168,20 @@ class _Walk:
             raise self._refused(f"messages are nested deeper than {MAX_NESTING}")
         if inner == "Tensor":
             name = self._tensor(item, hint)
+            if (kind, depth) == _MAIN:
+                self.control.initialiser(self.pieces, name)
             # A sparse tensor's values are named, its indices are not.
             return name if kind == "Sparse" else hint
-        self._message(inner, item, hint, depth + 1)
+        self._message(inner, item, hint, depth + 1, nested=(kind, depth) != _MAIN)
         return hint
 
-    def _message(self, kind: str, outer: Field, hint: str, depth: int) -> None:
-        for item in self._wire.fields(outer.start, outer.end):
+    def _message(self, kind: str, outer: Field, hint: str, depth: int, nested: bool) -> None:
+        for item in self._fields(kind, outer):
             if kind == "Node" and item.number == _NODE_OUTPUT and item.wire == BYTES:
                 hint = hint if item.start == item.end else self._wire.text(item, MAX_NAME)
+                self.control.made(hint)
+            elif kind == "Node":
+                self.control.node(outer, item, nested=nested)
             hint = self._enter(kind, item, hint, depth)
 
     def _tensor(self, outer: Field, hint: str) -> str:
@@ -145,14 +190,15 @@ class _Walk:
         if self._tensors > MAX_TENSORS:
             raise self._refused(f"has more than {MAX_TENSORS} tensors")
         tensor = _Tensor(name=hint)
-        for item in self._wire.fields(outer.start, outer.end):
+        for item in self._fields("Tensor", outer):
             self._tensor_field(tensor, item)
         where = f"{shown(self._path)}: tensor {quoted(tensor.name)}"
-        if tensor.type == _STRING:
+        outside = tensor.is_external or bool(tensor.external)
+        if tensor.type == _STRING and not outside:
             return tensor.name  # texts are structure, not weights
         if tensor.type not in _BITS:
             raise InputRefused(f"{where}: unknown data type {tensor.type}")
-        if tensor.is_external or tensor.external:
+        if outside:
             if tensor.data is not None:
                 raise InputRefused(f"{where}: has data both inside and outside of the file")
             self.external.add(tensor.name, tensor.elements, tensor.bytes, tensor.external)
@@ -171,11 +217,11 @@ class _Walk:
             if len(tensor.dims) > MAX_DIMS:
                 raise self._wire.refused(f"a tensor of more than {MAX_DIMS} dimensions")
         elif number == _TYPE and item.wire == VARINT:
-            tensor.type = item.value
+            tensor.type = item.value & _ENUM
         elif number == _NAME:
             tensor.name = self._wire.text(item, MAX_NAME) or tensor.name
         elif number == _LOCATION and item.wire == VARINT:
-            tensor.is_external = item.value == 1
+            tensor.is_external = item.value & _ENUM == 1
         elif number == _EXTERNAL:
             key, value = self._pair(item, MAX_NAME)
             if key in tensor.external:
@@ -216,6 +262,11 @@ class _Walk:
             )
         return held
 
+    def _domain(self, outer: Field) -> str:
+        """Of an OperatorSetIdProto."""
+        named = [f for f in self._wire.fields(outer.start, outer.end) if f.number == 1]
+        return self._wire.text(named[-1], MAX_NAME) if named else ""
+
     def _property(self, item: Field) -> None:
         key, value = self._pair(item, MAX_METADATA)
         if key == "hcompress":
@@ -230,7 +281,7 @@ class _Walk:
         if outer.wire != BYTES:
             raise self._wire.refused(f"field {outer.number} at byte {outer.start} is no message")
         texts = {1: "", 2: ""}
-        for item in self._wire.fields(outer.start, outer.end):
+        for item in self._fields("StringStringEntry", outer):
             if item.number in texts:
                 texts[item.number] = self._wire.text(item, limit)
         return texts[1], texts[2]

@@ -34,7 +34,7 @@ class ExternalData:
     def add(self, name: str, elements: int, size: int, entry: Mapping[str, str]) -> None:
         """Note one tensor of ``size`` bytes. Raises InputRefused where it is not held there."""
         where = f"{shown(self._model)}: tensor {quoted(name)}"
-        location = entry.get("location", "")
+        location = _plain(entry.get("location", ""), where)
         held = self._size(location, where)
         offset = _whole(entry.get("offset", "0"), f"{where}: external offset")
         length = _whole(entry.get("length", str(size)), f"{where}: external length")
@@ -66,36 +66,46 @@ class ExternalData:
         known = self._sizes.get(location)
         if known is not None:
             return known
-        parts = location.split("/")
-        unsafe = any(part in ("", ".", "..") for part in parts) or not location.isprintable()
-        if unsafe or "\\" in location or ":" in location:
-            raise InputRefused(
-                f"{where}: external data {quoted(location)} is not a plain name in the model's "
-                "folder: nothing was opened"
-            )
         if len(self._sizes) >= MAX_FILES:
             raise InputRefused(f"{shown(self._model)}: more than {MAX_FILES} external files")
-        self._sizes[location] = _size_beneath(self._model, parts, where)
+        self._sizes[location] = _size_beneath(self._model, location, where)
         return self._sizes[location]
 
 
-def _size_beneath(model: Path, parts: list[str], where: str) -> int:
+def _plain(location: str, where: str) -> str:
+    """A location as a plain name below the model's folder: "./x" is "x".
+
+    Raises InputRefused if it is none.
+    """
+    parts = [part for part in location.split("/") if part != "."]
+    unsafe = not parts or any(part in ("", "..") for part in parts) or not location.isprintable()
+    if unsafe or "\\" in location or ":" in location:
+        raise InputRefused(
+            f"{where}: external data {quoted(location)} is not a plain name in the model's "
+            "folder: nothing was opened"
+        )
+    return "/".join(parts)
+
+
+def _size_beneath(model: Path, location: str, where: str) -> int:
     """Size of a plain file below the model's folder; each part is looked at, no link followed."""
     place = model.parent
+    parts = location.split("/")
+    what = f"external data {quoted(location)}"
     for index, part in enumerate(parts):
         place = place / part
         try:
             status = os.lstat(place)
         except OSError:
+            raise InputRefused(f"{where}: {what} is missing") from None
+        if stat.S_ISLNK(status.st_mode):
             raise InputRefused(
-                f"{where}: external data {quoted('/'.join(parts))} is missing"
-            ) from None
+                f"{where}: {what} is a link, as in caches of downloads, and none is followed:"
+                " nothing was opened: copy the model and its data into one folder with `cp -L`"
+            )
         wanted = stat.S_ISREG if index == len(parts) - 1 else stat.S_ISDIR
         if not wanted(status.st_mode):
-            raise InputRefused(
-                f"{where}: external data {quoted('/'.join(parts))} is a link or no plain file: "
-                "nothing was opened"
-            )
+            raise InputRefused(f"{where}: {what} is no plain file: nothing was opened")
     if os.path.samestat(status, model.stat()):
         raise InputRefused(f"{where}: external data is the model file itself")
     return status.st_size

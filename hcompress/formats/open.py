@@ -5,6 +5,7 @@ Files alone: what a folder's manifest says of them is known in `artifacts`.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from hcompress.formats import engine, safetensors
 from hcompress.formats import onnx as onnxfile
 from hcompress.formats import torchsave as torchfile
 from hcompress.formats.layout import Layout
-from hcompress.strict.digest import stream_digest
+from hcompress.strict.digest import file_digest, stream_digest
 from hcompress.strict.files import in_folder, open_regular, shown, stat_of
 from hcompress.strict.json import strict_json
 
@@ -41,6 +42,8 @@ _LAYOUTS = {
     Format.TORCH: torchfile.layout,
     Format.ONNX: onnxfile.layout,
 }
+MOST_BYTES = 4 << 30
+"""Bytes of a model that is loaded or told by its digest; any size is measured."""
 _POINTER = b"version https://git-lfs."
 _SAYING = (Format.SAFETENSORS, Format.ONNX)
 """Formats with a place for what we say of a model."""
@@ -75,7 +78,7 @@ class ModelFile:
     @cached_property
     def sidecar(self) -> dict[str, Any] | None:
         """What lies beside an engine and is of these bytes; None if nothing does."""
-        return engine.read_sidecar(self.path, lambda _: self.digest)
+        return engine.read_sidecar(self.path, lambda _: self.own_digest)
 
     @cached_property
     def header(self) -> dict[str, Any] | None:
@@ -89,11 +92,43 @@ class ModelFile:
             raise InputRefused(f"{where}: is not a JSON object")
         return value
 
+    @property
+    def optimised(self) -> bool:
+        """Whether it is a copy that onnxruntime has optimised for itself."""
+        return self.layout.optimised
+
     @cached_property
     def digest(self) -> str:
-        """SHA-256, 64 hex."""
+        """SHA-256, 64 hex; with external data, that of all its files' names and digests."""
+        outside = self.external
+        if not outside:
+            return self.own_digest
+        whole = hashlib.sha256(f"{self.own_digest}\n".encode())
+        for path in outside:
+            name = path.relative_to(self.path.parent).as_posix()
+            whole.update(f"{name}\0{file_digest(path)}\n".encode())
+        return whole.hexdigest()
+
+    @cached_property
+    def own_digest(self) -> str:
+        """SHA-256 of this file alone, as a manifest lists it.
+
+        Raises InputRefused of a file that is larger than any recogniser.
+        """
+        size = stat_of(self.path).st_size
+        if size > MOST_BYTES:
+            raise InputRefused(
+                f"{shown(self.path)}: {size:,} bytes: no recogniser is larger than {MOST_BYTES:,}"
+            )
         with self.stream() as stream:
-            return stream_digest(stream)
+            return stream_digest(stream, self.path)
+
+    @cached_property
+    def external(self) -> tuple[Path, ...]:
+        """The files beside an ONNX file that hold weights of it, by name."""
+        if self.format is not Format.ONNX:
+            return ()
+        return tuple(sorted({piece.file for piece in self.layout.pieces} - {self.path}))
 
     @contextmanager
     def stream(self) -> Iterator[BufferedReader]:

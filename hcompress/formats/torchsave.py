@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from hcompress.errors import InputRefused
 from hcompress.formats import torchsave_pickle as plainpickle
 from hcompress.formats.layout import Layout, Piece
-from hcompress.formats.torchsave_types import BITS, TensorRef
+from hcompress.formats.torchsave_types import BITS, Packed, TensorRef
 from hcompress.formats.torchsave_zip import Member, members, verified
 from hcompress.strict.files import open_regular, quoted, shown
 
@@ -104,8 +104,10 @@ def _children(value: Any, path: Path) -> Iterable[tuple[Any, Any]]:
         pairs = value.items()
     elif isinstance(value, (list, tuple)):
         pairs = enumerate(value)
+    elif isinstance(value, Packed):
+        pairs = enumerate(value.state)
     for key, child in pairs:
-        if isinstance(child, (dict, list, tuple, TensorRef)):
+        if isinstance(child, (dict, list, tuple, Packed, TensorRef)):
             if isinstance(key, (str, bytes)) and len(key) > MAX_NAME:
                 raise InputRefused(f"{shown(path)}: a name of {len(key)} characters")
             yield key, child

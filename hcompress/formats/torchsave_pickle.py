@@ -13,7 +13,14 @@ from collections.abc import Callable
 from typing import Any
 
 from hcompress.errors import InputRefused
-from hcompress.formats.torchsave_types import GLOBALS, Global, StorageRef, TensorRef, rebuild
+from hcompress.formats.torchsave_types import (
+    GLOBALS,
+    Global,
+    Packed,
+    StorageRef,
+    TensorRef,
+    rebuild,
+)
 from hcompress.strict.files import quoted
 
 # Some 30 operations and 250 bytes a tensor: room for 15,000 of them.
@@ -24,6 +31,7 @@ _CONSTANTS = frozenset(
     ("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE",
      "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8")
 )  # fmt: skip
+_ENGINE = "torch.ScriptObject"
 _IGNORED = frozenset(("PROTO", "FRAME"))
 
 
@@ -81,6 +89,7 @@ class _Machine:
             "GLOBAL": lambda argument: self._global(*argument.split(" ", 1)),
             "STACK_GLOBAL": lambda _: self._global(*[self._pop(), self._pop()][::-1]),
             "REDUCE": lambda _: self._reduce(),
+            "NEWOBJ": lambda _: self._new(),
             "BUILD": lambda _: self._build(),
             "BINPERSID": lambda _: self._persistent(self._pop()),
         }
@@ -179,10 +188,21 @@ class _Machine:
             raise self._refused("broken pickle: calls what is no known name")
         self._stack.append(rebuild(target, arguments, self._where))
 
+    def _new(self) -> None:
+        """An object without its __init__: of torch's engine, and of nobody else's."""
+        arguments, target = self._pop(), self._pop()
+        if target != GLOBALS[_ENGINE] or not isinstance(arguments, tuple):
+            raise self._refused("pickle operation NEWOBJ is not allowed in a checkpoint")
+        self._stack.append(rebuild(target, arguments, self._where))
+
     def _build(self) -> None:
-        """State set on an object: torch hangs ``_metadata`` on a state_dict. It is dropped."""
-        self._pop()
-        if not isinstance(self._top(), (dict, TensorRef)):
+        """State set on an object: torch hangs ``_metadata`` on a state_dict. It is dropped, but
+        for what an object of torch's engine holds."""
+        state = self._pop()
+        target = self._top()
+        if isinstance(target, Packed):
+            target.state.append(state)
+        elif not isinstance(target, (dict, TensorRef)):
             raise self._refused("broken pickle: sets the state of what has none")
 
     def _persistent(self, value: Any) -> None:

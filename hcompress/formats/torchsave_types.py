@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hcompress.errors import InputRefused
@@ -18,19 +18,26 @@ BITS: dict[str, int] = {
     "complex64": 64, "complex128": 128,
     "float8_e4m3fn": 8, "float8_e5m2": 8, "float8_e4m3fnuz": 8, "float8_e5m2fnuz": 8,
     "float8_e8m0fnu": 8,
+    "qint8": 8, "quint8": 8, "qint32": 32, "quint4x2": 4,
 }  # fmt: skip
+_COUNTED_IN_BYTES = frozenset(("quint4x2",))
+"""Of whose storages the pickle counts the bytes: several elements share one."""
 _STORAGES = {
     "ByteStorage": "uint8", "CharStorage": "int8", "ShortStorage": "int16",
     "IntStorage": "int32", "LongStorage": "int64", "HalfStorage": "float16",
     "BFloat16Storage": "bfloat16", "FloatStorage": "float32", "DoubleStorage": "float64",
     "BoolStorage": "bool", "ComplexFloatStorage": "complex64",
     "ComplexDoubleStorage": "complex128",
+    "QInt8Storage": "qint8", "QUInt8Storage": "quint8", "QInt32Storage": "qint32",
+    "QUInt4x2Storage": "quint4x2",
 }  # fmt: skip
+_SCHEMES = ("per_tensor_affine", "per_channel_affine", "per_channel_affine_float_qparams")
 
 
 @dataclass(frozen=True, slots=True)
 class Global:
-    """An allowed name. ``kind``: "storage", "dtype" or "function"; ``type``: a dtype's name."""
+    """An allowed name. ``kind``: "storage", "dtype", "scheme" of quantisation, or "function";
+    ``type``: a dtype's name."""
 
     name: str
     kind: str
@@ -48,7 +55,8 @@ class StorageRef:
     @property
     def bytes(self) -> int:
         """Bytes its member must have."""
-        return self.count * BITS[self.dtype] // 8
+        bits = 8 if self.dtype in _COUNTED_IN_BYTES else BITS[self.dtype]
+        return self.count * bits // 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,13 @@ class TensorRef:
             return self.offset
         spans = (size - 1 for size in self.shape)
         return self.offset + 1 + sum(n * s for n, s in zip(spans, self.stride, strict=True))
+
+
+@dataclass(slots=True)
+class Packed:
+    """An object of torch's engine, such as a quantised LSTM's weights, and what it holds."""
+
+    state: list[Any] = field(default_factory=list)
 
 
 def rebuild(target: Global, arguments: tuple[Any, ...], where: str) -> Any:
@@ -123,6 +138,28 @@ def _tensor(
     return tensor
 
 
+def _quantised(arguments: tuple[Any, ...], where: str) -> Any:
+    """The tensor; if its channels have scales of their own, these beside it."""
+    match arguments:
+        case (
+            StorageRef() as storage, int(offset), tuple(shape), tuple(stride),
+            (Global(kind="scheme"), *how), bool(), *_,
+        ) if storage.dtype.startswith("q"):  # fmt: skip
+            tensor = _tensor(storage, storage.dtype, offset, (shape, stride), where)
+            match how:
+                case (float(), int()):
+                    return tensor
+                case (TensorRef() as scales, TensorRef() as zeros, int()):
+                    return {"weight": tensor, "scales": scales, "zero_points": zeros}
+    raise InputRefused(f"{where}: a quantised tensor's description is malformed")
+
+
+def _packed(arguments: tuple[Any, ...], where: str) -> Packed:
+    if arguments:
+        raise InputRefused(f"{where}: packed weights are malformed")
+    return Packed()
+
+
 def _parameter(arguments: tuple[Any, ...], where: str) -> TensorRef:
     if arguments and isinstance(arguments[0], TensorRef):
         return arguments[0]
@@ -166,8 +203,10 @@ def _latin1(arguments: tuple[Any, ...], where: str) -> str:
 _BUILDERS: dict[str, Callable[[tuple[Any, ...], str], Any]] = {
     "torch._utils._rebuild_tensor_v2": _tensor_v2,
     "torch._utils._rebuild_tensor_v3": _tensor_v3,
+    "torch._utils._rebuild_qtensor": _quantised,
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch.ScriptObject": _packed,
     "torch.Size": _sequence,
     "torch.device": _device,
     "collections.OrderedDict": _ordered_dict,
@@ -180,5 +219,6 @@ GLOBALS: dict[str, Global] = {
     **{f"torch.{name}": Global(name, "storage", dtype) for name, dtype in _STORAGES.items()},
     "torch.storage.UntypedStorage": Global("UntypedStorage", "storage", "uint8"),
     **{f"torch.{name}": Global(name, "dtype", name) for name in BITS},
+    **{f"torch.{name}": Global(name, "scheme", "") for name in _SCHEMES},
 }
 """Every name a checkpoint may contain. Nothing here is ever imported or called."""

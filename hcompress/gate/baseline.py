@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import Annotated, Any, Final
 
 from hcompress.errors import InputRefused
+from hcompress.strict.files import quoted
 from hcompress.strict.json import strict_json
 from hcompress.strict.read import read, take_version
 from hcompress.strict.schema import Param
@@ -46,14 +49,35 @@ class BaselineEntry:
     def __post_init__(self) -> None:
         if sum(self.components.values()) != self.bytes:
             raise InputRefused("components do not add up to bytes")
+        if self.accuracy is None:
+            if (self.images, self.data_digest, self.ignored) != (None, None, EVERYTHING_COUNTS):
+                raise InputRefused("accuracy is missing, though it says of what it is")
+        elif self.images is None:
+            raise InputRefused("images is missing, of which accuracy is a share")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Baseline:
     """A baseline file: entries by path, and why each update was made."""
 
     artifacts: Mapping[str, BaselineEntry]
     history: tuple[Mapping[str, Any], ...] = ()
+
+    @cached_property
+    def recorded(self) -> frozenset[str]:
+        """What has an entry by its history, whether or not one is there."""
+        there: dict[str, bool] = {}
+        for line in self.history:
+            changes = line.get("changes")
+            for path, change in changes.items() if isinstance(changes, Mapping) else ():
+                after = change.get("after") if isinstance(change, Mapping) else None
+                there[identity(path)] = after is not None
+        return frozenset(path for path, kept in there.items() if kept)
+
+
+def identity(path: str) -> str:
+    """A path by which an artifact is known, however it is spelt: ``./m.onnx`` is ``m.onnx``."""
+    return posixpath.normpath(path)
 
 
 def parse_baseline(text: str | bytes, where: str) -> Baseline:
@@ -61,4 +85,9 @@ def parse_baseline(text: str | bytes, where: str) -> Baseline:
     _, raw = take_version(strict_json(text, where), "schema_version", (SCHEMA_VERSION,), where)
     if "history" not in raw:
         raise InputRefused(f"{where}: history is missing: why each update was made")
-    return read(Baseline, raw, where)
+    found = read(Baseline, raw, where)
+    entries: dict[str, BaselineEntry] = {}
+    for path, entry in found.artifacts.items():
+        if entries.setdefault(identity(path), entry) is not entry:
+            raise InputRefused(f"{where}: artifacts: {quoted(path)} stands there twice")
+    return Baseline(entries, found.history)

@@ -6,28 +6,15 @@ compared fails; only something the baseline has not seen yet is "new" and passes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from enum import StrEnum
-from typing import Any
 
 from hcompress.gate.baseline import EVERYTHING_COUNTS, Baseline, BaselineEntry, NotCounted
 from hcompress.gate.limits import AccuracyLimits, ArtifactLimits, Bounds, Limits
+from hcompress.gate.verdict import ACCURACY, TOTAL, Row, Status, Verdict
 from hcompress.sizes.groups import GROUPS
-
-TOTAL = "total"
-ACCURACY = "accuracy"
-
-
-class Status(StrEnum):
-    """How one row came out."""
-
-    PASS = "pass"
-    WARN = "warn"
-    FAIL = "fail"
-    NEW = "new"
-    REMOVED = "removed"
+from hcompress.strict.files import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,62 +36,8 @@ class Measured:
     problem: str | None = None
     evaluation: Evaluation | None = None
     evaluation_problem: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One judged number. ``subject``: "total", a component or "accuracy"."""
-
-    artifact: str
-    subject: str
-    status: Status
-    value: int | Decimal | None
-    baseline: int | Decimal | None
-    note: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """The row as JSON wants it."""
-        return {
-            "artifact": self.artifact,
-            "subject": self.subject,
-            "status": str(self.status),
-            "value": _number(self.value),
-            "baseline": _number(self.baseline),
-            "note": self.note,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Every row, in the order of the limits file."""
-
-    rows: tuple[Row, ...]
-
-    @property
-    def failed(self) -> bool:
-        """Whether the build must fail."""
-        return any(row.status is Status.FAIL for row in self.rows)
-
-    def count(self, status: Status) -> int:
-        """How many rows came out so."""
-        return sum(row.status is status for row in self.rows)
-
-    @property
-    def summary(self) -> str:
-        """One line: "gate failed: 1 fail, 12 pass"."""
-        counts = ", ".join(f"{self.count(s)} {s}" for s in _SEVERITY if self.count(s))
-        return f"gate {'failed' if self.failed else 'passed'}: {counts}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """``{"failed", "counts": {status: n}, "rows": [...]}``, as JSON wants it."""
-        return {
-            "failed": self.failed,
-            "counts": {str(status): self.count(status) for status in Status},
-            "rows": [row.to_dict() for row in self.rows],
-        }
-
-
-_SEVERITY = (Status.FAIL, Status.WARN, Status.NEW, Status.REMOVED, Status.PASS)
+    name: str | None = None
+    """The file's, if the limits have a pattern for it."""
 
 
 @dataclass(slots=True)
@@ -128,24 +61,55 @@ class _Findings:
 
 
 def judge(limits: Limits, baseline: Baseline | None, measured: Mapping[str, Measured]) -> Verdict:
-    """Judge every artifact of the limits. ``measured`` is keyed by their paths.
+    """Judge every artifact of the limits. ``measured`` is keyed as they are.
 
     ``baseline`` None: there is none, and no limit may need one (`run_gate` sees to that).
     """
     rows: list[Row] = []
+    wanted = {artifact.key for artifact in limits.artifacts}
+    entries = baseline.artifacts if baseline else {}
+    gone = [path for path in entries if path not in wanted]
     for artifact in limits.artifacts:
-        entry = baseline.artifacts.get(artifact.path) if baseline else None
-        found = measured.get(artifact.path, Measured(problem="was not measured"))
+        entry = entries.get(artifact.key)
+        found = measured.get(artifact.key, Measured(problem="was not measured"))
         is_new = baseline is not None and entry is None
-        rows += _judge_sizes(artifact, entry, found, is_new)
+        if baseline is not None and is_new and found.problem is None:
+            found = replace(found, problem=_unseen(artifact, baseline, gone))
+        rows += _named(_judge_sizes(artifact, entry, found, is_new), found.name)
         if artifact.accuracy is not None:
             rows.append(_judge_accuracy(artifact.path, artifact.accuracy, entry, found, is_new))
-    wanted = {artifact.path for artifact in limits.artifacts}
-    for path, entry in (baseline.artifacts if baseline else {}).items():
-        if path not in wanted:
-            note = "in the baseline, no longer in the limits"
-            rows.append(Row(path, TOTAL, Status.REMOVED, None, entry.bytes, note))
+    for path in gone:
+        note = "in the baseline, no longer in the limits"
+        rows.append(Row(path, TOTAL, Status.REMOVED, None, entries[path].bytes, note))
     return Verdict(tuple(rows))
+
+
+def _named(rows: list[Row], name: str | None) -> list[Row]:
+    """With the name of the file that fitted a pattern in the first row's note."""
+    if name is None:
+        return rows
+    first, *rest = rows
+    return [
+        replace(first, note="; ".join(filter(None, (first.note, f"it is {quoted(name)}")))),
+        *rest,
+    ]
+
+
+def _unseen(artifact: ArtifactLimits, baseline: Baseline, gone: Sequence[str]) -> str | None:
+    """Why an artifact without an entry can't be new; None if it can.
+
+    A new name must not get a model, or what it has lost, past a limit that compares.
+    """
+    if not artifact.compares:
+        return None
+    if artifact.key in baseline.recorded:
+        return "its entry is gone from the baseline, whose history has it: update the baseline"
+    if gone:
+        return (
+            f"not in the baseline, and {quoted(gone[0])}, which is, no longer in the limits: if it"
+            " was renamed, rename it there too, or update the baseline"
+        )
+    return None
 
 
 def _judge_sizes(
@@ -247,8 +211,8 @@ def _judge_accuracy(
         findings.fails.append(f"under min_accuracy = {limits.min_accuracy}")
     elif limits.warn_accuracy is not None and result.accuracy < limits.warn_accuracy:
         findings.warns.append(f"under warn_accuracy = {limits.warn_accuracy}")
-    if base is not None and entry is not None and limits.relative:
-        _check_drop(result, base, entry, limits, findings)
+    if entry is not None and limits.relative:
+        _check_drop(result, entry, limits, findings)
     if result.ignored != EVERYTHING_COUNTS:
         findings.remarks.append(f"not counted: {result.ignored}")
     unseen = is_new or (entry is not None and base is None)
@@ -258,13 +222,19 @@ def _judge_accuracy(
 
 
 def _check_drop(
-    result: Evaluation,
-    base: Decimal,
-    entry: BaselineEntry,
-    limits: AccuracyLimits,
-    findings: _Findings,
+    result: Evaluation, entry: BaselineEntry, limits: AccuracyLimits, findings: _Findings
 ) -> None:
     """Two accuracies compare only over the same images, and by the same rules."""
+    if entry.accuracy is None:
+        findings.fails.append("the baseline has no accuracy of it: update the baseline")
+        return
+    if not (result.data_digest and entry.data_digest):
+        whose = "the baseline" if result.data_digest else "the evaluation"
+        findings.fails.append(
+            f"{whose} does not say on which data, by a data_digest: evaluate it again, or update"
+            " the baseline"
+        )
+        return
     if (result.data_digest, result.images) != (entry.data_digest, entry.images):
         findings.fails.append(
             f"evaluated on other data than the baseline ({result.images} images, then "
@@ -277,7 +247,7 @@ def _check_drop(
             f" {entry.ignored}): evaluate alike, or update the baseline"
         )
         return
-    points = (base - result.accuracy) * 100
+    points = (entry.accuracy - result.accuracy) * 100
     # A fraction printed in 17 digits is off by less than this; no evaluation is finer.
     points = points.quantize(Decimal("1e-9"))
     lost = f"lost {points.normalize():f} points"
@@ -287,7 +257,3 @@ def _check_drop(
         findings.warns.append(f"{lost}, warn_accuracy_drop = {limits.warn_accuracy_drop}")
     elif points > 0:
         findings.remarks.append(lost)
-
-
-def _number(value: int | Decimal | None) -> int | float | None:
-    return float(value) if isinstance(value, Decimal) else value

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 from hcompress.errors import UsageError
+from hcompress.gate.baseline import identity
 from hcompress.sizes.groups import GROUPS
 from hcompress.strict.files import quoted, shown
 from hcompress.strict.schema import Param
@@ -102,6 +103,17 @@ class ArtifactLimits(Bounds):
         """Those on its whole size."""
         return Bounds(*(getattr(self, entry.name) for entry in fields(Bounds)))
 
+    @property
+    def key(self) -> str:
+        """What it is called in the baseline, however the path is spelt."""
+        return identity(self.path)
+
+    @property
+    def compares(self) -> bool:
+        """Whether any limit of it needs a baseline."""
+        parts = (self, self.accuracy, *self.components.values())
+        return any(part is not None and part.relative for part in parts)
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -113,19 +125,16 @@ class Limits:
     def __post_init__(self) -> None:
         if not self.artifacts:
             raise UsageError("has no [[artifacts]]: a gate that checks nothing passes all")
-        paths = [artifact.path for artifact in self.artifacts]
-        for path in paths:
-            if paths.count(path) > 1:
-                raise UsageError(f"artifact {quoted(path)} stands there twice")
+        seen: set[str] = set()
+        for artifact in self.artifacts:
+            if artifact.key in seen:
+                raise UsageError(f"artifact {quoted(artifact.path)} stands there twice")
+            seen.add(artifact.key)
 
     @property
     def relative(self) -> bool:
         """Whether any limit needs a baseline."""
-        return any(
-            part is not None and part.relative
-            for artifact in self.artifacts
-            for part in (artifact, artifact.accuracy, *artifact.components.values())
-        )
+        return any(artifact.compares for artifact in self.artifacts)
 
 
 def read_limits(path: Path) -> Limits:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hcompress.artifacts.beside import lists_digest
 from hcompress.artifacts.source import open_model
 from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, UsageError
 from hcompress.foreign.parts import parts_of
@@ -21,8 +22,11 @@ from hcompress.gate.baseline import (
     Share,
     parse_baseline,
 )
-from hcompress.gate.judge import Evaluation, Measured, Verdict, judge
+from hcompress.gate.find import find, is_pattern
+from hcompress.gate.judge import Evaluation, Measured, judge
 from hcompress.gate.limits import AccuracyLimits, Limits, read_limits
+from hcompress.gate.verdict import Verdict
+from hcompress.metrics import contradiction
 from hcompress.sizes import breakdown
 from hcompress.strict.atomic import write_text
 from hcompress.strict.files import read_small, shown
@@ -109,7 +113,7 @@ def update(old: Baseline, measured: Mapping[str, Measured], reason: str, date: s
 
 def measure(limits: Limits, root: Path) -> dict[str, Measured]:
     """Every artifact of the limits as it lies on disk; what cannot be read says why."""
-    return {item.path: _measure(root, item.path, item.accuracy) for item in limits.artifacts}
+    return {item.key: _measure(root, item.path, item.accuracy) for item in limits.artifacts}
 
 
 def baseline_file(limits: Limits, limits_path: Path, given: Path | None) -> Path | None:
@@ -129,21 +133,25 @@ def _root(limits_path: Path, root: Path | None) -> Path:
 
 
 def _measure(root: Path, path: str, accuracy: AccuracyLimits | None) -> Measured:
-    size, components, digest, problem = 0, {}, None, None
+    size, components, digest, lists, problem = 0, {}, None, None, None
+    name: str | None = None
     try:
-        file = open_model(root / path)
+        place = find(root, path)
+        name = place.name if is_pattern(path) else None
+        file = open_model(place)
         found = breakdown(file, parts_of(file).groups)
         size, components = found.bytes, {row.name: row.bytes for row in found.components}
-        digest = file.digest if accuracy is not None else None
+        if accuracy is not None:
+            digest, lists = file.digest, lists_digest(file)
     except HcompressError as error:
         problem = str(error)
     evaluation, evaluation_problem = None, None
     if accuracy is not None:
         try:
-            evaluation = read_evaluation(root / accuracy.evaluation, digest)
+            evaluation = read_evaluation(find(root, accuracy.evaluation), digest, lists)
         except HcompressError as error:
             evaluation_problem = str(error)
-    return Measured(size, components, problem, evaluation, evaluation_problem)
+    return Measured(size, components, problem, evaluation, evaluation_problem, name)
 
 
 @dataclass(frozen=True)
@@ -154,18 +162,37 @@ class _EvaluationFile:
     images: Images
     data_digest: str | None = None
     model_digest: str | None = None
+    lists_digest: str | None = None
     ignored: NotCounted = EVERYTHING_COUNTS
+    accuracy_low: Share | None = None
+    accuracy_high: Share | None = None
+    ned: Share | None = None
+    wrong: tuple[Any, ...] | None = None
+
+    def __post_init__(self) -> None:
+        said = [None if v is None else float(v) for v in (self.accuracy_low, self.accuracy_high)]
+        ned = None if self.ned is None else float(self.ned)
+        listed = None if self.wrong is None else len(self.wrong)
+        fault = contradiction(self.images, float(self.accuracy), (said[0], said[1]), ned, listed)
+        if fault is not None:
+            raise InputRefused(f"{fault}: evaluate it again")
 
 
-def read_evaluation(path: Path, model_digest: str | None) -> Evaluation:
+def read_evaluation(path: Path, model_digest: str | None, lists: str | None = None) -> Evaluation:
     """The figures of an `hcompress eval --json` file.
 
     Raises UsageError, and InputRefused where it is damaged or of another model, as one is that lay
     there already when the model was made again. ``model_digest`` None: there is no model.
+    ``lists``: the digest of the lists beside it, by which it may name its classes.
     """
     found = read(_EvaluationFile, read_json(path), shown(path), only_known=False)
     if model_digest is None or found.model_digest != model_digest:
         raise InputRefused(f"{shown(path)}: is not of this model, by its model_digest: evaluate it")
+    if found.lists_digest != lists:
+        raise InputRefused(
+            f"{shown(path)}: the lists beside the model, which may name its classes, were others"
+            " then: evaluate it"
+        )
     return Evaluation(found.accuracy, found.images, found.data_digest, found.ignored)
 
 

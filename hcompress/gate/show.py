@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from hcompress.gate.judge import Row, Status, Verdict
+from hcompress.gate.verdict import Row, Status, Verdict
 from hcompress.strict.show import visible
 
 HEADER = ("status", "artifact", "what", "now", "baseline", "change", "note")
+NAMES = 3
+"""Columns that say what a row is of: without them no number in it says anything."""
 _MARKS = {
     Status.PASS: "✅",
     Status.WARN: "⚠️",

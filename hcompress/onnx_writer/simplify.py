@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import onnx
-import onnxsim
 
+from hcompress.compute.bounds import no_telemetry
 from hcompress.spec.header import KEY
 
 
@@ -30,6 +30,9 @@ def simplify(model: onnx.ModelProto, weights: frozenset[str]) -> Simplified:
     onnxsim's is taken only where every initialiser among ``weights`` is still there, byte for
     byte: it may merge or fold tensors, and a breakdown could not tell what they were.
     """
+    no_telemetry()
+    import onnxsim  # it imports onnxruntime
+
     before = model.SerializeToString(deterministic=True)
     simple, same = onnxsim.simplify(model)
     _strip(simple)

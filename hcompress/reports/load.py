@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from hcompress.artifacts.folder import MANIFEST, read_manifest
 from hcompress.artifacts.manifest import BreakdownRecord, Manifest
 from hcompress.errors import InputRefused, UsageError
+from hcompress.metrics import contradiction
 from hcompress.reports.caveats import limits
 from hcompress.reports.codes import read_codes
 from hcompress.reports.encodings import read_encodings
@@ -19,6 +20,7 @@ from hcompress.reports.samples import choose_samples
 from hcompress.reports.size_table import column
 from hcompress.strict.json import read_json
 from hcompress.strict.read import read
+from hcompress.strict.seal import unsealed
 from hcompress.strict.show import show
 
 TEACHER: Final = "00-teacher"
@@ -185,10 +187,15 @@ def _step(stem: str, folders: Sequence[str]) -> int | None:
 def read_accuracy(path: Path, step: int) -> Accuracy:
     """One evaluation as `hcompress eval --json` writes it."""
     found, raw = read_view(Evaluation, path)
+    raw = unsealed(raw, str(path))
     sure = {"confidence": found.confidence.mean, "ece": found.confidence.ece}
     ignored = {"ignored": [*found.ignored.kinds, *found.ignored.characters]}
     flat = {**_UNSAID, **raw, **sure, **ignored, "name": path.stem, "step": step}
-    return read(Accuracy, flat, str(path), only_known=False)
+    entry = read(Accuracy, flat, str(path), only_known=False)
+    wrong = contradiction(entry.images, entry.accuracy, (entry.low, entry.high), entry.ned)
+    if wrong is not None:
+        raise InputRefused(f"{path}: {wrong}: measure again")
+    return entry
 
 
 def _shown_accuracy(accuracies: Sequence[Accuracy], step: int) -> float | None:

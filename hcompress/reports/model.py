@@ -55,8 +55,8 @@ class Accuracy:
     """Which column of the table was read: 0 is the teacher."""
     data: str
     data_digest: str
-    images: int
-    accuracy: float
+    images: Annotated[int, Param(minimum=1)]
+    accuracy: Annotated[float, Param(minimum=0, maximum=1)]
     """Fraction of lines read exactly, 0 to 1."""
     low: Annotated[float, Param(key="accuracy_low")]
     high: Annotated[float, Param(key="accuracy_high")]

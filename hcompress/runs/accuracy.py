@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hcompress.artifacts.beside import lists_digest
 from hcompress.artifacts.folder import Artifact, path_digest
 from hcompress.errors import NumericalError
 from hcompress.evaluation.evaluate import evaluate
@@ -15,7 +16,7 @@ from hcompress.foreign.options import AS_FOUND, ImportOptions
 from hcompress.progress import Progress
 from hcompress.runs.recipe import Evaluate
 from hcompress.strict.atomic import write_json
-from hcompress.strict.json import recall
+from hcompress.strict.seal import recall_sealed, sealed
 from hcompress.strict.write import plain
 
 if TYPE_CHECKING:
@@ -71,8 +72,9 @@ class Accuracy:
         assert self.plan is not None
         ignored, said = self.plan.ignored, self._said()
         count = min(images, len(source))
-        wanted = {
+        wanted: dict[str, Any] = {
             "model_digest": model.digest,
+            "lists_digest": lists_digest(model.opened),
             "data_digest": source.digest,
             "images": count,
             "ignored": ignored.to_dict() if ignored else None,
@@ -88,6 +90,7 @@ class Accuracy:
                 images,
                 model=str(model.path),
                 model_digest=model.digest,
+                lists_digest=wanted["lists_digest"],
                 data=str(data.resolve()),
                 progress=self.progress,
                 ignored=ignored,
@@ -95,7 +98,7 @@ class Accuracy:
             found = found if said is None else {**found, "import": said}
         self.folder.mkdir(exist_ok=True)
         if _recalled(self.folder / name) != found:
-            write_json(self.folder / name, found)
+            write_json(self.folder / name, sealed(found))
         return found
 
     def _open(self, data: Path) -> DataSource:
@@ -122,4 +125,4 @@ class Accuracy:
 
 
 def _recalled(path: Path) -> dict[str, Any] | None:
-    return recall(dict[str, Any], path)
+    return recall_sealed(dict[str, Any], path)

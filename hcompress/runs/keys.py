@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from hcompress.artifacts.folder import Artifact, path_digest
 from hcompress.errors import UsageError
@@ -17,6 +17,8 @@ from hcompress.strict.schema import describe
 from hcompress.strict.write import plain
 
 Digester = Callable[[Path], str]
+_READ_BY: Final = ("pillow",)
+"""What decides the pixels of data, whatever the stage makes of them."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def make_ticket(
     values = plain(stage)
     keyed = {entry.name for entry in describe(type(stage)) if entry.param.keyed}
     decisive = keyed - inputs.keys()
-    versions = library_versions(stage.libraries)
+    versions = library_versions((*stage.libraries, *(_READ_BY if _reads_images(stage) else ())))
     payload: dict[str, Any] = {
         "stage": stage.name,
         "version": stage.version,
@@ -70,6 +72,11 @@ def make_ticket(
         payload["machine"] = dict(stage.machine())
     text = json.dumps(payload, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return Ticket(hashlib.sha256(text.encode()).hexdigest(), inputs, versions)
+
+
+def _reads_images(stage: Stage) -> bool:
+    data = (entry for entry in describe(type(stage)) if entry.param.data)
+    return any(getattr(stage, entry.name) for entry in data)
 
 
 def _input_digests(stage: Stage, digest_data: Digester) -> dict[str, str]:

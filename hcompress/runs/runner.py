@@ -97,7 +97,8 @@ def find_finished(folder: Path, key: str) -> tuple[Artifact | None, str]:
         found = artifacts.open_artifact(folder)
     except InputRefused as error:
         return None, f"damaged: {error}"
-    return (found, "") if found.key == key else (None, "made from other inputs or settings")
+    made = found.manifest and found.manifest.key
+    return (found, "") if made == key else (None, "made from other inputs or settings")
 
 
 def run_stage(

@@ -16,7 +16,7 @@ from hcompress.runtime.long_lines import read_lines
 from hcompress.runtime.partition import split
 from hcompress.runtime.reading import Reading
 from hcompress.runtime.stepwise import Steps
-from hcompress.runtime.validate import check_tensors
+from hcompress.runtime.validate import check_tensors, check_turns
 from hcompress.spec.config import CANDIDATES, Preprocessing, RecogniserConfig, TransformerConfig
 from hcompress.spec.exported import HEIGHT, ONNX_FILE
 from hcompress.spec.header import read_header
@@ -45,6 +45,7 @@ class OnnxReader:
     ) -> None:
         opened = open_file(source, ONNX_FILE, "ONNX file")
         self.metadata = read_header(opened)
+        check_turns(opened.layout, self.config.max_steps)
         check_tensors(opened.layout, self.config, len(self.vocabulary))
         self._file = opened.path
         if steps is None:

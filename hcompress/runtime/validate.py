@@ -10,11 +10,27 @@ from typing import BinaryIO
 from hcompress.errors import InputRefused, NumericalError
 from hcompress.formats.layout import Layout, Piece
 from hcompress.spec.config import SCALE, RecogniserConfig, Weights
-from hcompress.strict.files import open_regular
+from hcompress.strict.files import open_regular, shown
 
 CHUNK = 1 << 22
 _WEIGHTS = ("backbone.", "decoder.", "embedding.", "classifier.")
 """What weights are called; the graph's own constants are not."""
+
+
+def check_turns(layout: Layout, most: int) -> None:
+    """Raises InputRefused if a graph runs part of itself, but for one loop of ``most`` turns."""
+    if not layout.control:
+        return
+    loop, *others = layout.control
+    if others or loop.operator != "Loop" or loop.turns is None or loop.turns > most:
+        named = ", ".join(
+            f"{one.operator} of {'any' if one.turns is None else f'{one.turns:,}'} turns"
+            for one in layout.control[:3]
+        )
+        raise InputRefused(
+            f"{shown(layout.path)}: has {named}, where one Loop of {most} at most is ours: not run:"
+            " export it again"
+        )
 
 
 def check_tensors(layout: Layout, config: RecogniserConfig, vocabulary: int) -> None:

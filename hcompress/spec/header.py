@@ -89,11 +89,21 @@ class Headed(Protocol):
         """The JSON under `KEY`; None if the file has none."""
         ...
 
+    @property
+    def optimised(self) -> bool:
+        """Whether it is a copy that onnxruntime has optimised for itself."""
+        ...
+
 
 def read_header(file: Headed) -> ModelMetadata:
     """What a file of ours says. Raises InputRefused naming the file if it is not one."""
     if file.header is None:
         raise InputRefused(f"{file.path}: no hcompress metadata: not a recogniser this tool wrote")
+    if file.optimised:
+        raise InputRefused(
+            f"{file.path}: an optimised copy, which onnxruntime has made for itself, with other"
+            " weights under other names: give the file that it was made from"
+        )
     try:
         return ModelMetadata.from_raw(file.header)
     except InputRefused as error:

@@ -46,9 +46,10 @@ class MakeCodebook:
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
-        from hcompress.checkpoints.codebook import CODEBOOK_FILE, codebook_bytes
+        from hcompress.checkpoints.codebook import codebook_bytes
         from hcompress.codes.make import columns_of, empty_counts, make_codebook
         from hcompress.codes.report import codebook_report
+        from hcompress.spec.exported import CODEBOOK_FILE
         from hcompress.strict.atomic import write_bytes
 
         assert source is not None

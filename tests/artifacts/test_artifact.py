@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from hcompress.artifacts import folder as artifacts
+from hcompress.artifacts.beside import lists_digest
 from hcompress.artifacts.kinds import Kind
 from hcompress.artifacts.manifest import Manifest, Parent, StageRecord
 from hcompress.artifacts.source import open_model, open_source
@@ -113,6 +114,17 @@ HOSTILE: list[tuple[str, Any, str]] = [
     ("techniques", [1], "techniques"),
     ("breakdown", {"bytes": 3, "components": []}, "breakdown"),
     ("breakdown", {"bytes": 0, "components": [{"name": "x"}]}, "breakdown"),
+    (
+        "breakdown",
+        {
+            "bytes": 0,
+            "components": [
+                {"name": "x", "bytes": -5, "params": 0},
+                {"name": "y", "bytes": 5, "params": 0},
+            ],
+        },
+        "x.bytes",
+    ),
     ("inputs", {"a": 1}, "inputs"),
     ("seed", 1.5, "seed"),
     ("seconds", "1", "seconds"),
@@ -129,6 +141,7 @@ def test_hostile_manifests_are_refused_by_field(
     path = published / "manifest.json"
     raw = json.loads(path.read_text())
     raw[field] = value
+    del raw["seal"]  # as the first were: what is wrong with it is said, not that it was changed
     path.write_text(json.dumps(raw))
     with pytest.raises(InputRefused, match=r"manifest\.json") as caught:
         artifacts.open_artifact(published)
@@ -144,10 +157,24 @@ def test_manifests_that_are_none(published: Path, text: str) -> None:
         artifacts.open_artifact(published)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("techniques", ["INT8"]), ("report", {"loss": 0.25}), ("seconds", 2.5), ("seal", "ab"),
+        ("breakdown", {"bytes": 10, "components": [{"name": "other", "bytes": 10, "params": 5}]}),
+    ],
+)  # fmt: skip
+def test_a_manifest_that_was_changed_is_refused(published: Path, field: str, value: Any) -> None:
+    path = published / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}, indent=1))
+    with pytest.raises(InputRefused, match="changed since it was written"):
+        artifacts.open_artifact(published)
+
+
 def test_every_field_is_needed(published: Path) -> None:
     path = published / "manifest.json"
     raw = json.loads(path.read_text())
-    for field in raw:
+    for field in raw.keys() - {"seal"}:
         path.write_text(json.dumps({key: value for key, value in raw.items() if key != field}))
         with pytest.raises(InputRefused, match=field):
             artifacts.open_artifact(published)
@@ -267,8 +294,81 @@ def test_a_pipe_in_a_folder_above_is_not_waited_for(tmp_path: Path) -> None:
     bare.parent.mkdir()
     bare.write_bytes(safetensors_bytes(b"x"))
     os.mkfifo(tmp_path / "manifest.json")
-    (bare.parent / "manifest.json").write_text("a web app's")
+    (bare.parent / "manifest.json").write_text('{"name": "a web app\'s", "icons": []}')
     assert open_source(bare).manifest is None
+
+
+@pytest.mark.parametrize("harm", ["cut", "empty", "no key", "a folder", "a link to nothing"])
+def test_a_damaged_manifest_is_not_an_absent_one(published: Path, harm: str) -> None:
+    manifest = published / "manifest.json"
+    text = manifest.read_text()
+    manifest.unlink()
+    if harm == "a folder":
+        manifest.mkdir()
+    elif harm == "a link to nothing":
+        manifest.symlink_to("nowhere")
+    else:
+        cut = {"cut": text[:-3], "empty": "", "no key": text.replace('"key"', '"kay"', 1)}
+        manifest.write_text(cut[harm])
+    for name in ("model.safetensors", "serving/more.bin"):
+        for look in (open_model, open_source):
+            if (look, name) != (open_source, "serving/more.bin"):
+                with pytest.raises(InputRefused, match=r"manifest\.json"):
+                    look(published / name)
+
+
+def test_a_manifest_that_leaves_its_model_out_is_damaged(published: Path) -> None:
+    manifest = published / "manifest.json"
+    raw = json.loads(manifest.read_text())
+    del raw["files"]["model.safetensors"], raw["seal"]
+    manifest.write_text(json.dumps(raw))
+    with pytest.raises(InputRefused, match=r"model\.safetensors is missing"):
+        open_model(published / "model.safetensors")
+
+
+def test_a_link_is_checked_where_it_leads(published: Path, tmp_path: Path) -> None:
+    link = tmp_path / "latest.safetensors"
+    link.symlink_to(published / "model.safetensors")
+    assert open_source(link) == open_source(published)
+    (published / "model.safetensors").write_bytes(safetensors_bytes(b"WEIGHTS"))
+    with pytest.raises(InputRefused, match="damaged"):
+        open_model(link)
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """An ONNX file whose weights lie beside it."""
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    tensor = model_files.o_external("fc.weight", [2], location="w.bin", length="8")
+    (folder / "model.onnx").write_bytes(model_files.onnx_bytes(tensor))
+    (folder / "w.bin").write_bytes(b"weights!")
+    return folder
+
+
+def test_the_digest_covers_external_data(outside: Path) -> None:
+    before = open_source(outside / "model.onnx")
+    first = before.digest
+    assert before.key == first != before.opened.own_digest == file_digest(before.file)
+    (outside / "w.bin").write_bytes(b"weights?")
+    after = open_source(outside / "model.onnx")
+    assert after.key == after.digest != first
+    assert after.opened.own_digest == before.opened.own_digest
+
+
+def test_an_artifact_lists_what_holds_its_weights(outside: Path, tmp_path: Path) -> None:
+    unlisted = a_manifest(outside, kind=Kind.ONNX)
+    files = {name: unlisted.files[name] for name in ("model.onnx",)}
+    artifacts.publish(outside, tmp_path / "a", dataclasses.replace(unlisted, files=files))
+    for path in (tmp_path / "a", tmp_path / "a" / "model.onnx"):
+        with pytest.raises(InputRefused, match=r"w\.bin: holds weights"):
+            open_model(path)
+    (tmp_path / "a" / "manifest.json").write_text(json.dumps(unlisted.to_dict()))
+    found = open_source(tmp_path / "a")
+    (tmp_path / "a" / "w.bin").write_bytes(b"weights?")
+    assert found.digest != found.opened.own_digest
+    with pytest.raises(InputRefused, match=r"w\.bin: damaged"):
+        open_model(tmp_path / "a" / "model.onnx")
 
 
 @pytest.mark.parametrize(
@@ -292,6 +392,50 @@ def test_a_bare_file_is_checked_before_it_is_loaded(tmp_path: Path) -> None:
     path.write_bytes(safetensors_bytes(b"x" * 100)[:-1])
     with pytest.raises(InputRefused, match="truncated"):
         open_source(path)
+
+
+def test_the_key_of_a_bare_file_covers_what_is_taken_from_beside_it(
+    published: Path, outside: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bare").mkdir()
+    bare = tmp_path / "bare" / "x.safetensors"
+    bare.write_bytes(safetensors_bytes(b"x"))
+    serving = outside / "serving"
+    serving.mkdir()
+    for model, other in (
+        (bare, bare.with_name("codebook.safetensors")),
+        (published, published / "codebook.safetensors"),
+        (outside / "model.onnx", outside / "codebook.safetensors"),
+        (outside / "model.onnx", serving / "encoder.onnx"),
+        (outside / "model.onnx", serving / "decoder-step.onnx"),
+        (outside / "model.onnx", outside / "my_dict.txt"),
+        (outside / "model.onnx", outside.parent / "labels.txt"),
+    ):
+        keys = [open_source(model).key]
+        for text in ("one", "two"):
+            other.write_text(text)
+            keys.append(open_source(model).key)
+        assert len(set(keys)) == 3, other
+        other.unlink()
+        assert open_source(model).key == keys[0]
+
+
+def test_codes_that_the_manifest_lists_are_in_its_key(tmp_path: Path) -> None:
+    partial = a_partial(tmp_path / "y.partial")
+    (partial / "codebook.safetensors").write_bytes(b"codes")
+    artifacts.publish(partial, tmp_path / "y", a_manifest(partial))
+    assert open_source(tmp_path / "y").key == KEY
+
+
+def test_lists_beside_a_model_that_names_its_classes_are_nobodys(outside: Path) -> None:
+    (outside / "my_dict.txt").write_text("a")
+    assert lists_digest(open_model(outside / "model.onnx")) is not None
+    for entry in (
+        model_files.o_pair(14, "character", "a"),
+        model_files.o_pair(14, "hcompress", "{}"),
+    ):
+        (outside / "model.onnx").write_bytes(model_files.onnx_bytes(extra=entry))
+        assert lists_digest(open_model(outside / "model.onnx")) is None
 
 
 def test_path_digest_sees_names_and_contents(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -277,6 +278,33 @@ def test_accuracy_is_measured_once_per_model_and_data(
     assert counted.calls == 2
     names = sorted(path.name for path in (tmp_path / "evaluations").iterdir())
     assert names == ["01-a-final.json", "01-a.json", "02-copy.json"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"accuracy": None}, {"accuracy": 0.75}, {"samples": ["x"]}, {"seal": "ab"}, {"seal": None},
+        {"more": 1},
+    ],
+)  # fmt: skip
+def test_a_changed_evaluation_is_measured_anew(
+    change: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_recipe(tmp_path)
+    counted = Counted()
+    monkeypatch.setattr("hcompress.runs.accuracy.evaluate", counted)
+    monkeypatch.setattr("hcompress.runs.accuracy.open_reader", lambda *_: None)
+    (tmp_path / "a.onnx").write_bytes(onnx_bytes(b"a" * 32))
+    model = open_source(tmp_path / "a.onnx")
+    plan = Evaluate(tmp_path / "data.txt", 500, None, 500)
+    accuracy = Accuracy(plan, tmp_path / "evaluations", NoProgress())
+    path = tmp_path / "evaluations" / "01-a.json"
+    for calls in (1, 2):
+        assert accuracy.after_stage("01-a", model) == 0.9
+        assert accuracy.after_stage("01-a", model) == 0.9
+        assert counted.calls == calls
+        raw = {**json.loads(path.read_text()), **change}
+        path.write_text(json.dumps({key: raw[key] for key in raw if raw[key] is not None}))
 
 
 def test_too_much_lost_is_numerical() -> None:

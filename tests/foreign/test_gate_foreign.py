@@ -13,7 +13,7 @@ from hcompress.data.source import open_data
 from hcompress.data.synth import write_lmdb
 from hcompress.errors import EnvironmentFailed
 from hcompress.progress import NoProgress
-from tests.foreign.builders import deep, saved, striped
+from tests.foreign.builders import deep, recogniser, saved, striped
 
 Captured = pytest.CaptureFixture[str]
 LIMITS = """
@@ -130,3 +130,16 @@ def test_a_damaged_file_fails_and_says_why(project: Path, capsys: Captured) -> N
     file.write_bytes(broken.SerializeToString().replace(b"v@", b"v\xb8"))
     code, rows = gated(capsys)
     assert (code, rows["rec.onnx", "classifier"]["note"]) == (1, "component is missing")
+
+
+def test_another_list_beside_it_is_another_reading(project: Path, capsys: Captured) -> None:
+    """What the classes are called is no part of the file, and all of what is read."""
+    saved(recogniser(metadata=None), project)
+    listed = project / "my_dict.txt"
+    listed.write_text("r\ng\nb\n")
+    evaluated(capsys)
+    assert gated(capsys, "--update", "--reason", "first")[0] == 0
+    listed.write_text("b\ng\nr\n")
+    code, rows = gated(capsys)
+    assert (code, rows["rec.onnx", "accuracy"]["status"]) == (1, "fail")
+    assert "the lists beside the model" in rows["rec.onnx", "accuracy"]["note"]

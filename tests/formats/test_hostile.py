@@ -169,6 +169,18 @@ PICKLES: dict[str, tuple[bytes, str]] = {
     ),
     "INST": (b"(" + make.p_text("touch canary") + b"ios\nsystem\n", "INST"),
     "OBJ": (b"(" + SYSTEM + make.p_text("x") + b"o", "not allowed"),
+    "engine's object of something": (
+        make.p_global("torch", "ScriptObject") + make.p_tuple(make.p_int(1)) + b"\x81",
+        "packed",
+    ),
+    "quantised, but no tensor": (
+        make.p_global("torch._utils", "_rebuild_qtensor") + make.p_tuple(make.p_int(1)) + b"R",
+        "quantised tensor's",
+    ),
+    "a scheme that is called": (
+        make.p_global("torch", "per_tensor_affine") + make.p_tuple(make.p_int(1)) + b"R",
+        "no function",
+    ),
     "NEWOBJ": (make.p_global("collections", "OrderedDict") + b")\x81", "NEWOBJ"),
     "extension": (b"\x82\x01", "EXT1"),
     "text persistent id": (b"Pstorage\n", "PERSID"),
@@ -341,6 +353,11 @@ def test_overlapping_members(tmp_path: Path) -> None:
 W = make.o_tensor("w", [4], bytes(16))
 
 
+def constant(*inside: bytes) -> bytes:
+    """A model with one attribute."""
+    return make.onnx_bytes(nodes=[make.message(5, *inside)])
+
+
 def nested_graphs(depth: int) -> bytes:
     graph = make.message(5, W)
     for _ in range(depth):
@@ -383,6 +400,28 @@ ONNX: dict[str, tuple[bytes, str]] = {
         make.onnx_bytes(W, extra=make.o_pair(14, "hcompress", "{}") * 2),
         "twice",
     ),
+    "type twice": (make.onnx_bytes(W + make.number(2, 1)), "twice"),
+    "name twice": (make.onnx_bytes(W + make.message(8, b"v")), "twice"),
+    "location twice": (make.onnx_bytes(W + make.number(14, 0) * 2), "twice"),
+    "a value twice": (constant(make.message(5, W) * 2), "twice"),
+    "a body twice": (constant(make.message(6, make.message(5, W)) * 2), "twice"),
+    "operator twice": (make.onnx_bytes(nodes=[make.message(4, b"Add") * 2]), "twice"),
+    "key twice": (
+        make.onnx_bytes(extra=make.message(14, make.message(1, b"a") * 2)),
+        "twice",
+    ),
+    "texts outside": (
+        make.onnx_bytes(make.o_external("w", [4], location="../x") + make.number(2, 8)),
+        "twice",
+    ),
+    "texts outside, once": (
+        make.onnx_bytes(make.o_tensor("w", [4], None, 8) + make.o_pair(13, "location", "../x")),
+        "data type 8",
+    ),
+    "outside by a number of five bytes": (
+        make.onnx_bytes(make.o_tensor("w", [0], None) + make.number(14, (1 << 32) + 1)),
+        "external data",
+    ),
     "40 graphs deep": (nested_graphs(40), "nested"),
     "20,000 graphs deep": (nested_graphs(20_000), "nested"),
 }
@@ -401,7 +440,8 @@ def test_reasonable_nesting_passes(tmp_path: Path) -> None:
 
 LOCATIONS = (
     "../secret.bin", "/etc/passwd", "sub/../../secret.bin", "..", ".", "", "sub//w.bin",
-    "./w.bin", "w.bin/", "..\\secret.bin", "C:\\secret", "C:secret", "file:///etc/passwd",
+    "./", "./../secret.bin", "w.bin/", "./link.bin", ".//w.bin",
+    "..\\secret.bin", "C:\\secret", "C:secret", "file:///etc/passwd",
     "~root/w\nbin", "w.bin\0", "missing.bin", "sub", "link.bin", "linked/w.bin", "pipe",
     "m.onnx", "n" * 300,
 )  # fmt: skip
@@ -446,6 +486,30 @@ def test_onnx_external_entries(name: str, tmp_path: Path) -> None:
     write(tmp_path, "w.bin", bytes(16))
     tensor, match = EXTERNAL[name]
     refused(write(tmp_path, "m.onnx", make.onnx_bytes(tensor)), match)
+
+
+@pytest.mark.parametrize("location", ["w.bin", "./w.bin", "././w.bin", "sub/w.bin", "sub/./w.bin"])
+def test_onnx_external_data_in_the_models_own_folder(location: str, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("w.bin", "sub/w.bin"):
+        write(tmp_path, name, bytes(16))
+    same = location.replace("./", "")
+    tensors = [
+        make.o_external(name, [4], location=at) for name, at in (("a", location), ("b", same))
+    ]
+    path = write(tmp_path, "m.onnx", make.onnx_bytes(*tensors))
+    assert sizes.breakdown(path).bytes == path.stat().st_size + 16
+    assert [piece.file for piece in sizes.layout(path).pieces] == [tmp_path / same]
+
+
+@pytest.mark.parametrize("name", ["w.bin", "sub/w.bin"])
+def test_onnx_external_data_behind_a_link_say_how_to_copy_them(name: str, tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    write(tmp_path, "blobs/w.bin", bytes(16))
+    link = tmp_path / name.partition("/")[0]
+    link.symlink_to(tmp_path / "blobs" / ("." if "/" in name else "w.bin"))
+    data = make.onnx_bytes(make.o_external("w", [4], location=name))
+    refused(write(tmp_path, "m.onnx", data), "cp -L")
 
 
 def test_onnx_external_overlap(tmp_path: Path) -> None:

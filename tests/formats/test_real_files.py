@@ -71,6 +71,37 @@ def test_every_dtype_is_measured(dtype: torch.dtype, tmp_path: Path) -> None:
     assert rows(tmp_path / "m.pt")["other"] == (60 * dtype.itemsize, 60)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_quantised_tensors_are_measured_with_their_scales(tmp_path: Path) -> None:
+    weight, scales = torch.randn(10, 16), torch.rand(10) + 0.1
+    zeros = torch.zeros(10, dtype=torch.int64)
+    state = {
+        "classifier.w": torch.quantize_per_tensor(weight, 0.1, 3, torch.quint8),
+        "embedding.w": torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8),
+        "backbone.b": torch.quantize_per_tensor(weight, 0.1, 0, torch.qint32),
+        "codebook": torch.quantize_per_channel(weight, scales, scales, 0, torch.quint4x2),
+    }
+    torch.save(state, tmp_path / "m.pt")
+    found = rows(tmp_path / "m.pt")
+    assert found["classifier"] == (160, 160)
+    assert found["embedding"][0] == 160 + 10 * (8 + 8)
+    assert found["backbone"] == (640, 160)
+    assert found["codebook"][0] == 80 + 10 * 4  # one tensor is both
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_dynamically_quantised_modules_are_measured(tmp_path: Path) -> None:
+    module = torch.nn.ModuleDict(
+        {"classifier": torch.nn.Linear(16, 100), "backbone": torch.nn.LSTM(8, 8)}
+    )
+    kinds = {torch.nn.Linear, torch.nn.LSTM}
+    small = torch.ao.quantization.quantize_dynamic(module.eval(), kinds, dtype=torch.qint8)
+    torch.save(small.state_dict(), tmp_path / "m.pt")
+    found = rows(tmp_path / "m.pt")
+    assert found["classifier"] == (1600 + 4 * 100 + 4 + 8, 1600 + 100 + 2)
+    assert found["backbone"][0] >= 2 * 4 * 8 * 8 + 2 * 4 * 4 * 8
+
+
 def test_a_trainers_checkpoint_is_found_inside(tmp_path: Path) -> None:
     model = network()
     optimizer = torch.optim.AdamW(model.parameters())

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from hcompress.cli.tables import table_lines
 from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, UsageError
 from hcompress.gate.baseline import Baseline, BaselineEntry, NotCounted, parse_baseline
-from hcompress.gate.judge import Evaluation, Measured, Status, Verdict, judge
+from hcompress.gate.judge import Evaluation, Measured, judge
 from hcompress.gate.limits import AccuracyLimits, ArtifactLimits, Bounds, Limits, read_limits
 from hcompress.gate.run import append_summary, run_gate, update, update_gate
-from hcompress.gate.show import HEADER, cells, markdown
+from hcompress.gate.show import HEADER, NAMES, cells, markdown
+from hcompress.gate.verdict import Status, Verdict
 from tests import model_files as make
 
 EVALUATION = Evaluation(Decimal("0.95"), 2000, "d" * 64)
@@ -215,9 +217,74 @@ def test_accuracies_compare_by_the_same_rules_only() -> None:
     assert accuracy_row(AccuracyLimits("e", min_accuracy=Decimal("0.9")), entry).status == "pass"
 
 
-def test_an_accuracy_the_baseline_lacks_is_new() -> None:
+def test_an_accuracy_the_baseline_lacks_is_new_unless_it_is_compared() -> None:
     entry = BaselineEntry(1000, {"backbone": 1000})
-    assert accuracy_row(AccuracyLimits("e", max_accuracy_drop=Decimal(1)), entry).status == "new"
+    assert accuracy_row(AccuracyLimits("e", Decimal("0.9")), entry).status == "new"
+    row = accuracy_row(AccuracyLimits("e", max_accuracy_drop=Decimal(100)), entry)
+    assert (row.status, row.note.partition(":")[0]) == (
+        "fail",
+        "the baseline has no accuracy of it",
+    )
+
+
+def test_accuracies_on_data_that_nobody_names_do_not_compare() -> None:
+    entry = BaselineEntry(1000, {"backbone": 1000}, Decimal("0.95"), 2000, "d" * 64)
+    limits = AccuracyLimits("e", max_accuracy_drop=Decimal(100))
+    for then in (None, "", "d" * 64):
+        for now in (None, "", "d" * 64):
+            artifact = ArtifactLimits(path="m", accuracy=limits)
+            evaluation = replace(EVALUATION, data_digest=now)
+            measured = Measured(1000, {"backbone": 1000}, evaluation=evaluation)
+            baseline = Baseline({"m": replace(entry, data_digest=then)})
+            row = judge(Limits((artifact,)), baseline, {"m": measured}).rows[-1]
+            assert row.status == ("pass" if then and now else "fail")
+
+
+def relative(*paths: str) -> Limits:
+    return Limits(tuple(ArtifactLimits(path=p, max_growth_percent=Decimal(1)) for p in paths))
+
+
+def test_another_spelling_is_the_same_artifact() -> None:
+    measured = {"a/m": Measured(200, {"container": 200})}
+    text = json.dumps(
+        {
+            "schema_version": 1,
+            "artifacts": {"./a//m": {"bytes": 100, "components": {"container": 100}}},
+            "history": [],
+        }
+    )
+    baseline = parse_baseline(text, "b")
+    for path in ("a/m", "./a/m", "a//m", "a/../a/m", "a/m/"):
+        row = judge(relative(path), baseline, measured).rows[0]
+        assert (row.status, row.artifact) == ("fail", path)
+        assert row.note.startswith("grew by 100 bytes")
+    with pytest.raises(UsageError, match="twice"):
+        relative("m", "./m")
+    twice = text.replace('"./a//m": {', '"a/m": {"bytes": 0, "components": {}}, "./a//m": {')
+    with pytest.raises(InputRefused, match="twice"):
+        parse_baseline(twice, "b")
+
+
+def test_a_new_name_gets_nothing_past_a_limit_that_compares() -> None:
+    entry = BaselineEntry(100, {"container": 100})
+    measured = {"new": Measured(900, {"container": 900}), "old": Measured(100, {"container": 100})}
+    renamed = judge(relative("new"), Baseline({"old": entry}), measured)
+    assert renamed.rows[0].status == "fail"
+    assert 'not in the baseline, and "old", which is' in renamed.rows[0].note
+    added = judge(relative("new", "old"), Baseline({"old": entry}), measured)
+    assert not added.failed
+    history = ({"changes": {"./new": {"before": None, "after": 100}}},)
+    cut = judge(relative("new", "old"), Baseline({"old": entry}, history), measured)
+    assert "whose history has it" in cut.rows[0].note
+    removed = ({"changes": {"new": {"before": 100, "after": None}}},)
+    again = judge(relative("new", "old"), Baseline({"old": entry}, (*history, *removed)), measured)
+    assert not again.failed
+
+
+def test_many_artifacts_take_no_more_than_their_number() -> None:
+    limits = Limits(tuple(ArtifactLimits(path=f"a{i}", max_bytes=1) for i in range(20_000)))
+    baseline = Baseline({f"b{i}": BaselineEntry(0, {}) for i in range(20_000)})
+    assert len(judge(limits, baseline, {}).rows) == 40_000
 
 
 # ---- the limits file
@@ -362,6 +429,43 @@ def test_a_first_baseline_then_a_pass(project: Path) -> None:
     assert again == verdict
 
 
+def test_a_pattern_is_the_one_file_that_fits(project: Path) -> None:
+    text = LIMITS.replace('"model.safetensors"', '"built/rec-*.safetensors"')
+    limits = limits_file(project, text.replace('"eval.json"', '"eval-?[0-9a-f]*.json"'))
+    (project / "built").mkdir()
+    (project / "model.safetensors").rename(project / "built" / "rec-1f3a9c.safetensors")
+    (project / "eval.json").rename(project / "eval-1f3a9c.json")
+    updated(project)
+    held = parse_baseline((project / "baseline.json").read_text(), "b").artifacts
+    assert list(held) == ["built/rec-*.safetensors"]
+    # Another build: the name is another, the entry in the baseline is the same.
+    (project / "built" / "rec-1f3a9c.safetensors").rename(
+        project / "built" / "rec-22bb.safetensors"
+    )
+    verdict = run_gate(limits)
+    assert {row.status for row in verdict.rows} == {Status.PASS}
+    assert verdict.rows[0].note == 'it is "rec-22bb.safetensors"'
+    assert verdict.rows[0].artifact == "built/rec-*.safetensors"
+    # A file left from before: nobody can tell which one is meant.
+    (project / "built" / "rec-1f3a9c.safetensors").write_bytes(make.good_safetensors())
+    row = run_gate(limits).rows[0]
+    assert row.status == "fail"
+    assert 'several fit, "rec-1f3a9c.safetensors", "rec-22bb.safetensors"' in row.note
+    for path in (project / "built").iterdir():
+        path.unlink()
+    row = run_gate(limits).rows[0]
+    assert (row.status, "no file or folder fits" in row.note) == ("fail", True)
+
+
+def test_a_name_that_looks_like_a_pattern_is_a_name(project: Path) -> None:
+    limits_file(project, LIMITS.replace('"model.safetensors"', '"m[1].safetensors"'))
+    (project / "model.safetensors").rename(project / "m[1].safetensors")
+    updated(project)
+    assert not run_gate(project / "limits.toml").failed
+    (project / "m1.safetensors").write_bytes(make.good_safetensors())
+    assert "several fit" in run_gate(project / "limits.toml").rows[0].note
+
+
 def test_a_model_that_grew_fails_and_an_update_says_why(project: Path) -> None:
     updated(project)
     data = bytes(range(110)) + bytes(4000)
@@ -421,6 +525,11 @@ def test_missing_and_damaged_files_fail(project: Path) -> None:
         '{"accuracy": 0.95, "accuracy": 0.99, "images": 2000}',
         '{"accuracy": 0.95, "images": 2000, "data_digest": 5}',
         '{"accuracy": 0.95, "images": 2000, "model_digest": null}',
+        '{"accuracy": 0.9503, "images": 2000}',
+        '{"accuracy": 0.95, "images": 2000, "ned": 0.94}',
+        '{"accuracy": 0.95, "images": 2000, "accuracy_low": 0.95}',
+        '{"accuracy": 0.95, "images": 2000, "accuracy_high": 0.95}',
+        '{"accuracy": 0.95, "images": 2000, "wrong": [{}]}',
         "[" * 100_000,
     ],
 )
@@ -467,6 +576,9 @@ def test_an_evaluation_of_what_the_model_was_before_fails(project: Path) -> None
         {"artifacts": {"m": {"bytes": 5, "components": {"container": 5}, "accuracy": math.nan}}},
         {"artifacts": {"m": {"bytes": 5, "components": {"container": 5}, "accuracy": True}}},
         {"artifacts": {"m": {"bytes": -5, "components": {"container": -5}}}},
+        {"artifacts": {"m": {"bytes": 5, "components": {"container": 5}, "images": 5}}},
+        {"artifacts": {"m": {"bytes": 5, "components": {"container": 5}, "accuracy": 0.5}}},
+        {"artifacts": {"m": {"bytes": 5, "components": {"container": 5}, "data_digest": "d"}}},
     ],
 )
 def test_a_damaged_baseline_is_refused(change: dict[str, Any], project: Path) -> None:
@@ -550,3 +662,12 @@ def test_errors_are_one_line(project: Path) -> None:
     with pytest.raises(HcompressError) as caught:
         run_gate(project / "limits.toml")
     assert "\n" not in str(caught.value)
+
+
+def test_narrow_tables_say_in_every_part_what_a_row_is_of() -> None:
+    path = "a/folder/of/some/length/model.onnx"
+    limits = Limits((ArtifactLimits(path=path, max_bytes=1),))
+    verdict = judge(limits, None, {path: Measured(99, {"container": 99})})
+    parts = "\n".join(table_lines(cells(verdict), 80, NAMES)).split("\n\n")
+    assert len(parts) > 1
+    assert all(path in line for part in parts for line in part.splitlines()[2:])

@@ -177,13 +177,17 @@ def test_a_failure_between_readings_keeps_them(
     assert CALLS.count("read") == 5
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", '{"format": 1}', "null", "other"])
+@pytest.mark.parametrize("damage", ["{", "[]", '{"format": 1}', "null", "other", "right", "sure"])
 def test_a_damaged_reading_is_made_again(files: Path, damage: str) -> None:
     before = run(files)
     place = files / "out/evaluations/wide-7/known.json"
     if damage == "other":
         raw = json.loads(place.read_text())
         damage = json.dumps({**raw, "lines": [[1, None, "x"], *raw["lines"][1:]]})
+    if damage in ("right", "sure"):  # what nobody can tell from a reading
+        raw = json.loads(place.read_text())
+        raw["lines"][0] = [raw["lines"][0][0], *{"right": ["?", 0.5], "sure": ["x", 0.25]}[damage]]
+        damage = json.dumps(raw)
     place.write_text(damage)
     CALLS.clear()
     assert run(files).figures == before.figures

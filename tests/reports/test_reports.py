@@ -19,6 +19,7 @@ import pytest
 from hcompress.artifacts.kinds import Kind
 from hcompress.artifacts.manifest import FileRecord, Manifest, Parent, StageRecord
 from hcompress.errors import InputRefused
+from hcompress.metrics import wilson
 from hcompress.reports import write_report
 from hcompress.reports.caveats import TEACHERS
 from hcompress.reports.load import load_report
@@ -126,6 +127,7 @@ def _manifest(number: int) -> Manifest:
 
 def _evaluation(data: str, images: int, right: int, reads: dict[int, str]) -> dict[str, Any]:
     accuracy = right / images
+    low, high = wilson(right, images)
     truths = {index: f"line {index}" for index in range(24)} | {3: HOSTILE}
     samples = [
         {"index": index, "truth": truth, "read": reads.get(index, truth), "confidence": 0.9}
@@ -137,8 +139,8 @@ def _evaluation(data: str, images: int, right: int, reads: dict[int, str]) -> di
         "data_digest": _hex(Path(data).stem),
         "images": images,
         "accuracy": accuracy,
-        "accuracy_low": accuracy - 0.02,
-        "accuracy_high": min(1.0, accuracy + 0.015),
+        "accuracy_low": low,
+        "accuracy_high": high,
         "ned": min(1.0, accuracy + 0.02),
         "confidence": {"mean": 0.93, "ece": 0.021},
         "seconds": 4.0,

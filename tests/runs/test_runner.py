@@ -19,6 +19,7 @@ from hcompress.compute.lock import hold
 from hcompress.errors import EnvironmentFailed, NumericalError, UsageError
 from hcompress.formats.open import Source
 from hcompress.progress import NoProgress
+from hcompress.runs import keys
 from hcompress.runs.keys import make_ticket, step_seed
 from hcompress.runs.plan import make_plan
 from hcompress.runs.recipe import Recipe, load_recipe
@@ -85,6 +86,24 @@ def test_the_chain_is_checked_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match='"slim" takes checkpoint, but the run gives engine'):
         check_chain([slim], Kind.ENGINE)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pillows_version_is_in_the_key_where_images_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("data")
+    read, none = FakeTrain(data=tmp_path / "a"), FakeSlim()
+
+    def tickets() -> list[Any]:
+        return [make_ticket(one, None, None, 1, 1, digest_data=digest) for one in (read, none)]
+
+    before = tickets()
+    assert ["pillow" in one.versions for one in before] == [True, False]
+    monkeypatch.setattr(keys, "_version", lambda name: "0" if name == "pillow" else "1")
+    first = tickets()
+    monkeypatch.setattr(keys, "_version", lambda _: "1")
+    second = tickets()
+    assert [one.key == other.key for one, other in zip(first, second, strict=True)] == [False, True]
 
 
 def test_the_key_sees_everything_that_matters(tmp_path: Path) -> None:

@@ -174,6 +174,30 @@ def longer_charset(model: onnx.ModelProto) -> None:
     helper.set_model_props(model, {KEY: text})
 
 
+def endless(model: onnx.ModelProto) -> None:
+    """A loop before the encoder."""
+    ends = [helper.make_tensor_value_info("i", onnx.TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", onnx.TensorProto.BOOL, [])]  # fmt: skip
+    value = [helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, None) for name in "vw"]
+    body = [
+        helper.make_node("Identity", ["go"], ["on"]),
+        helper.make_node("Identity", ["v"], ["w"]),
+    ]
+    out = helper.make_tensor_value_info("on", onnx.TensorProto.BOOL, [])
+    inner = helper.make_graph(body, "b", [*ends, value[0]], [out, value[1]])
+    for node in model.graph.node:
+        node.input[:] = ["turned" if name == "images" else name for name in node.input]
+    held = {"turns": np.array(1 << 62, np.int64), "yes": np.array(True)}
+    model.graph.initializer.extend(numpy_helper.from_array(v, name) for name, v in held.items())
+    loop = helper.make_node("Loop", ["turns", "yes", "images"], ["turned"], body=inner)
+    model.graph.node.insert(0, loop)
+
+
+def optimised(model: onnx.ModelProto) -> None:
+    """What onnxruntime saves imports all its domains."""
+    model.opset_import.append(helper.make_opsetid("com.microsoft.nchwc", 1))
+
+
 HOSTILE: dict[str, tuple[Change, type[HcompressError], str]] = {
     "no metadata": (without_metadata, InputRefused, "no hcompress metadata"),
     "other format": (with_metadata(format=99), InputRefused, "not format"),
@@ -192,6 +216,8 @@ HOSTILE: dict[str, tuple[Change, type[HcompressError], str]] = {
     "other input": (other_input, InputRefused, "inputs are"),
     "an output less": (other_output, InputRefused, "outputs are"),
     "unknown node": (unknown_node, InputRefused, "onnxruntime refuses it"),
+    "endless loop": (endless, InputRefused, "where one Loop of 9 at most is ours: not run"),
+    "optimised copy": (optimised, InputRefused, "an optimised copy"),
     "external data": (external, InputRefused, "nothing was opened"),
 }
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from hcompress.compute.bounds import no_telemetry
 from hcompress.compute.libraries import version
 from hcompress.errors import EnvironmentFailed
 
@@ -74,6 +75,7 @@ def is_meant(model: Path) -> bool:
 
 def has_rapidocr() -> bool:
     """Whether it, and all that it needs, can be imported."""
+    no_telemetry()
     try:
         from rapidocr import RapidOCR
     except ImportError:
@@ -83,6 +85,7 @@ def has_rapidocr() -> bool:
 
 def engine() -> Any:
     """RapidOCR as it comes, on one thread. Raises ImportError without it."""
+    no_telemetry()
     from rapidocr import RapidOCR
 
     one = {f"EngineConfig.onnxruntime.{kind}_op_num_threads": 1 for kind in ("intra", "inter")}

@@ -15,7 +15,7 @@ from hcompress.evaluation.readers import open_reader
 from hcompress.lab.study.spec import Lines
 from hcompress.progress import Progress
 from hcompress.strict.atomic import write_text
-from hcompress.strict.json import recall
+from hcompress.strict.seal import recall_sealed, sealed
 from hcompress.strict.write import plain
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Shelf:
 
     def known(self, model: Artifact, lines: OpenLines) -> Reading | None:
         """The finished reading, or None where there is none of this model and this data."""
-        found = recall(_File, self.place(lines))
+        found = recall_sealed(_File, self.place(lines))
         if found is None or replace(found, lines=()) != _empty(model, lines):
             return None
         if len(found.lines) != lines.images:
@@ -95,7 +95,7 @@ class Shelf:
         rows = tuple((line.truth, line.read, line.confidence) for line in read)
         # ASCII: a lone surrogate in somebody's label stays an escape.
         file = replace(_empty(model, lines), lines=rows)
-        text = json.dumps(plain(file), allow_nan=False)
+        text = json.dumps(sealed(plain(file)), allow_nan=False)
         write_text(self.place(lines), text + "\n")
         return _reading(read)
 
