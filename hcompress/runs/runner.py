@@ -94,10 +94,11 @@ def find_finished(folder: Path, key: str) -> tuple[Artifact | None, str]:
     if not folder.exists():
         return None, ""
     try:
-        found = artifacts.open_artifact(folder)
+        if artifacts.read_manifest(folder).key != key:  # sound or not: nobody else's to mend
+            return None, "made from other inputs or settings"
+        return artifacts.open_artifact(folder), ""
     except InputRefused as error:
         return None, f"damaged: {error}"
-    return (found, "") if found.key == key else (None, "made from other inputs or settings")
 
 
 def run_stage(

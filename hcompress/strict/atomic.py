@@ -37,8 +37,9 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """As `write_bytes`, in UTF-8; bytes of a path that are none come back as they were."""
-    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+    """As `write_bytes`, in UTF-8. What has no UTF-8, as a byte of a path may not, is written as an
+    escape, `\\udcff`: in JSON it is read back as it was."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:

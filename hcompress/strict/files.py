@@ -10,7 +10,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
-from hcompress.errors import InputRefused, UsageError
+from hcompress.errors import EnvironmentFailed, InputRefused, UsageError
 
 CHUNK = 1 << 20
 _KINDS = (
@@ -58,6 +58,20 @@ def in_folder(path: Path, name: str, what: str) -> Path:
     if not file.exists():
         raise UsageError(f"{shown(file)}: no such {what}")
     return file
+
+
+def is_there(path: Path) -> bool:
+    """Whether anything has the name, be it a link to nowhere.
+
+    Raises EnvironmentFailed if that can't be told: what can't be looked at is not absent.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError as error:
+        raise EnvironmentFailed(f"{shown(path)}: {_reason(error)}") from None
+    return True
 
 
 @contextmanager

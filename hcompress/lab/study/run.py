@@ -14,17 +14,16 @@ from hcompress.artifacts.folder import Artifact
 from hcompress.artifacts.manifest import Manifest
 from hcompress.compute.lock import hold
 from hcompress.errors import UsageError
-from hcompress.lab.study.plan import INDEX, PlannedRun, StudyPlan, plan_study
+from hcompress.lab.study.plan import INDEX, Index, PlannedRun, StudyPlan, plan_study
 from hcompress.lab.study.readings import Reading
 from hcompress.lab.study.result import Run, Teacher, Weighed, make_result, trained, voted
 from hcompress.lab.study.show import study_markdown
 from hcompress.lab.study.spec import TEACHER, Study
 from hcompress.runs.figures import measure
 from hcompress.runs.keys import library_versions, remembering
-from hcompress.runs.run_folder import LOCK, is_new
+from hcompress.runs.run_folder import LOCK, is_new, whose
 from hcompress.runs.shrink import RunOptions, run_recipe
 from hcompress.strict.atomic import sweep, write_json, write_text
-from hcompress.strict.json import recall
 
 FORMAT: Final = 1
 RESULT: Final = "study.json"
@@ -64,11 +63,11 @@ def check_folder(study: Study, folder: Path) -> None:
         raise UsageError(f"{folder}: a file is there already: choose another --out")
     if not folder.is_dir():
         return
-    name = (recall(dict[str, Any], folder / INDEX) or {}).get("study")
-    if name is None and not is_new(folder):
+    index = whose(Index, folder / INDEX)
+    if index is None and not is_new(folder):
         raise UsageError(f"{folder}: not empty and no study of ours: choose another --out")
-    if name not in (None, study.name):
-        raise UsageError(f'{folder}: holds the study "{name}": choose another --out')
+    if index is not None and index.study != study.name:
+        raise UsageError(f'{folder}: holds the study "{index.study}": choose another --out')
 
 
 @contextlib.contextmanager
