@@ -52,6 +52,9 @@ def charset_lists(path: Path) -> dict[str, list[str]]:
     for listing in found.values():
         if len(listing) > MOST_CLASSES:
             raise InputRefused(f"{where}: {len(listing):,} classes: Unicode has fewer characters")
+        for place, one in enumerate(listing):
+            if any("\ud800" <= character <= "\udfff" for character in one):
+                raise InputRefused(f"{where}: class {place}: a lone surrogate: no character")
     return found
 
 

@@ -12,6 +12,7 @@ from hcompress.artifacts.folder import Artifact
 from hcompress.artifacts.kinds import Kind
 from hcompress.errors import EnvironmentFailed
 from hcompress.reports.size_table import mib_text
+from hcompress.runs import place
 from hcompress.runs import runner as pipeline
 from hcompress.runs.forecast import AnyForecast, after, bytes_of, forecast_of
 from hcompress.runs.keys import Digester, data_digest, remembering
@@ -96,7 +97,7 @@ def make_plan(
     """
     given = open_teacher(teacher)
     options = RunOptions(rebuild=rebuild, digest_data=remembering(digest_data))
-    check(recipe, given, options)
+    check(recipe, given, folder, options)
     check_folder(folder)
     if not rebuild:
         check_same_run(folder, recipe, given)
@@ -104,9 +105,9 @@ def make_plan(
     planner = _Planner(recipe, folder, given, options)
     stages = tuple(planner.plan(index) for index in range(len(recipe.steps)))
     waiting = [stage for stage in stages if not stage.cached]
-    needed = sum(pipeline.ROOM_FACTOR * (stage.bytes or 0) for stage in waiting)
+    needed = sum(place.ROOM_FACTOR * (stage.bytes or 0) for stage in waiting)
     size = given.file.stat().st_size if given else None
-    total = needed + (pipeline.ROOM_FLOOR if waiting else 0)
+    total = needed + (place.ROOM_FLOOR if waiting else 0)
     return Plan(recipe.name, folder, size, stages, total, free)
 
 

@@ -3,32 +3,51 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
 from hcompress.artifacts.folder import Artifact
+from hcompress.artifacts.partial import remove
 from hcompress.compute.lock import hold
 from hcompress.errors import InputRefused, UsageError
+from hcompress.runs.place import LOCK, apart_from_runs, check_link, made
 from hcompress.runs.recipe import Recipe
 from hcompress.strict.atomic import is_temporary, sweep
 from hcompress.strict.json import read_if_there
 
-LOCK: Final = ".lock"
 EVALUATIONS: Final = "evaluations"
+TEACHER: Final = "00-teacher"
+_ABOUT: Final = ("run.json", "recipe.json", f"{TEACHER}.json", EVALUATIONS)
+"""What a run writes beside its stages before the last of them is finished."""
 T = TypeVar("T")
 
 
 @contextlib.contextmanager
 def own(folder: Path) -> Iterator[None]:
-    """The locked run folder. Raises UsageError where it is a user's."""
+    """The locked run folder. Raises UsageError where it is a user's.
+
+    If the run is refused before a stage has left anything, so is the name: nothing stays there.
+    """
     check_folder(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with hold(folder / LOCK):
+    with made(folder), apart_from_runs(folder), hold(folder / LOCK):
+        fresh = is_new(folder)
         for place in (folder, folder / EVALUATIONS):
             sweep(place)
-        yield
+        try:
+            yield
+        except (UsageError, InputRefused):
+            if fresh:
+                take_back(folder, _ABOUT)
+            raise
+
+
+def take_back(folder: Path, about: Iterable[str]) -> None:
+    """Remove files that only say what was going to be in ``folder``, if nothing else is there."""
+    if {path.name for path in folder.iterdir()} <= {LOCK, *about}:
+        for name in about:
+            remove(folder / name)
 
 
 @dataclass(frozen=True)
@@ -70,6 +89,9 @@ def check_folder(folder: Path) -> None:
     where nobody can say whose run it is."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: a file is there already: choose another --out")
+    check_link(folder)
+    if (folder / EVALUATIONS).is_symlink():  # what lies behind it would be written to
+        raise UsageError(f"{folder / EVALUATIONS}: a link, and in the way: remove it")
     if folder.is_dir() and index_of(folder) is None and not is_new(folder):
         raise UsageError(f"{folder}: not empty and no run of ours: choose another --out")
 
