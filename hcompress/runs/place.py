@@ -14,7 +14,7 @@ from hcompress.artifacts import folder as artifacts
 from hcompress.artifacts import partial as partials
 from hcompress.compute.lock import check_not_held, hold, holds
 from hcompress.errors import EnvironmentFailed, HcompressError, UsageError
-from hcompress.strict.files import shown
+from hcompress.strict.files import is_there, shown
 
 ROOM_FACTOR: Final = 4
 """Free disk asked for, in sizes of the source: the result, and snapshots with their optimiser."""
@@ -40,16 +40,17 @@ def named(out: Path) -> Path:
     whole = out if out.name else out.absolute()
     if whole.name in ("", ".."):
         raise UsageError(f"{shown(out)}: no folder that can be made: choose another --out")
-    if not whole.is_symlink():
-        return whole
-    check_link(whole)
-    return Path(os.path.realpath(whole))
+    check_out(whole)
+    return Path(os.path.realpath(whole)) if whole.is_symlink() else whole
 
 
-def check_link(out: Path) -> None:
-    """Raises UsageError if ``out`` is a link that leads nowhere."""
+def check_out(out: Path) -> None:
+    """Raises UsageError if ``out`` is a link that leads nowhere, or could lie in no folder."""
     if out.is_symlink() and not out.exists():
         raise UsageError(f"{shown(out)}: a link to nothing: make that folder, or remove the link")
+    above = next((path for path in out.absolute().parents if is_there(path)), out.parent)
+    if not above.is_dir():
+        raise UsageError(f"{shown(above)}: not a folder: choose another --out")
 
 
 def check_apart(folder: Path, inputs: Iterable[Path]) -> None:
@@ -106,7 +107,7 @@ def room_needed(source_bytes: int) -> int:
 @contextlib.contextmanager
 def made(folder: Path) -> Iterator[None]:
     """``folder``, with those above it. If the block fails and nothing is in them, they go again."""
-    check_link(folder)
+    check_out(folder)
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hcompress.artifacts import partial as partials
 from hcompress.artifacts.folder import Artifact
 from hcompress.artifacts.kinds import Kind
 from hcompress.errors import EnvironmentFailed
@@ -102,13 +104,21 @@ def make_plan(
     if not rebuild:
         check_same_run(folder, recipe, given)
     free = shutil.disk_usage(_existing(folder)).free
+    _check_writable(_existing(folder))
     planner = _Planner(recipe, folder, given, options)
     stages = tuple(planner.plan(index) for index in range(len(recipe.steps)))
     waiting = [stage for stage in stages if not stage.cached]
+    if waiting:
+        place.check_room(_existing(folder), given.file.stat().st_size if given else 0)
     needed = sum(place.ROOM_FACTOR * (stage.bytes or 0) for stage in waiting)
     size = given.file.stat().st_size if given else None
     total = needed + (place.ROOM_FLOOR if waiting else 0)
     return Plan(recipe.name, folder, size, stages, total, free)
+
+
+def _check_writable(folder: Path) -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise EnvironmentFailed(f"{folder}: may not be written to: choose another --out")
 
 
 def _existing(folder: Path) -> Path:
@@ -150,6 +160,9 @@ class _Planner:
         found = None
         if self.certain and not self.options.rebuild:
             found, _ = pipeline.find_finished(self.folder / name, ticket.key)
+        partials.check(partials.partial_of(self.folder / name))
+        if found is None:
+            place.check_name(self.folder / name, "", options.existing)
         self.key = ticket.key
         self.forecast = after(step.stage, self.forecast)
         if found is not None:

@@ -12,7 +12,7 @@ from hcompress.artifacts.folder import Artifact
 from hcompress.artifacts.partial import remove
 from hcompress.compute.lock import hold
 from hcompress.errors import InputRefused, UsageError
-from hcompress.runs.place import LOCK, apart_from_runs, check_link, made
+from hcompress.runs.place import LOCK, apart_from_runs, check_out, made
 from hcompress.runs.recipe import Recipe
 from hcompress.strict.atomic import is_temporary, sweep
 from hcompress.strict.json import read_if_there
@@ -89,7 +89,7 @@ def check_folder(folder: Path) -> None:
     where nobody can say whose run it is."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: a file is there already: choose another --out")
-    check_link(folder)
+    check_out(folder)
     if (folder / EVALUATIONS).is_symlink():  # what lies behind it would be written to
         raise UsageError(f"{folder / EVALUATIONS}: a link, and in the way: remove it")
     if folder.is_dir() and index_of(folder) is None and not is_new(folder):

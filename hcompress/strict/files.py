@@ -60,6 +60,19 @@ def in_folder(path: Path, name: str, what: str) -> Path:
     return file
 
 
+def spelt(text: str | Path) -> Path:
+    """The path that ``text`` spells, `~` and `~user` too.
+
+    Raises ValueError if no file system can spell it, or nobody has that home.
+    """
+    if not str(text) or b"\0" in os.fsencode(text):
+        raise ValueError
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError from None
+
+
 def is_there(path: Path) -> bool:
     """Whether anything has the name, be it a link to nowhere.
 

@@ -21,7 +21,7 @@ from hcompress.lab.study.show import study_markdown
 from hcompress.lab.study.spec import TEACHER, Study
 from hcompress.runs.figures import measure
 from hcompress.runs.keys import library_versions, remembering
-from hcompress.runs.place import LOCK, apart_from_runs, check_link, made
+from hcompress.runs.place import LOCK, apart_from_runs, check_out, made
 from hcompress.runs.run_folder import is_new, take_back, whose
 from hcompress.runs.shrink import RunOptions, run_recipe
 from hcompress.strict.atomic import sweep, write_json, write_text
@@ -62,7 +62,7 @@ def check_folder(study: Study, folder: Path) -> None:
     """Raises UsageError where the folder holds a user's files, or another study."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: a file is there already: choose another --out")
-    check_link(folder)
+    check_out(folder)
     if (folder / EVALUATIONS).is_symlink():  # what lies behind it would be written to
         raise UsageError(f"{folder / EVALUATIONS}: a link, and in the way: remove it")
     if not folder.is_dir():
