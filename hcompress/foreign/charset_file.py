@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from hcompress.errors import InputRefused, UsageError
+from hcompress.errors import EnvironmentFailed, InputRefused, UsageError
 from hcompress.spec.foreign_header import CHARACTERS, MOST_CLASSES, lines_of
 from hcompress.strict.files import read_small, shown
 from hcompress.strict.json import strict_json
@@ -185,7 +185,7 @@ def _fitting(folder: Path, count: int) -> dict[str, list[str]]:
     for path in _entries(folder):
         if not (path.is_file() and _may_be_charset(path.name.lower())):
             continue
-        with contextlib.suppress(InputRefused, UsageError):
+        with contextlib.suppress(EnvironmentFailed, InputRefused, UsageError):
             for name, listing in charset_lists(path).items():
                 if fits(len(listing), count):
                     plain = path.suffix.lower() != ".py" or not name

@@ -86,7 +86,7 @@ def _size_beneath(model: Path, parts: list[str], where: str) -> int:
         place = place / part
         try:
             status = os.lstat(place)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             raise InputRefused(
                 f"{where}: external data {quoted('/'.join(parts))} is missing"
             ) from None
