@@ -155,7 +155,7 @@ def _foreign(error: BaseException, debug: bool) -> tuple[int, str]:
         return EnvironmentFailed.exit_code, line
     said = next((text for text in _SYSTEM_SAYS if text in str(error)), None)
     if said is not None:
-        return EnvironmentFailed.exit_code, f"error: {said.lower()}: {_first_line(error)}"
+        return EnvironmentFailed.exit_code, f"error: {said}: {_first_line(error)}"
     hint = "" if debug else "; --debug shows the traceback"
     return BUG, f"error: internal: {type(error).__name__}: {error}: a bug of ours{hint}"
 

@@ -159,10 +159,10 @@ def of_the_system(error: OSError) -> HcompressError:
     if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
         _, path, reason = error.args[0][0]  # of copytree: the first of many
         return EnvironmentFailed(f"{shown(path)}: {reason}")
-    reason = _reason(error) if error.strerror else str(error).partition("\n")[0]
+    reason = error.strerror or str(error).partition("\n")[0]
     names = [shown(os.fsdecode(name)) for name in (error.filename,) if isinstance(name, _NAMES)]
     if error.errno in USAGE and names:
-        return UsageError(f"{names[0]}: {reason}")
+        return UsageError(f"{names[0]}: {reason.lower()}")
     return EnvironmentFailed(": ".join([*names, reason or type(error).__name__]))
 
 

@@ -312,7 +312,8 @@ def test_a_users_files_are_never_overwritten(call: Call, tmp_path: Path, model: 
 
 
 @pytest.mark.parametrize(
-    ("out", "said"), [(".", "not empty"), ("/", "no folder that"), ("a/..", "no folder that")]
+    ("out", "said"),
+    [(".", "would be replaced"), ("/", "no folder that"), ("a/..", "no folder that")],
 )
 def test_an_out_without_a_name_of_its_own(
     call: Call, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, out: str, said: str
