@@ -161,6 +161,8 @@ def _holder(handle: int) -> str | None:
     text = os.pread(handle, MOST + 1, 0)
     if not text:
         return "a process that has just started"
+    if len(text) > MOST:
+        return None
     try:
         raw = read(_Holder, strict_json(text, ""), "")
     except InputRefused:

@@ -21,9 +21,9 @@ from hcompress.errors import EnvironmentFailed, InputRefused, NumericalError, Us
 from hcompress.formats.open import Source
 from hcompress.progress import NoProgress
 from hcompress.runs.keys import make_ticket, step_seed
+from hcompress.runs.place import Existing
 from hcompress.runs.plan import make_plan
 from hcompress.runs.recipe import Recipe, load_recipe
-from hcompress.runs.place import Existing
 from hcompress.runs.runner import StageOptions, check_chain, run_stage
 from hcompress.runs.shrink import RunOptions, RunResult, run_recipe
 from hcompress.stages.base import Env
