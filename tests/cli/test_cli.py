@@ -201,11 +201,7 @@ FAILURES: list[tuple[BaseException, int, str]] = [
     (OSError("cannot load\nand more"), 4, "error: cannot load\n"),
     (OSError(), 4, "error: OSError"),
     (shutil.Error([("a", "/b", "[Errno 28] No space")]), 4, "error: /b: [Errno 28] No space"),
-    (
-        RuntimeError("write /dev/shm/x: No space left on device (28)"),
-        4,
-        "error: No space left on d",
-    ),
+    (RuntimeError("/dev/shm/x: No space left on device (28)"), 4, "error: No space left on dev"),
     (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300), 2, "error: xxx"),
     (FileExistsError(errno.EEXIST, "File exists", "a"), 2, "error: a: file exists"),
     (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a"), 2, "error: a: not a directory"),
