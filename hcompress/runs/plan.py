@@ -27,6 +27,7 @@ from hcompress.runs.shrink import (
     stage_options,
 )
 from hcompress.spec.forecast import Forecast
+from hcompress.stages.base import Foreseen
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def make_plan(
     given = open_teacher(teacher)
     options = RunOptions(rebuild=rebuild, digest_data=remembering(digest_data))
     check(recipe, given, folder, options)
+    _check_loads(recipe, given)
     check_folder(folder)
     if not rebuild:
         check_same_run(folder, recipe, given)
@@ -114,6 +116,16 @@ def make_plan(
     size = given.file.stat().st_size if given else None
     total = needed + (place.ROOM_FLOOR if waiting else 0)
     return Plan(recipe.name, folder, size, stages, total, free)
+
+
+def _check_loads(recipe: Recipe, given: Artifact | None) -> None:
+    """Raises what the first stage raises of a model whose tensors are not as it says."""
+    first = recipe.steps[0].stage
+    if given is None or first.consumes is not Kind.CHECKPOINT or not isinstance(first, Foreseen):
+        return
+    from hcompress.checkpoints.checkpoint import load_checkpoint
+
+    load_checkpoint(given.opened)
 
 
 def _check_writable(folder: Path) -> None:
