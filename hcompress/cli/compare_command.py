@@ -90,11 +90,12 @@ def compare(
         from hcompress.data.source import open_images
         from hcompress.evaluation.pair import compare_readers, open_original
 
-        source, progress = open_images(data), state.console.progress()
+        progress = state.console.progress()
         first, second = (
             peers[path] if path in peers else open_original(file, other, progress)
             for path, file, other in zip(sides, files, reversed(files), strict=True)
         )
+        source = open_images(data)  # after the models: it may need fonts
         found = compare_readers(
             first, second, source, images, progress, with_peer=bool(peers), ignored=ignored
         )

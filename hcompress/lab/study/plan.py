@@ -130,7 +130,6 @@ def plan_study(
     if source.kind not in (Kind.CHECKPOINT, Kind.ONNX):
         raise UsageError(f"{path}: the teacher must be a checkpoint, and is {source.kind}")
     _check_teacher(folder, source)
-    tests = tuple(open_lines(lines) for lines in study.tests)
     runs = []
     for variant, seed in study.runs():
         recipe = variant.run_recipe(seed)
@@ -141,6 +140,7 @@ def plan_study(
         except UsageError as error:
             raise UsageError(f'variant "{variant.name}": {error}') from None
         runs.append(PlannedRun(variant.name, seed, recipe, place, plan))
+    tests = tuple(open_lines(lines) for lines in study.tests)  # the models first: it may need fonts
     return StudyPlan(study, folder, source, tests, tuple(runs))
 
 
