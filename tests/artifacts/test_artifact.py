@@ -18,6 +18,7 @@ from hcompress.artifacts.source import open_model, open_source
 from hcompress.errors import InputRefused, UsageError
 from hcompress.strict.digest import file_digest
 from tests import model_files
+from tests.durable import places, recorded
 from tests.fake_stages import safetensors_bytes
 
 KEY = "ab" * 32
@@ -298,3 +299,31 @@ def test_path_digest_sees_names_and_contents(tmp_path: Path) -> None:
     second = artifacts.path_digest(tmp_path)
     (tmp_path / "a").rename(tmp_path / "b")
     assert len({first, second, artifacts.path_digest(tmp_path)}) == 3
+
+
+@pytest.mark.parametrize("replacing", [False, True])
+def test_all_of_it_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replacing: bool
+) -> None:
+    """Files, folders and manifest, whole; and the name itself afterwards."""
+    work, final = tmp_path / "w" / "x", tmp_path / "x"
+    if replacing:
+        old = a_partial(tmp_path / "old")
+        artifacts.publish(old, final, a_manifest(old))
+    a_partial(work)
+    sizes = {path: path.stat().st_size for path in work.rglob("*") if path.is_file()}
+    done = recorded(monkeypatch)
+    artifacts.publish(work, final, a_manifest(work, key="ef" * 32))
+    (named,) = places(done, "rename", work)
+    manifest = final / artifacts.MANIFEST
+    sizes[work / artifacts.MANIFEST] = manifest.stat().st_size
+    for path, size in sizes.items():
+        assert ("fsync", str(path), size) in done[:named], path
+    for folder in (work, work / "serving"):
+        assert min(places(done, "fsync", folder)) < named, folder
+    for folder in (final.parent, work.parent):
+        assert max(places(done, "fsync", folder)) > named, folder
+    if replacing:
+        (swapped,) = places(done, "rename", final)
+        assert max(places(done, "fsync", work)) < swapped < named
+        assert not (final / ".replaced").exists()

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from hcompress.strict.atomic import is_temporary, sweep, write_bytes, write_json, write_text
 from hcompress.strict.json import read_json
 from tests import ROOT
+from tests.durable import recorded
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -114,3 +116,38 @@ def test_what_a_kill_leaves_is_swept(tmp_path: Path) -> None:
 def test_only_our_own_names_are_temporary(name: str) -> None:
     assert not is_temporary(name)
     assert is_temporary(f".{name}.0123456789abcdef.tmp")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: write_bytes(path, b"x" * 100_000),
+        lambda path: write_text(path, "x" * 100_000),
+        lambda path: write_json(path, "x" * 99_997),
+    ],
+)
+def test_it_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None]
+) -> None:
+    """All of it, and the name afterwards: a power cut at any time leaves the old or the new."""
+    path = tmp_path / "a"
+    done = recorded(monkeypatch)
+    write(path)
+    (file, synced, size), (same, renamed, _), (folder, parent, _) = done
+    assert (file, same, folder) == ("fsync", "replace", "fsync")
+    assert synced == renamed
+    assert is_temporary(Path(synced).name)
+    assert size == 100_000
+    assert parent == str(tmp_path)
+
+
+def test_no_one_is_let_in_by_a_name_that_was_foreseen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that lies in wait is neither written to nor taken away."""
+    monkeypatch.setattr(os, "urandom", bytes)
+    trap = tmp_path / f".a.{'00' * 8}.tmp"
+    trap.write_bytes(b"mine")
+    with pytest.raises(FileExistsError):
+        write_bytes(tmp_path / "a", b"new")
+    assert trap.read_bytes() == b"mine"
