@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -243,3 +244,36 @@ def test_no_handle_is_left_open(tmp_path: Path) -> None:
         pass
     check_not_held(tmp_path / "y.lock")
     assert _handles() == before
+
+
+def test_a_worker_that_outlives_a_killed_parent_holds_nothing(tmp_path: Path) -> None:
+    """Nobody has removed the name: it is the same file that the next one locks."""
+    lock = tmp_path / "x.lock"
+    handle = locks._acquire(lock)
+    locks._held.add(handle)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writer)
+        os.read(reader, 1)
+        os._exit(0)
+    locks._held.discard(handle)
+    os.close(handle)  # as the kernel does for who was killed
+    try:
+        for _ in range(100):  # the child may not have begun yet
+            with contextlib.suppress(EnvironmentFailed), hold(lock):
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail("the worker holds it")
+    finally:
+        os.close(writer)
+        os.waitpid(child, 0)
+        os.close(reader)
+
+
+def test_what_a_killed_holder_wrote_is_replaced_whole(tmp_path: Path) -> None:
+    lock = tmp_path / "x.lock"
+    lock.write_text(json.dumps({"pid": 1, "host": "h" * 300, "since": "then"}))
+    with hold(lock):
+        assert json.loads(lock.read_text())["pid"] == os.getpid()

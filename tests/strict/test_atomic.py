@@ -121,9 +121,9 @@ def test_only_our_own_names_are_temporary(name: str) -> None:
 @pytest.mark.parametrize(
     "write",
     [
-        lambda path: write_bytes(path, b"x" * 100_000),
-        lambda path: write_text(path, "x" * 100_000),
-        lambda path: write_json(path, "x" * 99_997),
+        lambda path: write_bytes(path, b"x" * 10),
+        lambda path: write_text(path, "x" * 10),
+        lambda path: write_json(path, "x" * 7),
     ],
 )
 def test_it_is_on_the_disk_before_it_has_its_name(
@@ -137,7 +137,7 @@ def test_it_is_on_the_disk_before_it_has_its_name(
     assert (file, same, folder) == ("fsync", "replace", "fsync")
     assert synced == renamed
     assert is_temporary(Path(synced).name)
-    assert size == 100_000
+    assert size == 10
     assert parent == str(tmp_path)
 
 
