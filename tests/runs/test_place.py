@@ -320,3 +320,50 @@ def test_a_dry_run_refuses_a_partial_folder_that_is_not_ours(tmp_path: Path) -> 
         make_plan(recipe, None, tmp_path / "run", path_digest)
     with pytest.raises(UsageError, match="not ours"):
         run(recipe, tmp_path / "run")
+
+
+def test_what_a_kill_left_beside_a_finished_artifact_goes(tmp_path: Path, model: Artifact) -> None:
+    """Its work, and what it replaced: neither is of use to anybody."""
+    found = run_stage(FakeSlim(), model, tmp_path / "x", StageOptions())
+    (tmp_path / "x.partial" / "scratch").mkdir(parents=True)
+    (tmp_path / "x" / ".replaced").mkdir()
+    (tmp_path / "x" / ".replaced" / "old").write_text("x")
+    assert run_stage(FakeSlim(), model, tmp_path / "x", StageOptions()) == found
+    assert not (tmp_path / "x.partial").exists()
+    assert not (tmp_path / "x" / ".replaced").exists()
+
+
+def test_what_was_complete_before_the_kill_is_published_and_its_work_goes(
+    tmp_path: Path, model: Artifact
+) -> None:
+    found = run_stage(FakeSlim(), model, tmp_path / "x", StageOptions())
+    (tmp_path / "x.partial" / "scratch").mkdir(parents=True)
+    (tmp_path / "x.partial" / "key").write_text(found.key)
+    (tmp_path / "x").rename(tmp_path / "x.partial" / "out")
+    assert run_stage(FakeSlim(), model, tmp_path / "x", StageOptions()) == found
+    assert not (tmp_path / "x.partial").exists()
+
+
+def test_what_killed_writes_left_in_a_run_goes(tmp_path: Path) -> None:
+    recipe = recipe_of(tmp_path / "r")
+    run(recipe, tmp_path / "run")
+    (tmp_path / "run" / "evaluations").mkdir(exist_ok=True)
+    left = [
+        tmp_path / "run" / name / f".x.{'0' * 16}.tmp" for name in (".", "evaluations")
+    ]  # fmt: skip
+    for path in left:
+        path.write_text("half")
+    run(recipe, tmp_path / "run")
+    assert not any(path.exists() for path in left)
+
+
+def test_a_run_inside_a_running_study_waits(tmp_path: Path) -> None:
+    recipe = recipe_of(tmp_path / "r")
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "runs.json").write_text("{}")
+    with (
+        _held_by_another(tmp_path / "study" / ".lock"),
+        pytest.raises(EnvironmentFailed, match="study: another run holds it"),
+    ):
+        run(recipe, tmp_path / "study" / "mine")
+    assert not (tmp_path / "study" / "mine").exists()
