@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hcompress.errors import InputRefused
 from hcompress.formats.layout import Piece
-from hcompress.strict.files import quoted, shown
+from hcompress.strict.files import USAGE, of_the_system, quoted, shown
 
 MAX_FILES = 10_000
 
@@ -86,7 +86,9 @@ def _size_beneath(model: Path, parts: list[str], where: str) -> int:
         place = place / part
         try:
             status = os.lstat(place)
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            if error.errno not in USAGE:
+                raise of_the_system(error) from None
             raise InputRefused(
                 f"{where}: external data {quoted('/'.join(parts))} is missing"
             ) from None
