@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 from hcompress.cli.console import take_closed_streams
-from hcompress.cli.exits import Guard, signals_raise
+from hcompress.cli.exits import Guard, let_go, signals_raise
 from hcompress.compute.bounds import no_telemetry
 from hcompress.stages.base import Stage
 
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None, stages: Mapping[str, type[Stage]] | 
         outcome = app(arguments or ["--help"], prog_name="hcompress", standalone_mode=False)
         guard.code = outcome if isinstance(outcome, int) else 0
         sys.stdout.flush()
-    return guard.code
+    return let_go(guard.code)
 
 
 def _our_stages() -> Mapping[str, type[Stage]]:

@@ -91,11 +91,11 @@ def compare(
         from hcompress.evaluation.pair import compare_readers, open_original
 
         progress = state.console.progress()
-        source = open_images(data, progress.say)
         first, second = (
             peers[path] if path in peers else open_original(file, other, progress)
             for path, file, other in zip(sides, files, reversed(files), strict=True)
         )
+        source = open_images(data, progress.say)  # after the models: it may need fonts
         found = compare_readers(
             first, second, source, images, progress, with_peer=bool(peers), ignored=ignored
         )

@@ -185,6 +185,9 @@ def _write(stream: TextIO, line: str) -> None:
     except OSError as error:
         if error.errno in (errno.EPIPE, errno.EBADF):  # EBADF: open, but not for writing
             raise OutputClosedError from None
+        if stream is sys.stderr:  # talk for which there is no room changes nothing
+            return
+        error.filename = "standard output"
         raise
 
 

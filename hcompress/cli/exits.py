@@ -5,37 +5,42 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Iterator
 from types import FrameType, TracebackType
-from typing import Final
+from typing import Final, TextIO
 
 from hcompress.cli.console import OutputClosedError, complain
 from hcompress.compute import ranks
 from hcompress.compute.bounds import broken_off_by_signals
-from hcompress.errors import EnvironmentFailed, HcompressError, UsageError
+from hcompress.errors import EnvironmentFailed, HcompressError
+from hcompress.strict.files import of_the_system
 
 BUG: Final = 70
-_ENVIRONMENT: Final = frozenset(
-    {
-        errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE,
-        errno.ENOMEM, errno.EIO,
-    }
-)  # fmt: skip
-_USAGE: Final = frozenset(
-    {errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOENT}
+_PEER_GONE: Final = re.compile(
+    r"gloo/|nccl|TCPStore|Socket Timeout|Connection (closed|reset|refused)|Broken pipe",
+    re.IGNORECASE,
 )
-"""A path that can't be, or that something else has taken."""
-_PEER_GONE: Final = "Connection closed by peer"
-"""What gloo says if a process under `torchrun` has gone; its errors have no class."""
+"""What torch says if a process under `torchrun` has gone; gloo's errors have no class."""
+_OF_DISTRIBUTED: Final = "Dist"
+"""What the names of those that have one begin with."""
 _CPU_ALLOCATOR: Final = "DefaultCPUAllocator: "
 """What torch's plain RuntimeError has in it if memory runs out; a GPU's has a class."""
 
 
 _STOPPING: Final = frozenset({signal.SIGINT, signal.SIGTERM})
+_SYSTEM_SAYS: Final = tuple(
+    os.strerror(number)
+    for number in (
+        errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO,
+        errno.EROFS, errno.ESTALE, errno.EFBIG, errno.EAGAIN,
+    )
+)  # fmt: skip
+"""What libraries put into errors of their own if the system fails them."""
 
 
 class Stopped(BaseException):
@@ -92,9 +97,10 @@ class Guard:
             return False
         self.code, line = verdict(error, self._debug, self._command)
         if self._debug:
-            traceback.print_exception(error)
+            with contextlib.suppress(OSError, ValueError):
+                traceback.print_exception(error)
         if isinstance(error, OutputClosedError):
-            _drop_stdout()
+            _drop(sys.stdout, sys.stderr)
         elif line:
             _say(line)
         return True
@@ -142,19 +148,28 @@ def _foreign(error: BaseException, debug: bool) -> tuple[int, str]:
         return error.exit_code, f"error: {message}: see --help" if message else ""
     if isinstance(error, MemoryError):
         return EnvironmentFailed.exit_code, "error: out of memory"
-    if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
-        where = f"{error.filename}: " if error.filename else ""
-        return EnvironmentFailed.exit_code, f"error: {where}{error.strerror}"
-    if isinstance(error, OSError) and error.errno in _USAGE and error.filename:
-        what = error.strerror or type(error).__name__
-        return UsageError.exit_code, f"error: {error.filename}: {what.lower()}"
+    if isinstance(error, OSError):
+        found = of_the_system(error)
+        return found.exit_code, f"error: {found}"
     if type(error).__name__ == "OutOfMemoryError" or _CPU_ALLOCATOR in str(error):
         return EnvironmentFailed.exit_code, "error: out of memory: take a smaller batch"
-    if isinstance(error, RuntimeError) and _PEER_GONE in str(error):
+    if isinstance(error, RuntimeError) and _is_of_peers(error):
         line = "error: another process of this run ended: its own line says why"
         return EnvironmentFailed.exit_code, line
+    said = next((text for text in _SYSTEM_SAYS if text in str(error)), None)
+    if said is not None:
+        return EnvironmentFailed.exit_code, f"error: {said}: {_first_line(error)}"
     hint = "" if debug else "; --debug shows the traceback"
     return BUG, f"error: internal: {type(error).__name__}: {error}: a bug of ours{hint}"
+
+
+def _is_of_peers(error: RuntimeError) -> bool:
+    name = type(error).__name__
+    return name.startswith(_OF_DISTRIBUTED) or _PEER_GONE.search(str(error)) is not None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _say(line: str) -> None:
@@ -164,10 +179,25 @@ def _say(line: str) -> None:
         complain(prefix + " ".join(line.split()))
 
 
-def _drop_stdout() -> None:
-    """Nobody reads it any more; the interpreter must not trip over it when it flushes."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+def let_go(code: int) -> int:
+    """The exit code once what was printed is out; 4 if it can't be and the command knows nothing
+    worse. The interpreter must not trip over it, and end with a number of its own."""
     for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OutputClosedError:
+            pass
+        except (OSError, ValueError):
+            _drop(stream)
+            if stream is sys.stdout and not code:
+                code = EnvironmentFailed.exit_code
+    return code
+
+
+def _drop(*streams: TextIO) -> None:
+    """Nobody reads them any more, or there is no room."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

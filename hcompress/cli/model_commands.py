@@ -90,10 +90,11 @@ def eval_(
         ignore_case, ignore_space, ignore_width, ignore_punctuation, ignore_characters
     )
     chosen = None if of is None else frozenset(read_charset(of))
-    source = open_data(data)
     found = open_source(model)
+    reader = open_reader(found.opened)  # before the data, which may need fonts
+    source = open_data(data)
     result = evaluate(
-        open_reader(found.opened),
+        reader,
         source,
         images,
         model=str(model),

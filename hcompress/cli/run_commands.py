@@ -44,7 +44,8 @@ def table1(
     from hcompress.compute.lock import hold
     from hcompress.lab.table1 import NEEDS, build_tables
     from hcompress.reports.size_table import table1_rows
-    from hcompress.runs.runner import Existing, StageOptions
+    from hcompress.runs.place import Existing, made
+    from hcompress.runs.runner import StageOptions
 
     state = state_of(context)
     require("table1", NEEDS)
@@ -56,8 +57,7 @@ def table1(
         existing=Existing.REPLACE if force else Existing.KEEP,
         ranks=state.ranks,
     )
-    out.mkdir(parents=True, exist_ok=True)
-    with hold(out / ".lock") if state.ranks.first else contextlib.nullcontext():
+    with made(out), hold(out / ".lock") if state.ranks.first else contextlib.nullcontext():
         tables = build_tables(out, options, charset=charset, code_length=code_length)
     if json_output:
         state.console.json(tables.to_dict(out))

@@ -149,12 +149,12 @@ def run_alone(
     """What a stage was given and what it made, by the options that every stage has."""
     from hcompress.artifacts.source import open_source
     from hcompress.compute.libraries import require
-    from hcompress.compute.lock import hold
-    from hcompress.runs.runner import Existing, StageOptions, run_stage
+    from hcompress.runs.place import Existing, apart_from_runs, named
+    from hcompress.runs.runner import StageOptions, run_stage
 
     require(stage.name, needs(stage))
     source = open_source(common["source"]) if common["source"] else None
-    out = _named(common["out"])
+    out = named(common["out"])
     options = StageOptions(
         seed=common["seed"],
         threads=common["threads"],
@@ -164,18 +164,8 @@ def run_alone(
         existing=Existing.REPLACE if common["force"] else Existing.KEEP,
         ranks=state.ranks,
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    lock = out.with_name(out.name + ".lock")
-    with hold(lock) if state.ranks.first else contextlib.nullcontext():
+    with apart_from_runs(out) if state.ranks.first else contextlib.nullcontext():
         return source, run_stage(stage, source, out, options)
-
-
-def _named(out: Path) -> Path:
-    """``out`` by a path whose last part is a name: its lock and its work lie beside it."""
-    whole = out if out.name else out.absolute()
-    if whole.name in ("", ".."):
-        raise UsageError(f"{out}: no folder that can be made: choose another --out")
-    return whole
 
 
 def _show(made: Any, source: Any, as_json: bool, state: State) -> None:

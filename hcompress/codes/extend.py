@@ -16,6 +16,7 @@ from hcompress.data.batches import batches
 from hcompress.errors import UsageError
 from hcompress.heads.hamming.codebook import Bits, pack, unpack
 from hcompress.recognisers.transformer.model import Transformer
+from hcompress.spec.refusals import check_grows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,13 +44,9 @@ def growable(model: Recogniser, source: Path) -> Transformer:
     """The model. Raises UsageError, naming ``source``, if a new character would need training."""
     if not isinstance(model, Transformer):
         raise model.inside("extend")
-    if model.config.head.code_length is None:
-        raise UsageError(
-            f"{source}: the classifier is a softmax: a new character needs a new column there,"
-            " and training; only a Hamming classifier can be extended (see replace-head)"
-        )
-    assert model.inputs is not None
     try:
+        check_grows(model.config)
+        assert model.inputs is not None
         model.inputs.new_vectors(model.signs()[:1])
     except UsageError as error:
         raise UsageError(f"{source}: {error}") from None

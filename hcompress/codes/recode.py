@@ -16,6 +16,7 @@ from hcompress.codes.report import codebook_report
 from hcompress.codes.soft_votes import SoftVotes, moved_bits
 from hcompress.errors import UsageError
 from hcompress.heads.hamming.codebook import pack, unpack
+from hcompress.spec.refusals import check_has_codes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 
 def codes_of(model: Recogniser, source: Path) -> Bits:
     """A Hamming classifier's codes [V, K]. Raises UsageError, naming ``source``, for a softmax."""
-    if model.config.head.code_length is None:
-        raise UsageError(f"{source}: the classifier is a softmax: it has no codes to move")
+    try:
+        check_has_codes(model.config)
+    except UsageError as error:
+        raise UsageError(f"{source}: {error}") from None
     return unpack(model.codebook.numpy())
 
 

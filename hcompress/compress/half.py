@@ -12,6 +12,7 @@ from hcompress.errors import NumericalError, UsageError
 from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import rebuilt, with_folded_batch_norm
 from hcompress.spec.config import Weights
+from hcompress.spec.refusals import check_fp32
 
 
 def halved(
@@ -22,8 +23,7 @@ def halved(
     Raises UsageError where a prefix matches no tensor or the weights are FP16 already, and
     NumericalError naming a tensor whose values FP16 can't hold.
     """
-    if model.config.weights is not Weights.FP32:
-        raise UsageError(f"the weights are {model.config.weights} already")
+    check_fp32(model.config)
     if fold:
         model = with_folded_batch_norm(model)
     state = model.state_dict()

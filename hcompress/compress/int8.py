@@ -17,6 +17,7 @@ from hcompress.errors import UsageError
 from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import folded, rebuilt
 from hcompress.spec.config import Weights
+from hcompress.spec.refusals import check_not_int8
 
 Moments = Mapping[str, Tensor]
 """Mean squares of a matrix's inputs, [in], up to a factor, by the weight's name."""
@@ -50,8 +51,7 @@ def prepared(model: Recogniser) -> Recogniser:
 
     Raises UsageError where the weights are int8 already.
     """
-    if model.config.weights is Weights.INT8:
-        raise UsageError("the weights are int8 already")
+    check_not_int8(model.config)
     return folded(model)
 
 

@@ -8,25 +8,23 @@ import torch
 from torch import nn
 
 from hcompress.compress.options import SharedFrom
-from hcompress.errors import UsageError
 from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import rebuilt
 from hcompress.recognisers.transformer.model import Transformer
+from hcompress.spec.refusals import check_has_ffn, check_has_own_layers
 
 
 def without_ffn(whole: Recogniser) -> Transformer:
     """NoFFN: Eq. 8c leaves every layer."""
     model = _transformer(whole)
-    if not model.config.ffn:
-        raise UsageError("the decoder has no feed-forward networks; set remove_ffn = false")
+    check_has_ffn(model.config)
     return rebuilt(model, replace(model.config, ffn=False), {})
 
 
 def with_shared_layers(whole: Recogniser, source: SharedFrom) -> Transformer:
     """PS: one layer's weights for all."""
     model = _transformer(whole)
-    if model.config.shared_layers:
-        raise UsageError("the decoder's layers are shared already; set share_layers = false")
+    check_has_own_layers(model.config)
     depth = model.config.depth
     layers = [nn.Module.state_dict(model.decoder.layer(i)) for i in range(depth)]
     if source is SharedFrom.MEAN:

@@ -12,6 +12,7 @@ import numpy as np
 
 from hcompress.data.preprocess import fit
 from hcompress.errors import EnvironmentFailed, HcompressError
+from hcompress.strict.files import of_the_system
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -142,6 +143,9 @@ class _Mapped(Generic[Chunk, Made]):
             return self._function(self._chunks[number])
         except HcompressError as error:
             return _Failure(type(error), str(error))
+        except OSError as error:
+            found = of_the_system(error)
+            return _Failure(type(found), str(found))
 
 
 def map_chunks(

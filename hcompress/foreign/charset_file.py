@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hcompress.artifacts.beside import MOST_LIST_BYTES, lists_near
-from hcompress.errors import InputRefused, UsageError
+from hcompress.errors import EnvironmentFailed, InputRefused, UsageError
 from hcompress.spec.foreign_header import CHARACTERS, MOST_CLASSES, lines_of
 from hcompress.strict.files import read_small, shown
 from hcompress.strict.json import strict_json
@@ -50,6 +50,9 @@ def charset_lists(path: Path) -> dict[str, list[str]]:
     for listing in found.values():
         if len(listing) > MOST_CLASSES:
             raise InputRefused(f"{where}: {len(listing):,} classes: Unicode has fewer characters")
+        for place, one in enumerate(listing):
+            if any("\ud800" <= character <= "\udfff" for character in one):
+                raise InputRefused(f"{where}: class {place}: a lone surrogate: no character")
     return found
 
 
@@ -174,7 +177,7 @@ def beside(model: Path, count: int) -> Mapping[str, list[str]]:
 def _fitting(paths: Sequence[Path], count: int) -> dict[str, list[str]]:
     found = {}
     for path in paths:
-        with contextlib.suppress(InputRefused, UsageError):
+        with contextlib.suppress(EnvironmentFailed, InputRefused, UsageError):
             for name, listing in charset_lists(path).items():
                 if fits(len(listing), count):
                     plain = path.suffix.lower() != ".py" or not name

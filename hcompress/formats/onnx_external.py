@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hcompress.errors import InputRefused
 from hcompress.formats.layout import Piece
-from hcompress.strict.files import quoted, shown
+from hcompress.strict.files import USAGE, of_the_system, quoted, shown
 
 MAX_FILES = 10_000
 
@@ -96,7 +96,9 @@ def _size_beneath(model: Path, location: str, where: str) -> int:
         place = place / part
         try:
             status = os.lstat(place)
-        except OSError:
+        except OSError as error:
+            if error.errno not in USAGE:
+                raise of_the_system(error) from None
             raise InputRefused(f"{where}: {what} is missing") from None
         if stat.S_ISLNK(status.st_mode):
             raise InputRefused(

@@ -7,12 +7,12 @@ from typing import TypeVar, cast
 
 from torch import Tensor
 
-from hcompress.errors import UsageError
 from hcompress.recognisers.backbones.layers import ConvNorm
 from hcompress.recognisers.build import build
 from hcompress.recognisers.contract import Recogniser
 from hcompress.spec.config import BatchNorm, RecogniserConfig
 from hcompress.spec.heads import reranking
+from hcompress.spec.refusals import check_live
 
 R = TypeVar("R", bound=Recogniser)
 
@@ -30,8 +30,7 @@ def rebuilt(model: R, config: RecogniserConfig, changed: dict[str, Tensor]) -> R
 
 def with_folded_batch_norm(model: Recogniser) -> Recogniser:
     """Batch normalisation becomes part of the convolutions. The answers stay the same."""
-    if model.config.batch_norm is BatchNorm.FOLDED:
-        raise UsageError("batch normalisation is folded already; set fold_batch_norm = false")
+    check_live(model.config)
     changed: dict[str, Tensor] = {}
     for name, module in model.named_modules():
         if isinstance(module, ConvNorm):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hcompress.artifacts import partial as partials
 from hcompress.artifacts.folder import Artifact
 from hcompress.artifacts.kinds import Kind
 from hcompress.errors import EnvironmentFailed
 from hcompress.reports.size_table import mib_text
+from hcompress.runs import place
 from hcompress.runs import runner as pipeline
 from hcompress.runs.forecast import AnyForecast, after, bytes_of, forecast_of
 from hcompress.runs.keys import Digester, data_digest, remembering
@@ -24,6 +27,7 @@ from hcompress.runs.shrink import (
     stage_options,
 )
 from hcompress.spec.forecast import Forecast
+from hcompress.stages.base import Foreseen
 
 
 @dataclass(frozen=True)
@@ -96,18 +100,37 @@ def make_plan(
     """
     given = open_teacher(teacher)
     options = RunOptions(rebuild=rebuild, digest_data=remembering(digest_data))
-    check(recipe, given, options)
+    check(recipe, given, folder, options)
+    _check_loads(recipe, given)
     check_folder(folder)
     if not rebuild:
         check_same_run(folder, recipe, given)
     free = shutil.disk_usage(_existing(folder)).free
+    _check_writable(_existing(folder))
     planner = _Planner(recipe, folder, given, options)
     stages = tuple(planner.plan(index) for index in range(len(recipe.steps)))
     waiting = [stage for stage in stages if not stage.cached]
-    needed = sum(pipeline.ROOM_FACTOR * (stage.bytes or 0) for stage in waiting)
+    if waiting:
+        place.check_room(_existing(folder), given.file.stat().st_size if given else 0)
+    needed = sum(place.ROOM_FACTOR * (stage.bytes or 0) for stage in waiting)
     size = given.file.stat().st_size if given else None
-    total = needed + (pipeline.ROOM_FLOOR if waiting else 0)
+    total = needed + (place.ROOM_FLOOR if waiting else 0)
     return Plan(recipe.name, folder, size, stages, total, free)
+
+
+def _check_loads(recipe: Recipe, given: Artifact | None) -> None:
+    """Raises what the first stage raises of a model whose tensors are not as it says."""
+    first = recipe.steps[0].stage
+    if given is None or first.consumes is not Kind.CHECKPOINT or not isinstance(first, Foreseen):
+        return
+    from hcompress.checkpoints.checkpoint import load_checkpoint
+
+    load_checkpoint(given.opened)
+
+
+def _check_writable(folder: Path) -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise EnvironmentFailed(f"{folder}: may not be written to: choose another --out")
 
 
 def _existing(folder: Path) -> Path:
@@ -149,6 +172,9 @@ class _Planner:
         found = None
         if self.certain and not self.options.rebuild:
             found, _ = pipeline.find_finished(self.folder / name, ticket.key)
+        partials.check(partials.partial_of(self.folder / name))
+        if found is None:
+            place.check_name(self.folder / name, "", options.existing)
         self.key = ticket.key
         self.forecast = after(step.stage, self.forecast)
         if found is not None:

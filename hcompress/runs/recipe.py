@@ -16,6 +16,7 @@ from hcompress.runs.changes import changed
 from hcompress.runs.keys import step_seed
 from hcompress.stages.base import Stage, needs
 from hcompress.stages.import_model import ImportModel
+from hcompress.strict.files import spelt
 from hcompress.strict.read import read
 from hcompress.strict.schema import MOST_IMAGES, Param, table_of
 from hcompress.strict.show import show, suggest
@@ -245,7 +246,10 @@ def find_recipe(spelling: str) -> Path:
 
 def find_file(spelling: str, packaged: Mapping[str, Path], noun: str, base: Path) -> Path:
     """As `find_recipe`, for any kind of file that travels; paths are relative to ``base``."""
-    path = base / Path(spelling).expanduser()
+    try:
+        path = base / spelt(spelling)
+    except ValueError:
+        raise UsageError(f"{show(spelling)}: not a path: name a {noun} file") from None
     if path.is_file():
         return path
     if path.suffix == ".toml" or len(Path(spelling).parts) > 1:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from hcompress.artifacts import folder as artifacts
 from hcompress.artifacts import partial as partials
@@ -19,26 +17,17 @@ from hcompress.artifacts.folder import Artifact
 from hcompress.artifacts.kinds import MODEL_FILES, Kind
 from hcompress.artifacts.manifest import Manifest, Parent, StageRecord
 from hcompress.compute.ranks import Ranks
-from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, UsageError
+from hcompress.errors import HcompressError, InputRefused, UsageError
 from hcompress.formats.open import ModelFile
 from hcompress.progress import NoProgress, Progress
+from hcompress.runs import place
 from hcompress.runs.figures import finite, measure
 from hcompress.runs.keys import Digester, Ticket, data_digest, make_ticket, parent_key
+from hcompress.runs.place import Existing
 from hcompress.spec.header import Provenance
 from hcompress.stages.base import Env, Stage, check_inside
+from hcompress.strict.schema import describe
 from hcompress.strict.write import plain
-
-ROOM_FACTOR: Final = 4
-"""Free disk asked for, in sizes of the source: the result, and snapshots with their optimiser."""
-ROOM_FLOOR: Final = 64 << 20
-
-
-class Existing(Enum):
-    """What may become of something that already has the artifact's name."""
-
-    KEEP = "an artifact with another key stops the run"
-    REPLACE = "an artifact of ours is replaced"
-    OWNED = "the folder is in a run of ours: whatever has the name is replaced"
 
 
 @dataclass(frozen=True)
@@ -94,11 +83,11 @@ def find_finished(folder: Path, key: str) -> tuple[Artifact | None, str]:
     if not folder.exists():
         return None, ""
     try:
-        found = artifacts.open_artifact(folder)
+        if artifacts.read_manifest(folder).key != key:  # sound or not: nobody else's to mend
+            return None, "made from other inputs or settings"
+        return artifacts.open_artifact(folder), ""
     except InputRefused as error:
         return None, f"damaged: {error}"
-    made = found.manifest and found.manifest.key
-    return (found, "") if made == key else (None, "made from other inputs or settings")
 
 
 def run_stage(
@@ -119,7 +108,15 @@ def settle_stage(
     check_chain([(stage.name, stage)], source.kind if source else Kind.NOTHING)
     if source is not None:
         check_inside(stage, source.opened)
+    place.check_apart(folder, inputs_of(stage, source, options.teacher))
     ticket = ticket_for(stage, parent_key(source), options)
+    with place.alone(folder) if options.ranks.first else contextlib.nullcontext():
+        return _settle(stage, source, folder, options, ticket)
+
+
+def _settle(
+    stage: Stage, source: Artifact | None, folder: Path, options: StageOptions, ticket: Ticket
+) -> tuple[Artifact, bool]:
     if options.ranks.agree(lambda: _prepare(source, folder, ticket.key, options)):
         return artifacts.open_artifact(folder, verify=False), True
     work = _Work(stage, source, folder, options, ticket)
@@ -143,9 +140,8 @@ def _prepare(source: Artifact | None, folder: Path, key: str, options: StageOpti
         artifacts.tidy(folder)
         options.progress.say(f"{folder.name}: finished before, kept")
         return True
-    _check_name(folder, why, options)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _check_room(folder.parent, source)
+    place.clear_name(folder, why, options.existing)
+    place.check_room(folder.parent, source.file.stat().st_size if source else 0)
     resumes = partials.prepare(partial, key)
     if why or resumes:
         how = f"{why}: made again" if why else "goes on from its snapshot"
@@ -167,39 +163,21 @@ def _finish_publish(folder: Path, partial: Path, key: str, options: StageOptions
         how = f"shared with {made.parent.name}"
     if complete is None:
         return False
-    _check_name(folder, "", options)
+    place.clear_name(folder, "", options.existing)
     artifacts.move_in(partial / "out", folder)
     partials.discard(partial)
     options.progress.say(f"{folder.name}: {how}")
     return True
 
 
-def _check_name(folder: Path, why: str, options: StageOptions) -> None:
-    """The final name must be free, or be ours to replace."""
-    if not folder.exists():
-        return
-    if options.existing is Existing.OWNED:
-        if not artifacts.is_ours(folder):
-            shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
-        return
-    artifacts.check_replaceable(folder)
-    damaged = why.startswith("damaged") and any(folder.iterdir())
-    if options.existing is Existing.KEEP and any(folder.iterdir()) and not damaged:
-        raise UsageError(f"{folder}: {why or 'exists'}: choose another --out, or --force")
-
-
-def _check_room(folder: Path, source: Artifact | None) -> None:
-    needed = room_needed(source.file.stat().st_size if source else 0)
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise EnvironmentFailed(
-            f"{folder}: {free >> 20} MiB free, {needed >> 20} MiB needed: make room"
-        )
-
-
-def room_needed(source_bytes: int) -> int:
-    """Free bytes a stage should find before it starts."""
-    return ROOM_FACTOR * source_bytes + ROOM_FLOOR
+def inputs_of(stage: Stage, *models: Artifact | None) -> list[Path]:
+    """Every file and folder that the stage reads, by its parameters and by these models."""
+    paths = [model.path for model in models if model is not None]
+    for entry in describe(type(stage)):
+        value = getattr(stage, entry.name)
+        if entry.scalar is Path and value is not None:
+            paths += value if entry.many else (value,)
+    return paths
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,14 @@ from hcompress.runs import runner as pipeline
 from hcompress.runs.accuracy import Accuracy
 from hcompress.runs.figures import measure
 from hcompress.runs.keys import Digester, data_digest, library_versions, remembering
+from hcompress.runs.place import Existing, check_apart
 from hcompress.runs.recipe import Recipe
-from hcompress.runs.run_folder import EVALUATIONS, check_same_run, own
-from hcompress.runs.runner import Existing, StageOptions
+from hcompress.runs.run_folder import EVALUATIONS, TEACHER, check_same_run, own
+from hcompress.runs.runner import StageOptions
 from hcompress.sizes import characters_of
 from hcompress.stages.base import check_inside
 from hcompress.strict.atomic import write_json
 
-TEACHER: Final = "00-teacher"
 FORMAT: Final = 1
 READABLE: Final = (Kind.CHECKPOINT, Kind.ONNX)
 """What accuracy can be measured of here."""
@@ -100,7 +100,7 @@ def run_recipe(
     """
     source = open_teacher(teacher)
     options = replace(options, digest_data=remembering(options.digest_data))
-    check(recipe, source, options)
+    check(recipe, source, folder, options)
     first = options.ranks.first
     with own(folder) if first else contextlib.nullcontext():
         if not options.rebuild:
@@ -112,12 +112,19 @@ def open_teacher(path: Path | None) -> Artifact | None:
     return None if path is None else open_source(path)
 
 
-def check(recipe: Recipe, teacher: Artifact | None, options: RunOptions) -> None:
-    """Raises UsageError where the chain does not fit together, or an input is not there."""
+def check(recipe: Recipe, teacher: Artifact | None, folder: Path, options: RunOptions) -> None:
+    """Raises UsageError where the chain does not fit together, an input is not there, or it lies
+    where the run would write; and what the first stage says of the teacher.
+
+    The model is looked at before the data: that may take minutes, and fonts.
+    """
     start = teacher.kind if teacher else Kind.NOTHING
     pipeline.check_chain([(step.label, step.stage) for step in recipe.steps], start)
     if teacher is not None and recipe.steps:
         check_inside(recipe.steps[0].stage, teacher.opened)
+    inputs = [path for step in recipe.steps for path in pipeline.inputs_of(step.stage, teacher)]
+    for index in range(len(recipe.steps)):
+        check_apart(folder / recipe.folder_name(index), inputs)
     for index, step in enumerate(recipe.steps):
         pipeline.ticket_for(step.stage, None, stage_options(recipe, index, teacher, options))
     if recipe.evaluate is not None:

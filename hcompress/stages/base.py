@@ -21,7 +21,7 @@ from hcompress.formats.open import ModelFile, Source
 from hcompress.progress import Progress
 from hcompress.spec.config import RecogniserConfig
 from hcompress.spec.forecast import Forecast
-from hcompress.spec.header import Provenance
+from hcompress.spec.header import Provenance, read_header
 from hcompress.spec.vocabulary import Vocabulary
 
 
@@ -68,8 +68,13 @@ JUDGED_BY_ORIGINAL: Final = ("distil-body", "drop-in")
 
 
 def check_inside(stage: Stage, file: ModelFile) -> None:
-    """Raises InputRefused if the stage needs the inside of a recogniser and the file has none."""
-    if stage.consumes is Kind.NOTHING or stage.name in TAKES_FOREIGN or not is_foreign(file):
+    """Raises InputRefused if the stage needs the inside of a recogniser and the file has none, or
+    none that it says anything of."""
+    if stage.consumes is Kind.NOTHING or stage.name in TAKES_FOREIGN:
+        return
+    if not is_foreign(file):
+        if stage.consumes is Kind.CHECKPOINT and isinstance(stage, Foreseen):
+            read_header(file)
         return
     *others, last = TAKES_FOREIGN[1:]
     raise InputRefused(

@@ -13,6 +13,7 @@ from hcompress.codes.options import CodebookOptions, Looking, Method, MinDistanc
 from hcompress.data.options import LookBatch, Unknown, Workers
 from hcompress.formats.open import Source
 from hcompress.spec.forecast import Forecast
+from hcompress.spec.refusals import check_gives_columns
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
 
@@ -42,6 +43,8 @@ class MakeCodebook:
     libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy")
 
     def foreseen(self, known: Forecast | None) -> Forecast | None:
+        if known is not None:
+            check_gives_columns(known.config)
         return known and replace(known, code_length=self.code_length).as_floats()
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:

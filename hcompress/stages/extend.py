@@ -12,6 +12,7 @@ from hcompress.charset import read_charset
 from hcompress.codes.options import ExtendOptions
 from hcompress.formats.open import Source
 from hcompress.spec.forecast import Forecast
+from hcompress.spec.refusals import check_grows
 from hcompress.stages.base import Env
 
 
@@ -28,6 +29,8 @@ class Extend(ExtendOptions):
 
     def foreseen(self, known: Forecast | None) -> Forecast | None:
         """Without a list of them only the images' labels say how many characters there will be."""
+        if known is not None:
+            check_grows(known.config)
         if known is None or self.characters is None:
             return None
         return replace(known, size=known.size + len(read_charset(self.characters)))

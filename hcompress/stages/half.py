@@ -11,6 +11,7 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.formats.open import Source
 from hcompress.spec.config import BatchNorm, Weights
 from hcompress.spec.forecast import Forecast
+from hcompress.spec.refusals import check_fp32, check_live
 from hcompress.stages.base import Env
 from hcompress.strict.schema import Param
 
@@ -34,6 +35,10 @@ class Half:
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
 
     def foreseen(self, known: Forecast | None) -> Forecast | None:
+        if known is not None:
+            check_fp32(known.config)
+            if self.fold_batch_norm:
+                check_live(known.config)
         folded = {"batch_norm": BatchNorm.FOLDED} if self.fold_batch_norm else {}
         return known and known.asked(weights=Weights.FP16, **folded)
 

@@ -12,6 +12,7 @@ from hcompress.compress.options import Scale
 from hcompress.formats.open import Source
 from hcompress.spec.config import BatchNorm, Weights
 from hcompress.spec.forecast import Forecast
+from hcompress.spec.refusals import check_not_int8
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
 
@@ -41,6 +42,8 @@ class Int8:
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
 
     def foreseen(self, known: Forecast | None) -> Forecast | None:
+        if known is not None:
+            check_not_int8(known.config)
         return known and known.asked(weights=Weights.INT8, batch_norm=BatchNorm.FOLDED)
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from hcompress.codes.options import Looking, MinDistance
 from hcompress.data.options import LookBatch, Unknown, Workers
 from hcompress.formats.open import Source
 from hcompress.spec.forecast import Forecast
+from hcompress.spec.refusals import check_has_codes
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
 
@@ -39,6 +40,8 @@ class Recode:
     libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy")
 
     def foreseen(self, known: Forecast | None) -> Forecast | None:
+        if known is not None:
+            check_has_codes(known.config)
         return known
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:

@@ -11,7 +11,9 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.compress.options import SharedFrom
 from hcompress.errors import UsageError
 from hcompress.formats.open import Source
+from hcompress.spec.config import TransformerConfig
 from hcompress.spec.forecast import Forecast
+from hcompress.spec.refusals import check_has_ffn, check_has_own_layers
 from hcompress.stages.base import Env
 from hcompress.strict.schema import Param
 
@@ -42,6 +44,11 @@ class SlimDecoder:
 
     def foreseen(self, known: Forecast | None) -> Forecast | None:
         changes: dict[str, bool] = {}
+        if known is not None and isinstance(known.config, TransformerConfig):
+            if self.remove_ffn:
+                check_has_ffn(known.config)
+            if self.share_layers:
+                check_has_own_layers(known.config)
         if self.remove_ffn:
             changes["ffn"] = False
         if self.share_layers:

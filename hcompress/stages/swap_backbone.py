@@ -11,6 +11,7 @@ from hcompress.artifacts.kinds import Kind
 from hcompress.errors import UsageError
 from hcompress.formats.open import Source
 from hcompress.spec.forecast import Forecast
+from hcompress.spec.refusals import check_before_codes
 from hcompress.stages.base import Env
 from hcompress.training.options import SwapOptions, Workplace
 
@@ -37,6 +38,8 @@ class SwapBackbone(SwapOptions):
             raise UsageError("swap-backbone: steps > 0 needs data; or set steps = 0")
 
     def foreseen(self, known: Forecast | None) -> Forecast | None:
+        if known is not None:
+            check_before_codes(known.config)
         return known and known.as_floats(
             backbone=self.family,
             backbone_width=self.backbone_width,

@@ -38,8 +38,9 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """As `write_bytes`, in UTF-8; bytes of a path that are none come back as they were."""
-    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+    """As `write_bytes`, in UTF-8. What has no UTF-8, as a byte of a path may not, is written as an
+    escape, `\\udcff`: in JSON it is read back as it was."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -60,9 +61,12 @@ def sweep(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """fsync a file or a folder."""
-    handle = os.open(path, os.O_RDONLY)
+    """fsync a file or a folder. An OSError of it names the path."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
+    except OSError as error:
+        error.filename = str(path)
+        raise
     finally:
         os.close(handle)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
-from hcompress.errors import InputRefused, UsageError
+from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, UsageError
 
 CHUNK = 1 << 20
+USAGE: Final = frozenset(
+    {errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOENT}
+)
+"""Errors of a path that can't be, or that something else has taken."""
+_NAMES = (str, bytes, os.PathLike)
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -40,13 +47,14 @@ def _printable(text: str) -> str:
 
 
 def stat_of(path: Path) -> os.stat_result:
-    """Stat through links. Raises UsageError where nothing is there."""
+    """Stat through links. Raises UsageError where nothing is there or could be, EnvironmentFailed
+    where the machine does not say."""
     try:
         return path.stat()
     except (FileNotFoundError, NotADirectoryError, ValueError):
         raise UsageError(f"{shown(path)}: no such file or folder: check the path") from None
     except OSError as error:
-        raise UsageError(f"{shown(path)}: {_reason(error)}: check the path") from None
+        raise _failed(path, error) from None
 
 
 def in_folder(path: Path, name: str, what: str) -> Path:
@@ -60,18 +68,46 @@ def in_folder(path: Path, name: str, what: str) -> Path:
     return file
 
 
+def spelt(text: str | Path) -> Path:
+    """The path that ``text`` spells, `~` and `~user` too.
+
+    Raises ValueError if no file system can spell it, or nobody has that home.
+    """
+    if not str(text) or b"\0" in os.fsencode(text):
+        raise ValueError
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError from None
+
+
+def is_there(path: Path) -> bool:
+    """Whether anything has the name, be it a link to nowhere.
+
+    Raises EnvironmentFailed if that can't be told: what can't be looked at is not absent.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError as error:
+        raise _failed(path, error) from None
+    return True
+
+
 @contextmanager
 def open_regular(path: Path) -> Iterator[tuple[BufferedReader, int]]:
     """The open file and its size. Never waits on a pipe, never reads a device.
 
-    Raises UsageError (no such path) and InputRefused (not a plain file, empty, unreadable).
+    Raises UsageError (no such path), InputRefused (not a plain file, or empty), and
+    EnvironmentFailed (it is there, and the machine does not give it).
     """
     require_regular(path, stat_of(path).st_mode)
     try:
         # O_NONBLOCK: should the path turn into a pipe right now, opening it does not hang.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise InputRefused(f"{shown(path)}: cannot be opened: {_reason(error)}") from None
+        raise _failed(path, error, ": cannot be opened") from None
     with os.fdopen(handle, "rb") as stream:
         status = os.fstat(handle)
         require_regular(path, status.st_mode)
@@ -80,7 +116,7 @@ def open_regular(path: Path) -> Iterator[tuple[BufferedReader, int]]:
         try:
             yield stream, status.st_size
         except OSError as error:
-            raise InputRefused(f"{shown(path)}: cannot be read: {_reason(error)}") from None
+            raise _failed(path, error, ": cannot be read") from None
 
 
 def require_regular(path: Path, mode: int) -> None:
@@ -115,6 +151,26 @@ def read_small(path: Path, limit: int) -> bytes:
         if size > limit:
             raise InputRefused(f"{shown(path)}: {size} bytes where at most {limit} are expected")
         return read_exactly(stream, 0, size, path)
+
+
+def of_the_system(error: OSError) -> HcompressError:
+    """What an OSError that nobody foresaw means, with its path: `UsageError`, if the path can't be
+    or is taken, and `EnvironmentFailed` for all else, whatever its number."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        _, path, reason = error.args[0][0]  # of copytree: the first of many
+        return EnvironmentFailed(f"{shown(path)}: {reason}")
+    reason = error.strerror or str(error).partition("\n")[0]
+    names = [shown(os.fsdecode(name)) for name in (error.filename,) if isinstance(name, _NAMES)]
+    if error.errno in USAGE and names:
+        return UsageError(f"{names[0]}: {reason.lower()}")
+    return EnvironmentFailed(": ".join([*names, reason or type(error).__name__]))
+
+
+def _failed(path: Path, error: OSError, what: str = "") -> HcompressError:
+    """What an OSError means: a path that can't be is the user's affair, all else the machine's."""
+    if error.errno in USAGE:
+        return UsageError(f"{shown(path)}: {_reason(error)}: check the path")
+    return EnvironmentFailed(f"{shown(path)}{what}: {_reason(error)}")
 
 
 def _reason(error: OSError) -> str:

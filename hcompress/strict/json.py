@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from hcompress.errors import InputRefused, UsageError
-from hcompress.strict.files import quoted, read_small, shown
+from hcompress.strict.files import is_there, quoted, read_small, shown
 from hcompress.strict.read import read
 
 T = TypeVar("T")
@@ -69,6 +69,20 @@ def recall(kind: type[T], path: Path) -> T | None:
     with contextlib.suppress(UsageError, InputRefused):
         return read(kind, read_json(path, _MOST_OF_OURS), shown(path), only_known=False)
     return None
+
+
+def read_if_there(kind: type[T], path: Path) -> T | None:
+    """A JSON file of ours as a ``kind``; None only if nothing has its name.
+
+    For what says whose a folder is: damaged is not absent. Raises InputRefused if it can't be read
+    as what we write. Keys that the ``kind`` lacks are passed over.
+    """
+    if not is_there(path):
+        return None
+    try:
+        return read(kind, read_json(path, _MOST_OF_OURS), shown(path), only_known=False)
+    except UsageError as error:  # a link to nowhere
+        raise InputRefused(str(error)) from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

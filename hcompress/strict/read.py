@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import re
 import types
 from collections.abc import Collection, Mapping, Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from hcompress.errors import HcompressError, InputRefused
+from hcompress.strict.files import spelt
 from hcompress.strict.schema import TAG, Param, Shape, shape_of, table_of
 from hcompress.strict.show import brief, huge, show, suggest
 
@@ -211,10 +211,8 @@ class _Reader:
         if not isinstance(raw, str | Path):
             raise self._unlike(raw, at, _NOUNS[Path])
         try:
-            if not str(raw) or b"\0" in os.fsencode(raw):
-                raise ValueError
-            path = Path(raw).expanduser()
-        except (ValueError, RuntimeError):  # what no file system can spell; nobody's home
+            path = spelt(raw)
+        except ValueError:
             raise self._wrong(at, f"= {show(raw)}: not a path") from None
         return path if self.base is None else self.base / path
 

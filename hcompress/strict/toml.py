@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from hcompress.errors import HcompressError, UsageError
+from hcompress.errors import EnvironmentFailed, HcompressError, UsageError
 from hcompress.strict.files import quoted, shown
 from hcompress.strict.read import read, take_version
 from hcompress.strict.show import show
@@ -47,7 +47,9 @@ def read_toml(
         with path.open("rb") as stream:
             data = stream.read(_MOST_BYTES + 1)
     except OSError as error:
-        raise UsageError(f"{shown(path)}: cannot read the {noun}: {error.strerror}") from None
+        raise EnvironmentFailed(
+            f"{shown(path)}: cannot read the {noun}: {error.strerror}"
+        ) from None
     if len(data) > _MOST_BYTES:
         raise refuse(f"{shown(path)}: larger than {_MOST_BYTES >> 20} MiB: not a {noun}")
     try:

@@ -22,9 +22,11 @@ from hcompress.training.schedule import Schedule
 from hcompress.training.snapshot import (
     TrainingState,
     Weights,
+    agreed,
     first_not_finite,
     load_snapshot,
     save_snapshot,
+    taken_up,
 )
 
 if TYPE_CHECKING:
@@ -91,15 +93,13 @@ def train(
     # Before the optimisers: what a snapshot gives them goes to where the parameters are.
     task.model.to(fabric.device)
     optimisers = _optimisers(task, schedule)
-    restored = load_snapshot(snapshot, task.model, optimisers)
-    state, kept = restored if restored is not None else (TrainingState(), {})
+    restored = agreed(load_snapshot(snapshot, task.model, optimisers), fabric)
+    state, kept = taken_up(restored, task.model, optimisers)
+    if restored is None and snapshot.exists():
+        progress.say(f"{task.label}: its snapshot is damaged: it begins anew")
     model, *optimisers = fabric.setup(task.model, *optimisers)
-    if restored is None and task.prepare is not None:
-        task.prepare()
-    if restored is None and schedule.weight_averaging and task.validate is not None:
-        task.model.eval()
-        state.first_accuracy = fabric.broadcast(task.validate(task.model)).accuracy
-        kept[FIRST] = _weights(task.model)
+    if restored is None:
+        _begin(task, schedule, fabric, state, kept)
     _keep_frozen(task)
     progress.start(task.label, schedule.steps, done=state.step)
     started, first = time.monotonic(), state.step
@@ -122,6 +122,18 @@ def train(
     if fabric.is_global_zero:
         save_snapshot(snapshot, state, task.model, optimisers, kept)
     return state
+
+
+def _begin(
+    task: Task, schedule: Schedule, fabric: Fabric, state: TrainingState, kept: dict[str, Weights]
+) -> None:
+    """What comes before the first step."""
+    if task.prepare is not None:
+        task.prepare()
+    if schedule.weight_averaging and task.validate is not None:
+        task.model.eval()
+        state.first_accuracy = fabric.broadcast(task.validate(task.model)).accuracy
+        kept[FIRST] = _weights(task.model)
 
 
 def _optimisers(task: Task, schedule: Schedule) -> list[torch.optim.Optimizer]:

@@ -14,6 +14,7 @@ from hcompress.heads.contract import Losses
 from hcompress.recognisers.build import build
 from hcompress.recognisers.contract import Recogniser
 from hcompress.spec.config import BatchNorm, TransformerConfig
+from hcompress.spec.refusals import check_before_codes
 from hcompress.training.line_phase import train_lines
 from hcompress.training.line_trainer import Aim, LineTrainer
 
@@ -28,8 +29,7 @@ def new_student(options: SwapOptions, before: Checkpoint, seed: int) -> Recognis
     if not isinstance(config, TransformerConfig):
         raise before.model.inside("swap-backbone")
     inputs = before.model.inputs
-    if config.uses_codes:
-        raise UsageError("swap-backbone comes before replace-head: give it a softmax recogniser")
+    check_before_codes(config)
     if before.model.head.softmax_columns() is None or inputs is None or inputs.table() is None:
         raise UsageError("swap-backbone comes before factorise: give it a whole softmax")
     shape = config.asked(

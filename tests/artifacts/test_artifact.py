@@ -1,4 +1,4 @@
-"""Manifests, digests, publishing and the lock."""
+"""Manifests, digests and publishing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,10 @@ from hcompress.artifacts.beside import lists_digest
 from hcompress.artifacts.kinds import Kind
 from hcompress.artifacts.manifest import Manifest, Parent, StageRecord
 from hcompress.artifacts.source import open_model, open_source
-from hcompress.compute.lock import hold
-from hcompress.errors import EnvironmentFailed, InputRefused, UsageError
+from hcompress.errors import InputRefused, UsageError
 from hcompress.strict.digest import file_digest
 from tests import model_files
+from tests.durable import places, recorded
 from tests.fake_stages import safetensors_bytes
 
 KEY = "ab" * 32
@@ -447,56 +445,29 @@ def test_path_digest_sees_names_and_contents(tmp_path: Path) -> None:
     assert len({first, second, artifacts.path_digest(tmp_path)}) == 3
 
 
-HOLDER = """
-import sys, time
-from pathlib import Path
-from hcompress.compute.lock import hold
-with hold(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-def test_the_second_run_is_told_who_holds_the_folder(tmp_path: Path) -> None:
-    lock = tmp_path / ".lock"
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(lock)], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        with (
-            pytest.raises(EnvironmentFailed, match=f"process {process.pid} on .+ since 20"),
-            hold(lock),
-        ):
-            pass
-    finally:
-        process.kill()
-        process.wait()
-    with hold(lock):  # a killed holder holds nothing
-        assert json.loads(lock.read_text())["pid"] == os.getpid()
-    assert not lock.exists()
-
-
-def test_a_users_file_is_no_lock(tmp_path: Path) -> None:
-    mine = tmp_path / "poetry.lock"
-    mine.write_text("[[package]]")
-    with pytest.raises(UsageError, match="a file of yours"), hold(mine):
-        pass
-    assert mine.read_text() == "[[package]]"
-
-
-def test_a_forked_worker_does_not_keep_the_lock(tmp_path: Path) -> None:
-    lock = tmp_path / ".lock"
-    reader, writer = os.pipe()
-    with hold(lock):
-        child = os.fork()
-        if child == 0:
-            os.close(writer)
-            os.read(reader, 1)  # outlive the parent's hold
-            os._exit(0)
-    with hold(lock):
-        pass
-    os.close(writer)
-    os.waitpid(child, 0)
-    os.close(reader)
+@pytest.mark.parametrize("replacing", [False, True])
+def test_all_of_it_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replacing: bool
+) -> None:
+    """Files, folders and manifest, whole; and the name itself afterwards."""
+    work, final = tmp_path / "w" / "x", tmp_path / "x"
+    if replacing:
+        old = a_partial(tmp_path / "old")
+        artifacts.publish(old, final, a_manifest(old))
+    a_partial(work)
+    sizes = {path: path.stat().st_size for path in work.rglob("*") if path.is_file()}
+    done = recorded(monkeypatch)
+    artifacts.publish(work, final, a_manifest(work, key="ef" * 32))
+    (named,) = places(done, "rename", work)
+    manifest = final / artifacts.MANIFEST
+    sizes[work / artifacts.MANIFEST] = manifest.stat().st_size
+    for path, size in sizes.items():
+        assert ("fsync", str(path), size) in done[:named], path
+    for folder in (work, work / "serving"):
+        assert min(places(done, "fsync", folder)) < named, folder
+    for folder in (final.parent, work.parent):
+        assert max(places(done, "fsync", folder)) > named, folder
+    if replacing:
+        (swapped,) = places(done, "rename", final)
+        assert max(places(done, "fsync", work)) < swapped < named
+        assert not (final / ".replaced").exists()

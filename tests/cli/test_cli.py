@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -176,10 +177,54 @@ FAILURES: list[tuple[BaseException, int, str]] = [
     (InputRefused("x: damaged"), 3, "error: x: damaged"),
     (EnvironmentFailed("no disk"), 4, "error: no disk"),
     (OSError(errno.ENOSPC, "No space left on device", "/x"), 4, "error: /x: No space left"),
+    *(
+        (OSError(number, os.strerror(number), "/x"), 4, f"error: /x: {os.strerror(number)}")
+        for number in (
+            errno.EFBIG,
+            errno.ENOLCK,
+            errno.EOPNOTSUPP,
+            errno.ESTALE,
+            errno.ENFILE,
+            errno.EINVAL,
+            errno.EAGAIN,
+            errno.EIO,
+            errno.ETIMEDOUT,
+            errno.EBUSY,
+            errno.ENXIO,
+            999,
+        )
+    ),
+    (OSError(errno.ESPIPE, "Illegal seek"), 4, "error: Illegal seek"),
+    (OSError(errno.ENOENT, "No usable temporary directory"), 4, "error: No usable temporary"),
+    (OSError(errno.EIO, "Input/output error", b"/x\xff"), 4, "error: /x\\udcff: Input/output"),
+    (OSError(errno.EIO, "Input/output error", 7), 4, "error: Input/output error"),
+    (OSError("cannot load\nand more"), 4, "error: cannot load\n"),
+    (OSError(), 4, "error: OSError"),
+    (shutil.Error([("a", "/b", "[Errno 28] No space")]), 4, "error: /b: [Errno 28] No space"),
+    (RuntimeError("/dev/shm/x: No space left on device (28)"), 4, "error: No space left on dev"),
     (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300), 2, "error: xxx"),
     (FileExistsError(errno.EEXIST, "File exists", "a"), 2, "error: a: file exists"),
     (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a"), 2, "error: a: not a directory"),
     (RuntimeError("[pair.cc:553] Connection closed by peer [::1]:9"), 4, "error: another process"),
+    (
+        RuntimeError("[gloo/transport/tcp/pair.cc:537] Read error: Connection reset by peer"),
+        4,
+        "error: another process",
+    ),
+    (
+        RuntimeError(
+            "[/pytorch/third_party/gloo/gloo/transport/tcp/unbound_buffer.cc:78] Timed out"
+        ),
+        4,
+        "error: another process",
+    ),
+    (
+        type("DistNetworkError", (RuntimeError,), {})("the client socket has failed"),
+        4,
+        "error: another process",
+    ),
+    (RuntimeError("NCCL error in: x.cpp:1, remote process exited"), 4, "error: another process"),
+    (RuntimeError("shapes do not fit"), 70, "error: internal: RuntimeError: shapes"),
     (MemoryError(), 4, "error: out of memory"),
     (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory."), 4, "error: out of memo"),
     (ModuleNotFoundError("no", name="tensorrt"), 4, "error: the Python package tensorrt is"),
@@ -250,10 +295,16 @@ def test_a_closed_pipe_ends_quietly() -> None:
         ("inspect MODEL <&- >&- 2>&-", 141),
         ("inspect MODEL 2>&-", 0),
         ("inspect nowhere 2>&-", 2),
+        ("inspect nowhere 2>/dev/full", 2),
+        ("inspect nowhere --debug 2>/dev/full", 2),
+        ("inspect MODEL 2>/dev/full", 0),
     ],
 )
-def test_closed_streams_end_it_quietly(redirected: str, code: int, model: Path) -> None:
-    """As a closed pipe does where they are stdout; without talk where they are stderr."""
+def test_closed_or_full_streams_end_it_quietly(redirected: str, code: int, model: Path) -> None:
+    """As a closed pipe does where they are stdout; without talk where they are stderr.
+
+    No number is 1, which is a gate that failed.
+    """
     command = f"{shlex.quote(sys.executable)} -m hcompress {redirected}"
     done = subprocess.run(
         ["sh", "-c", command.replace("MODEL", shlex.quote(str(model)))],
@@ -261,6 +312,19 @@ def test_closed_streams_end_it_quietly(redirected: str, code: int, model: Path) 
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (code, "")
     assert bool(done.stdout) == (code == 0)
+
+
+@pytest.mark.parametrize("command", ["inspect MODEL", "--help", "stages --json", "--version"])
+def test_a_full_disk_under_stdout_is_the_machines_fault(command: str, model: Path) -> None:
+    """And the interpreter does not trip over what is left to be written."""
+    command = f"{shlex.quote(sys.executable)} -m hcompress {command} >/dev/full"
+    done = subprocess.run(
+        ["sh", "-c", command.replace("MODEL", shlex.quote(str(model)))],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 4
+    assert done.stderr.endswith("No space left on device\n")
+    assert done.stderr.count("\n") == 1
 
 
 def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
@@ -312,7 +376,8 @@ def test_a_users_files_are_never_overwritten(call: Call, tmp_path: Path, model: 
 
 
 @pytest.mark.parametrize(
-    ("out", "said"), [(".", "not empty"), ("/", "no folder that"), ("a/..", "no folder that")]
+    ("out", "said"),
+    [(".", "would be replaced"), ("/", "no folder that"), ("a/..", "no folder that")],
 )
 def test_an_out_without_a_name_of_its_own(
     call: Call, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, out: str, said: str

@@ -1,5 +1,6 @@
 """Batches: cut by index, the same for any number of processes, errors intact."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -41,6 +42,8 @@ class Broken:
     def __getitem__(self, index: int) -> Sample:
         if index == 4 and self.how == "refused":
             raise InputRefused("data.mdb: image-000000005: not a readable image")
+        if index == 4 and self.how == "disk":
+            raise OSError(errno.EIO, "Input/output error", "/d/a.png")
         if index == 4 and self.how == "bug":
             raise ZeroDivisionError("a bug of ours")
         if index == 4 and os.getpid() != self.parent:
@@ -72,6 +75,9 @@ def test_errors_keep_their_kind_and_their_line(workers: int) -> None:
     with pytest.raises(InputRefused) as caught:
         list(batches(Broken("refused"), range(8), 2, SIZE, workers))
     assert str(caught.value) == "data.mdb: image-000000005: not a readable image"
+    if workers:
+        with pytest.raises(EnvironmentFailed, match=r"^/d/a\.png: Input/output error$"):
+            list(batches(Broken("disk"), range(8), 2, SIZE, workers))
     with pytest.raises(ZeroDivisionError):
         list(batches(Broken("bug"), range(8), 2, SIZE, workers))
 

@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from hcompress.checkpoints.checkpoint import save_checkpoint
 from hcompress.codes.options import Method
-from hcompress.errors import UsageError
+from hcompress.errors import EnvironmentFailed, InputRefused, UsageError
 from hcompress.runs.forecast import after, bytes_of
 from hcompress.runs.plan import make_plan
 from hcompress.runs.recipe import load_recipe
 from hcompress.runs.runner import StageOptions, run_stage
 from hcompress.runs.shrink import RunOptions, run_recipe
-from hcompress.spec.config import TransformerConfig
+from hcompress.spec.config import BatchNorm, TransformerConfig, Weights
 from hcompress.spec.forecast import Forecast
+from hcompress.spec.header import Provenance
+from hcompress.spec.heads import Hamming, HammingInputs
 from hcompress.stages import STAGES
 from hcompress.stages.base import Stage
 from hcompress.stages.codebook import MakeCodebook
+from hcompress.stages.extend import Extend
 from hcompress.stages.factorise import Factorise
 from hcompress.stages.half import Half
 from hcompress.stages.initialise import Initialise
 from hcompress.stages.int8 import Int8
+from hcompress.stages.recode import Recode
 from hcompress.stages.regrow import Regrow
 from hcompress.stages.replace_head import ReplaceHead
 from hcompress.stages.slim_decoder import SlimDecoder
 from hcompress.stages.swap_backbone import SwapBackbone
+from tests.builders import SOFTMAX, recogniser
 from tests.fake_stages import FakeSlim
 
 
@@ -114,3 +122,66 @@ def test_what_no_recogniser_can_be_is_the_users_mistake(tmp_path: Path, stage: S
         stage = dataclasses.replace(stage, charset=tmp_path / "charset.txt")
     with pytest.raises(UsageError, match="must be"):
         after(stage, Forecast(TransformerConfig(), 100, 0))
+
+
+HAMMING = {"head": Hamming(64), "inputs": HammingInputs(64)}
+
+
+@pytest.mark.parametrize(
+    ("stage", "config", "said"),
+    [
+        (Half(), {"weights": Weights.FP16}, "fp16 already"),
+        (Half(), {"batch_norm": BatchNorm.FOLDED}, "folded already"),
+        (Int8(), {"weights": Weights.INT8, "batch_norm": BatchNorm.FOLDED}, "int8 already"),
+        (SlimDecoder(), {"ffn": False}, "no feed-forward"),
+        (SlimDecoder(), {"shared_layers": True}, "shared already"),
+        (MakeCodebook(), HAMMING, "whole softmax"),
+        (Recode(data=Path()), {}, "no codes to move"),
+        (Extend(data=Path()), {}, "only a Hamming classifier"),
+        (SwapBackbone(), HAMMING, "comes before replace-head"),
+    ],
+)
+def test_what_the_stage_will_refuse_is_refused_in_its_plan(
+    stage: Stage, config: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        after(stage, Forecast(replace(TransformerConfig(), **config), 100, 0))
+
+
+def test_a_dry_run_looks_into_the_model_before_it_looks_for_data(tmp_path: Path) -> None:
+    """What the run refuses in its first stage, the dry run refuses, and the run does so at once."""
+    recipe = load_recipe(_half_of(tmp_path), STAGES)
+    file = save_checkpoint_of(tmp_path / "model.safetensors")
+    make_plan(recipe, file, tmp_path / "run")
+    whole = file.read_bytes()
+    for old, new, said in (
+        (b"backbone.blocks.0", b"backbone.blockz.0", "tensor backbone.block.* is"),
+        (b'"hcompress"', b'"hcompresz"', "no hcompress metadata"),
+    ):
+        file.write_bytes(whole.replace(old, new))
+        with pytest.raises(InputRefused, match=said):
+            make_plan(recipe, file, tmp_path / "run")
+        with pytest.raises(InputRefused, match=said):
+            run_recipe(recipe, file, tmp_path / "run", RunOptions())
+        assert not (tmp_path / "run").exists()
+    with pytest.raises(InputRefused, match="no hcompress metadata"):
+        make_plan(recipe, file, tmp_path / "run", digest_data=_without_fonts)
+    with pytest.raises(InputRefused, match="no hcompress metadata"):
+        run_recipe(recipe, file, tmp_path / "run", RunOptions(digest_data=_without_fonts))
+
+
+def _without_fonts(_: Path) -> str:
+    raise EnvironmentFailed("no fonts")
+
+
+def _half_of(folder: Path) -> Path:
+    path = folder / "half.toml"
+    data = f'[evaluate]\ndata = "{picture(folder)}"\n'
+    path.write_text(f'schema_version = 1\nname = "x"\n{data}[[stages]]\nstage = "half"\n')
+    return path
+
+
+def save_checkpoint_of(path: Path) -> Path:
+    made = recogniser(SOFTMAX)
+    save_checkpoint(path, made.model, made.vocabulary, Provenance("train", None))
+    return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,14 +17,15 @@ from hcompress.artifacts.folder import Artifact
 from hcompress.artifacts.kinds import Kind
 from hcompress.artifacts.source import open_source
 from hcompress.compute.lock import hold
-from hcompress.errors import EnvironmentFailed, NumericalError, UsageError
+from hcompress.errors import EnvironmentFailed, InputRefused, NumericalError, UsageError
 from hcompress.formats.open import Source
 from hcompress.progress import NoProgress
 from hcompress.runs import keys
 from hcompress.runs.keys import make_ticket, step_seed
+from hcompress.runs.place import Existing
 from hcompress.runs.plan import make_plan
 from hcompress.runs.recipe import Recipe, load_recipe
-from hcompress.runs.runner import Existing, StageOptions, check_chain, run_stage
+from hcompress.runs.runner import StageOptions, check_chain, run_stage
 from hcompress.runs.shrink import RunOptions, RunResult, run_recipe
 from hcompress.stages.base import Env
 from hcompress.stages.codebook import MakeCodebook
@@ -227,6 +229,54 @@ def test_another_recipe_does_not_take_the_folder(run: Run, recipe: Recipe) -> No
     run()
     with pytest.raises(UsageError, match='holds a run of the recipe "tiny"'):
         run(dataclasses.replace(recipe, name="other"))
+
+
+DAMAGED: dict[str, Callable[[Path], object]] = {
+    "cut short": lambda path: os.truncate(path, path.stat().st_size - 5),
+    "empty": lambda path: path.write_text(""),
+    "another's": lambda path: path.write_text("{}"),
+    "no JSON": lambda path: path.write_bytes(b"\xff"),
+    "a list": lambda path: path.write_text("[]"),
+    "no name": lambda path: path.write_text(path.read_text().replace('"recipe"', '"recip"')),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "a link to nowhere": lambda path: (path.unlink(), path.symlink_to("nowhere")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_whose_run_it_is_must_be_known(
+    run: Run, recipe: Recipe, damage: str, rebuild: bool
+) -> None:
+    """A file that is damaged is not one that is missing: hours may lie beside it."""
+    folder = run()[0].folder
+    DAMAGED[damage](folder / "run.json")
+    before = {path: path.lstat().st_mtime_ns for path in sorted(folder.rglob("*.*"))}
+    for tried in (recipe, dataclasses.replace(recipe, name="other")):
+        with pytest.raises(InputRefused, match=r"run\.json: .*whose folder it is can't be told"):
+            run(tried, rebuild=rebuild)
+        with pytest.raises(InputRefused, match="can't be told"):
+            make_plan(tried, None, folder, digest, rebuild=rebuild)
+    assert before == {path: path.lstat().st_mtime_ns for path in sorted(folder.rglob("*.*"))}
+
+
+def test_a_run_without_its_index_is_not_taken_over(run: Run) -> None:
+    folder = run()[0].folder
+    (folder / "run.json").unlink()
+    with pytest.raises(UsageError, match="no run of ours"):
+        run()
+
+
+def test_a_damaged_artifact_of_another_key_is_nobody_elses_to_mend(
+    tmp_path: Path, teacher: Artifact
+) -> None:
+    out = tmp_path / "out"
+    made = run_stage(FakeSlim(), teacher, out, StageOptions())
+    os.truncate(made.file, made.file.stat().st_size - 1)
+    with pytest.raises(UsageError, match="made from other inputs or settings"):
+        run_stage(FakeSlim(deep=True), teacher, out, StageOptions())
+    assert run_stage(FakeSlim(), teacher, out, StageOptions()).digest == made.digest
 
 
 def test_another_teacher_does_not_take_the_folder(

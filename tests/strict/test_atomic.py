@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hcompress.strict.atomic import is_temporary, sweep, write_bytes, write_json, write_text
+from hcompress.strict.json import read_json
 from tests import ROOT
+from tests.durable import recorded
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -24,7 +27,10 @@ def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
         assert path.read_bytes() == data
         assert list(tmp_path.iterdir()) == [path]
     write_text(path, "ü\udcff\n")  # a byte that is no UTF-8, as a path may have it
-    assert path.read_bytes() == "ü".encode() + b"\xff\n"
+    assert path.read_bytes() == "ü".encode() + b"\\udcff\n"
+    for odd in ("\udcff", "\ud800", 'a"\ud83d', "\\udcff"):
+        write_json(path, odd)
+        assert read_json(path) == odd
     write_json(path, {"ü": [1]})
     assert path.read_text(encoding="utf-8") == '{\n  "ü": [\n    1\n  ]\n}\n'
 
@@ -110,3 +116,38 @@ def test_what_a_kill_leaves_is_swept(tmp_path: Path) -> None:
 def test_only_our_own_names_are_temporary(name: str) -> None:
     assert not is_temporary(name)
     assert is_temporary(f".{name}.0123456789abcdef.tmp")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: write_bytes(path, b"x" * 10),
+        lambda path: write_text(path, "x" * 10),
+        lambda path: write_json(path, "x" * 7),
+    ],
+)
+def test_it_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None]
+) -> None:
+    """All of it, and the name afterwards: a power cut at any time leaves the old or the new."""
+    path = tmp_path / "a"
+    done = recorded(monkeypatch)
+    write(path)
+    (file, synced, size), (same, renamed, _), (folder, parent, _) = done
+    assert (file, same, folder) == ("fsync", "replace", "fsync")
+    assert synced == renamed
+    assert is_temporary(Path(synced).name)
+    assert size == 10
+    assert parent == str(tmp_path)
+
+
+def test_no_one_is_let_in_by_a_name_that_was_foreseen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that lies in wait is neither written to nor taken away."""
+    monkeypatch.setattr(os, "urandom", bytes)
+    trap = tmp_path / f".a.{'00' * 8}.tmp"
+    trap.write_bytes(b"mine")
+    with pytest.raises(FileExistsError):
+        write_bytes(tmp_path / "a", b"new")
+    assert trap.read_bytes() == b"mine"

@@ -16,8 +16,8 @@ from hcompress.lab.study.spec import TEACHER, Study
 from hcompress.runs.keys import Digester
 from hcompress.runs.plan import Plan, make_plan
 from hcompress.runs.recipe import Recipe
+from hcompress.runs.run_folder import whose
 from hcompress.runs.shrink import READABLE, open_teacher
-from hcompress.strict.json import recall
 
 INDEX: Final = "runs.json"
 """Whose folder it is."""
@@ -25,6 +25,15 @@ EVALUATIONS: Final = "evaluations"
 FINISHED: Final = "finished"
 SHARED: Final = "shared"
 TO_RUN: Final = "run"
+
+
+@dataclass(frozen=True)
+class Index:
+    """What `runs.json` says of whose study it is."""
+
+    study: str
+    teacher: str
+    """Its digest."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +130,6 @@ def plan_study(
     if source.kind not in (Kind.CHECKPOINT, Kind.ONNX):
         raise UsageError(f"{path}: the teacher must be a checkpoint, and is {source.kind}")
     _check_teacher(folder, source)
-    tests = tuple(open_lines(lines) for lines in study.tests)
     runs = []
     for variant, seed in study.runs():
         recipe = variant.run_recipe(seed)
@@ -132,13 +140,14 @@ def plan_study(
         except UsageError as error:
             raise UsageError(f'variant "{variant.name}": {error}') from None
         runs.append(PlannedRun(variant.name, seed, recipe, place, plan))
+    tests = tuple(open_lines(lines) for lines in study.tests)  # the models first: it may need fonts
     return StudyPlan(study, folder, source, tests, tuple(runs))
 
 
 def _check_teacher(folder: Path, teacher: Artifact) -> None:
     """Raises UsageError where the folder holds the study of another teacher: days may lie there."""
-    index = recall(dict[str, Any], folder / INDEX) or {}
-    if index.get("teacher") not in (None, teacher.digest):
+    index = whose(Index, folder / INDEX)
+    if index is not None and index.teacher != teacher.digest:
         raise UsageError(f"{folder}: holds the study of another teacher: choose another --out")
 
 

@@ -13,18 +13,18 @@ from hcompress.artifacts import folder as artifacts
 from hcompress.artifacts.folder import Artifact
 from hcompress.artifacts.manifest import Manifest
 from hcompress.compute.lock import hold
-from hcompress.errors import UsageError
-from hcompress.lab.study.plan import INDEX, PlannedRun, StudyPlan, plan_study
+from hcompress.errors import InputRefused, UsageError
+from hcompress.lab.study.plan import EVALUATIONS, INDEX, Index, PlannedRun, StudyPlan, plan_study
 from hcompress.lab.study.readings import Reading
 from hcompress.lab.study.result import Run, Teacher, Weighed, make_result, trained, voted
 from hcompress.lab.study.show import study_markdown
 from hcompress.lab.study.spec import TEACHER, Study
 from hcompress.runs.figures import measure
 from hcompress.runs.keys import library_versions, remembering
-from hcompress.runs.run_folder import LOCK, is_new
+from hcompress.runs.place import LOCK, apart_from_runs, check_out, made
+from hcompress.runs.run_folder import is_new, take_back, whose
 from hcompress.runs.shrink import RunOptions, run_recipe
 from hcompress.strict.atomic import sweep, write_json, write_text
-from hcompress.strict.json import recall
 
 FORMAT: Final = 1
 RESULT: Final = "study.json"
@@ -62,20 +62,23 @@ def check_folder(study: Study, folder: Path) -> None:
     """Raises UsageError where the folder holds a user's files, or another study."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: a file is there already: choose another --out")
+    check_out(folder)
+    if (folder / EVALUATIONS).is_symlink():  # what lies behind it would be written to
+        raise UsageError(f"{folder / EVALUATIONS}: a link, and in the way: remove it")
     if not folder.is_dir():
         return
-    name = (recall(dict[str, Any], folder / INDEX) or {}).get("study")
-    if name is None and not is_new(folder):
+    index = whose(Index, folder / INDEX)
+    if index is None and not is_new(folder):
         raise UsageError(f"{folder}: not empty and no study of ours: choose another --out")
-    if name not in (None, study.name):
-        raise UsageError(f'{folder}: holds the study "{name}": choose another --out')
+    if index is not None and index.study != study.name:
+        raise UsageError(f'{folder}: holds the study "{index.study}": choose another --out')
 
 
 @contextlib.contextmanager
 def _own(plan: StudyPlan) -> Iterator[None]:
     """The locked folder, with its index."""
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    with hold(plan.folder / LOCK):
+    with made(plan.folder), apart_from_runs(plan.folder), hold(plan.folder / LOCK):
+        fresh = is_new(plan.folder)
         sweep(plan.folder)
         write_json(
             plan.folder / INDEX,
@@ -86,7 +89,12 @@ def _own(plan: StudyPlan) -> Iterator[None]:
                 "runs": [run.folder.name for run in plan.runs],
             },
         )
-        yield
+        try:
+            yield
+        except (UsageError, InputRefused):
+            if fresh:
+                take_back(plan.folder, (INDEX,))
+            raise
 
 
 def _run_all(plan: StudyPlan, teacher: Path | None, options: RunOptions) -> None:
