@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from hcompress.compute.device import launch
 from hcompress.compute.precision import Precision
 from hcompress.compute.ranks import sum_over_processes
-from hcompress.data.feed import first_images
+from hcompress.data.feed import drawn_images
 from hcompress.recognisers.observe import Accumulator, observe
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def count_images(
     Codes must be the same bytes everywhere, so always float32 on the CPU's fixed threads.
     """
     fabric = launch(Precision.FP32, threads, accelerator="cpu")
-    lines = first_images(
+    lines = drawn_images(
         source,
         looking.images,
         looking.batch,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hcompress.charset import UnknownCharacter
+from hcompress.data.order import drawn
 from hcompress.errors import InputRefused, UsageError
 from hcompress.spec.vocabulary import Vocabulary
 
@@ -27,7 +28,7 @@ class Sightings:
     vocabulary: Vocabulary
     """The model's, and the new characters after them."""
     indices: tuple[int, ...]
-    """Lines of the data that show new characters, as many as are needed, in order."""
+    """Lines of the data that show new characters, as many as are needed, as they were looked at."""
 
 
 def sight(
@@ -46,11 +47,11 @@ def sight(
     """
     if named is not None:
         _grown(known, named)  # refuses what is known before anything is looked at
-    looked = min(options.lines, len(source))
+    looked = drawn(source, options.lines)
     seen: Counter[str] = Counter()
     indices: list[int] = []
-    progress.start("looking for new characters", looked)
-    for index in range(looked):
+    progress.start("looking for new characters", len(looked))
+    for index in looked:
         text = source[index].text
         progress.advance()
         strangers = [c for c in text if c not in known]
@@ -64,14 +65,14 @@ def sight(
     progress.finish()
     if named is None and not seen:
         raise UsageError(
-            f"{options.data}: nothing to add: the model has every character of the first"
-            f" {looked} labels"
+            f"{options.data}: nothing to add: the model has every character of the"
+            f" {len(looked)} labels looked at"
         )
     characters = named if named is not None else tuple(sorted(seen))
     missing = [c for c in characters if not seen[c]]
     if missing:
         raise InputRefused(
-            f"{options.data}: no image among the first {looked} shows {_listed(missing)} in a line"
+            f"{options.data}: no image among {len(looked)} shows {_listed(missing)} in a line"
             f" of at most {max_steps - 1} characters; give one, or more lines"
         )
     return Sightings(_grown(known, characters), tuple(indices))

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from hcompress.data.batches import cut
-from hcompress.data.feed import first_images
+from hcompress.data.batches import batches, cut
+from hcompress.data.order import drawn_as_they_lie, sampled
 from hcompress.errors import InputRefused
 from hcompress.evaluation.readers import Reader
 from hcompress.metrics import Ignored, folded, mean, misread, similarity, wilson
@@ -63,14 +63,14 @@ def read_lines(
     progress: Progress | None = None,
     workers: int = 0,
 ) -> list[Line]:
-    """The first ``images`` lines of the data (None: all), read in order."""
-    count = len(source) if images is None else min(images, len(source))
-    if count == 0:
+    """All lines of the data, or ``images`` of them by chance, the same each time; read in order."""
+    chosen = drawn_as_they_lie(source, len(source) if images is None else images)
+    if not chosen:
         raise InputRefused("data: it holds no images: nothing to read")
     progress = progress or NoProgress()
-    progress.start("reading", count)
+    progress.start("reading", len(chosen))
     lines: list[Line] = []
-    for batch, texts, indices in _batches(source, count, reader.preprocessing, workers):
+    for batch, texts, indices in _batches(source, chosen, reader.preprocessing, workers):
         readings = reader.read(batch)
         lines += [
             Line(index, truth, reading.text, float(reading.confidence))
@@ -82,13 +82,13 @@ def read_lines(
 
 
 def _batches(
-    source: DataSource, count: int, size: Preprocessing | None, workers: int
+    source: DataSource, chosen: Sequence[int], size: Preprocessing | None, workers: int
 ) -> Iterator[tuple[Images, list[str], list[int]]]:
-    """The first ``count`` images, their texts and indices; as they are where ``size`` is None."""
+    """The ``chosen`` images, their texts and indices; as they are where ``size`` is None."""
     if size is not None:
-        yield from first_images(source, count, BATCH, size, workers)
+        yield from batches(source, chosen, BATCH, size, workers)
         return
-    for indices in cut(range(count), BATCH):
+    for indices in cut(chosen, BATCH):
         samples = [source[index] for index in indices]
         images, texts = [sample.image for sample in samples], [sample.text for sample in samples]
         yield images, texts, list(indices)
@@ -112,18 +112,21 @@ def evaluate(
     ``accuracy`` (0 to 1) counts lines read exactly, a character outside the charset making its
     line wrong; its Wilson 95% interval is beside it. ``ned`` is the mean over lines of
     1 - edit distance / length of the longer text. Calibration is over ten equal bins.
-    ``model_digest``: the model file's SHA-256, by which others know what was measured. ``of``:
+    ``images``: so many of the lines by chance, the same each time; None: all. ``model_digest``: the
+    model file's SHA-256, by which others know what was measured. ``of``:
     characters that are counted apart from the others, as `of_characters` says. ``ignored``:
     what does not count in any figure; samples and wrong lines show their texts as they are.
     """
     started = time.monotonic()
     lines = read_lines(reader, source, images, progress, workers)
+    order = sampled(source, len(lines))
     counted = [line.folded(ignored) for line in lines] if ignored else lines
     return {
         "model": model,
         "model_digest": model_digest,
         "data": data,
         "data_digest": source.digest,
+        **({} if order is None else {"order": order}),
         **({"ignored": ignored.to_dict()} if ignored else {}),
         **summarise(counted),
         **({} if of is None else {"of": of_characters(counted, _folded_each(of, ignored))}),

@@ -36,7 +36,7 @@ def compare_readers(
     with_peer: bool = False,
     ignored: Ignored = COUNT_ALL,
 ) -> dict[str, Any]:
-    """What two models make of the first ``images`` of the data (None: all).
+    """What two models make of the data, or of ``images`` lines of it by chance, the same for both.
 
     As `hcompress compare --json` prints it under "reading". If the data says of no line what it
     says, only the texts that differ are told. ``with_peer``: only lines whose every character both

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hcompress.data.order import shuffled
 from hcompress.data.source import open_images
 from hcompress.errors import EnvironmentFailed
 
@@ -14,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def line_source(data: Path | None, spec: ForeignSpec, count: int, seed: int) -> DataSource:
-    """What a user gives, or lines drawn of the model's own characters.
+    """What a user gives, in an order by chance, or lines drawn of the model's own characters.
 
     Raises what `open_images` raises, and EnvironmentFailed if nothing is given and there are no
     fonts to draw with.
     """
     if data is not None:
-        return open_images(data)
+        return shuffled(open_images(data))
     from hcompress.data.render.calibration import calibration_lines
 
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hcompress.artifacts.folder import Artifact, path_digest
+from hcompress.data.order import sampled
 from hcompress.errors import NumericalError
 from hcompress.evaluation.evaluate import evaluate
 from hcompress.evaluation.readers import open_reader
@@ -75,6 +76,7 @@ class Accuracy:
             "model_digest": model.digest,
             "data_digest": source.digest,
             "images": count,
+            "order": sampled(source, count),
             "ignored": ignored.to_dict() if ignored else None,
             "import": said,
         }

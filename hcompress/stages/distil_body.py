@@ -21,7 +21,7 @@ class DistilBody(DistilOptions):
     """Train rounded weights on the original's own features and answers: no labels are needed."""
 
     name: ClassVar[str] = "distil-body"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "store a foreign body's weights in few bits, by short distillation"
     consumes: ClassVar[Kind] = Kind.ONNX
     produces: ClassVar[Kind] = Kind.ONNX

@@ -33,7 +33,7 @@ class Quantise:
     ] = 256
 
     name: ClassVar[str] = "quantise"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "store a foreign body's weights in few bits, by rounding"
     consumes: ClassVar[Kind] = Kind.ONNX
     produces: ClassVar[Kind] = Kind.ONNX

@@ -88,6 +88,7 @@ class _Lessons:
             options.workers,
             fabric.global_rank,
             fabric.world_size,
+            seed=self.workplace.seed,
             # Dealt out evenly, a character comes back after all the others: forgotten by then.
             drawn_by=self.workplace.seed if options.glyph_first else None,
         )
@@ -112,10 +113,11 @@ class _Lessons:
 
     def _images(self, source: DataSource, indices: range) -> Iterator[Batch]:
         from hcompress.data.batches import batches
+        from hcompress.data.order import shuffled
 
         options = self.options
         places = [index % len(source) for index in indices]
-        return batches(source, places, options.glyph_batch, self.size, options.workers)
+        return batches(shuffled(source), places, options.glyph_batch, self.size, options.workers)
 
 
 def _some_of(source: DataSource, count: int, seed: int, vocabulary: Vocabulary) -> RenderedSource:

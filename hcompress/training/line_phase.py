@@ -83,7 +83,9 @@ def train_lines(
             prepare = partial(fit_head, encoded, fit)
     else:
         size = model.config.preprocessing
-        feed = step_batches(lines, options.batch, options.steps, size, options.workers, *place)
+        feed = step_batches(
+            lines, options.batch, options.steps, size, options.workers, *place, seed=workplace.seed
+        )
         loss = trainer.loss
 
     def validate(_: torch.nn.Module) -> Validated:

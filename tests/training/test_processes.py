@@ -101,5 +101,5 @@ def loss_of(model: Recogniser, labels: Path) -> float:
     """Of all lines."""
     trainer = LineTrainer(model, None, Aim(CHARACTERS, UnknownCharacter.REFUSE)).eval()
     source, size = open_data(labels), model.config.preprocessing
-    batch = next(step_batches(source, len(source), 1, size, 0, 0, 1)(0))
+    batch = next(step_batches(source, len(source), 1, size, 0, 0, 1, seed=1)(0))
     return trainer.loss(trainer, batch).total.item()

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -58,6 +58,8 @@ class RenderedSource:
     Raises EnvironmentFailed where a font's package is missing, InputRefused where no font of
     the split draws a character of the charset.
     """
+
+    dealt: ClassVar[bool] = True
 
     def __init__(self, spec: TextSpec) -> None:
         self.spec = spec
