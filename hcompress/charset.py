@@ -6,7 +6,7 @@ import base64
 import binascii
 import unicodedata
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -24,6 +24,23 @@ class UnknownCharacter(StrEnum):
     """Stop, naming the character and the line."""
     SKIP_LINE = "skip-line"
     """Leave the line out of training; in evaluation a line counts, and can't be read right."""
+
+
+_INKLESS = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Me", "Mn", "Zl", "Zp", "Zs"))
+
+
+def is_inkless(character: str) -> bool:
+    """Whether nothing in an image is this character alone: white space, controls, what joins or
+    directs others, and marks that stand on another character."""
+    return unicodedata.category(character) in _INKLESS
+
+
+def named(characters: Iterable[str], most: int = 20) -> str:
+    """Characters as an error names them, each with its code point; the rest are counted."""
+    every = list(characters)
+    shown = ", ".join(f"{c!r} (U+{ord(c):04X})" for c in every[:most])
+    more = len(every) - most
+    return shown if more <= 0 else f"{shown} and {more:,} more"
 
 
 def check_characters(characters: tuple[str, ...]) -> None:
