@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hcompress.charset import UnknownCharacter, is_inkless
 from hcompress.charset import named as listed
 from hcompress.data.order import drawn
-from hcompress.data.sample import Label, label_of
+from hcompress.data.sample import Label, label_of, text_of
 from hcompress.errors import InputRefused, UsageError
 from hcompress.spec.vocabulary import Vocabulary
 
@@ -60,12 +60,11 @@ def sight(
     inkless: dict[int, Label] = {}
     progress.start("looking for new characters", len(looked))
     for index in looked:
-        label = label_of(source, index)
-        text = label.text
+        text = text_of(source, index)
         progress.advance()
         strangers = [c for c in text if c not in known]
         if named is None and any(map(is_inkless, strangers)):
-            inkless[index] = label
+            inkless[index] = label_of(source, index)
             continue
         if not strangers or len(text) >= max_steps or not _counts(options, text, known, named):
             continue

@@ -44,6 +44,10 @@ class LabelFileSource:
         except (UsageError, InputRefused) as error:
             raise InputRefused(f"{self._where(index)}: {error}") from None
 
+    def text(self, index: int) -> str:
+        """What the line says behind its tab."""
+        return self._line(index)[1]
+
     def label(self, index: int) -> Label:
         """The text, and its line in the file."""
         return Label(self._line(index)[1], self._where(index))

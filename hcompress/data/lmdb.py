@@ -41,17 +41,22 @@ class LmdbSource:
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < self._count:
             raise IndexError(index)
-        image, text = image_key(index + 1), self.label(index).text
+        image, text = image_key(index + 1), self.text(index)
         return Sample(decode_image(self._value(image), f"{self._folder}: {image.decode()}"), text)
+
+    def text(self, index: int) -> str:
+        """What the label says."""
+        key = label_key(index + 1)
+        try:
+            return self._value(key).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputRefused(
+                f"{self._folder}: {key.decode()}: not UTF-8 at byte {error.start}"
+            ) from None
 
     def label(self, index: int) -> Label:
         """The text, and its key."""
-        key = label_key(index + 1)
-        where = f"{self._folder}: {key.decode()}"
-        try:
-            return Label(self._value(key).decode("utf-8"), where)
-        except UnicodeDecodeError as error:
-            raise InputRefused(f"{where}: not UTF-8 at byte {error.start}") from None
+        return Label(self.text(index), f"{self._folder}: {label_key(index + 1).decode()}")
 
     @functools.cached_property
     def digest(self) -> str:

@@ -29,8 +29,12 @@ class Label(NamedTuple):
 class Labelled(Protocol):
     """A source whose labels can be looked at without its images."""
 
+    def text(self, index: int) -> str:
+        """The sample's text. Raises InputRefused where it is damaged."""
+        ...
+
     def label(self, index: int) -> Label:
-        """The sample's label. Raises InputRefused where it is damaged."""
+        """The text, and where it stands."""
         ...
 
 
@@ -49,6 +53,11 @@ class DataSource(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample: ...
+
+
+def text_of(source: DataSource, index: int) -> str:
+    """What the sample says; the image is made only where the source can't do without."""
+    return source.text(index) if isinstance(source, Labelled) else source[index].text
 
 
 def label_of(source: DataSource, index: int) -> Label:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hcompress.compute.device import check_shares
+from hcompress.data.known import check_labels
 from hcompress.errors import InputRefused, UsageError
 from hcompress.recognisers.transformer.model import Transformer
 from hcompress.spec.vocabulary import Vocabulary
@@ -38,6 +39,7 @@ def train_glyphs(
 ) -> dict[str, Any]:
     """Teach ``model`` the single characters of ``source``, in place; returns the figures."""
     check_shares(glyph_batch=options.glyph_batch)
+    check_labels(source, vocabulary.characters, options.unknown, single=True)
     size = glyph_preprocessing(model.config.preprocessing, options.glyph_width)
     lessons = _Lessons(options, fabric, size, workplace)
     if not options.glyph_first:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hcompress.data.known import check_labels
 from hcompress.errors import UsageError
 from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import with_temperature
@@ -53,6 +54,7 @@ def train_lines(
     needs validation.
     """
     model, vocabulary = trainer.student, trainer.aim.vocabulary
+    check_labels(lines, vocabulary.characters, trainer.aim.unknown)
     body = model.config
     slim = isinstance(body, TransformerConfig) and body.shared_layers and not body.ffn
     if options.slim_routes and slim:

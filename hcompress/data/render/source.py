@@ -80,6 +80,11 @@ class RenderedSource:
         return tuple(named[pairs[0][0].family] for pairs in self._families)
 
     @property
+    def characters(self) -> tuple[str, ...]:
+        """What its texts are made of."""
+        return self.spec.characters
+
+    @property
     def lengths(self) -> tuple[int, int]:
         """Characters an image, at least and at most."""
         spec = self.spec
