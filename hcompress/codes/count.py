@@ -13,6 +13,7 @@ from hcompress.compute.ranks import sum_over_processes
 from hcompress.data.feed import drawn_images
 from hcompress.data.known import check_labels
 from hcompress.data.order import drawn
+from hcompress.data.unreadable import lenient
 from hcompress.recognisers.observe import Accumulator, observe
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def count_images(
     chosen = drawn(source, looking.images)
     check_labels(source, before.vocabulary.characters, looking.unknown, chosen)
     lines = drawn_images(
-        source,
+        lenient(source, looking.unknown),
         looking.images,
         looking.batch,
         before.config.preprocessing,

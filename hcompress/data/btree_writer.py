@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import BinaryIO, Final
+from typing import Final, Protocol
 
 PAGE: Final = 4096
 FIRST_PAGE: Final = 2
@@ -38,10 +38,18 @@ class Tree:
     branches: int = 0
 
 
+class Stream(Protocol):
+    """What pages are written to."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+    def seek(self, offset: int, /) -> object: ...
+
+
 class TreeWriter:
     """Puts entries into pages from ``page`` on, where the stream stands. Keys must ascend."""
 
-    def __init__(self, stream: BinaryIO, page: int, tree: Tree) -> None:
+    def __init__(self, stream: Stream, page: int, tree: Tree) -> None:
         self._stream = stream
         self.page = page
         """The next one."""

@@ -129,8 +129,8 @@ class _Lines:
         """[lines]: the first place from each line's beginning on that is wanted."""
         size = len(self._bytes)
         places = np.where(wanted, np.arange(size, dtype=np.int32), np.int32(size))
-        found = np.minimum.accumulate(places[::-1])[::-1][self._starts]
-        return found.astype(np.int64)
+        nearest: NDArray[np.int32] = np.minimum.accumulate(places[::-1])[::-1]
+        return nearest[self._starts].astype(np.int64)
 
     def _refuse_returns(self) -> None:
         returns = np.flatnonzero(self._bytes == _RETURN)

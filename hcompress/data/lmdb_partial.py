@@ -8,7 +8,6 @@ killed, or whose files were damaged since, ends in the very bytes of one that wa
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -177,16 +176,19 @@ class Partial:
         self._journal.close()
 
 
-class _Hashed(io.RawIOBase):
+class _Hashed:
     """Writes on, and takes the digest of all that is written."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self.sha256 = hashlib.sha256()
 
-    def write(self, data: bytes, /) -> int:  # type: ignore[override]
+    def write(self, data: bytes, /) -> None:
         self.sha256.update(data)
-        return self._stream.write(data)
+        self._stream.write(data)
+
+    def seek(self, offset: int, /) -> None:
+        self._stream.seek(offset)
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -10,6 +10,7 @@ import numpy as np
 
 from hcompress.compute.device import check_shares
 from hcompress.data.known import check_labels
+from hcompress.data.unreadable import Naming, lenient
 from hcompress.errors import InputRefused, UsageError
 from hcompress.recognisers.transformer.model import Transformer
 from hcompress.spec.vocabulary import Vocabulary
@@ -40,6 +41,7 @@ def train_glyphs(
     """Teach ``model`` the single characters of ``source``, in place; returns the figures."""
     check_shares(glyph_batch=options.glyph_batch)
     check_labels(source, vocabulary.characters, options.unknown, single=True)
+    source = lenient(source, options.unknown)
     size = glyph_preprocessing(model.config.preprocessing, options.glyph_width)
     lessons = _Lessons(options, fabric, size, workplace)
     if not options.glyph_first:
@@ -94,8 +96,9 @@ class _Lessons:
             # Dealt out evenly, a character comes back after all the others: forgotten by then.
             drawn_by=self.workplace.seed if options.glyph_first else None,
         )
+        naming = Naming(self.workplace.progress)
         slower = (("columns", options.glyph_column_rate),) if prepare is not None else ()
-        task = Task(label, trainer, trainer.loss, feed, slower=slower, prepare=prepare)
+        task = Task(label, trainer, trainer.loss, naming.over(feed), slower=slower, prepare=prepare)
         snapshot = snapshot_file(self.workplace.scratch, label)
         state = train(task, schedule, fabric, snapshot, self.workplace.progress)
         return {"steps": state.step, "images": state.step * schedule.batch_size}

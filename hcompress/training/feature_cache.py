@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from hcompress.compute.threads import in_threads
 from hcompress.data.feed import drawn_images
+from hcompress.data.unreadable import Naming
 from hcompress.errors import InputRefused
 from hcompress.recognisers.contract import Recogniser, Targets
 from hcompress.recognisers.rebuild import folded
@@ -143,7 +144,7 @@ def encode_lines(
     common: Any = None
     chosen = drawn_images(source, count, 32, student.config.preprocessing, workers)
     progress.start("encode", chosen.images)
-    for part in in_threads(partial(_encoded, trainer, student), chosen):
+    for part in in_threads(partial(_encoded, trainer, student), Naming(progress)(chosen)):
         lines += part.lines
         common = part.common
         progress.advance(part.total)

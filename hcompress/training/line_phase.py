@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from hcompress.data.known import check_labels
+from hcompress.data.unreadable import Naming, lenient
 from hcompress.errors import UsageError
 from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import with_temperature
@@ -55,6 +56,7 @@ def train_lines(
     """
     model, vocabulary = trainer.student, trainer.aim.vocabulary
     check_labels(lines, vocabulary.characters, trainer.aim.unknown)
+    lines, naming = lenient(lines, trainer.aim.unknown), Naming(workplace.progress)
     body = model.config
     slim = isinstance(body, TransformerConfig) and body.shared_layers and not body.ffn
     if options.slim_routes and slim:
@@ -85,9 +87,10 @@ def train_lines(
             prepare = partial(fit_head, encoded, fit)
     else:
         size = model.config.preprocessing
-        feed = step_batches(
+        start = step_batches(
             lines, options.batch, options.steps, size, options.workers, *place, seed=workplace.seed
         )
+        feed = naming.over(start)
         loss = trainer.loss
 
     def validate(_: torch.nn.Module) -> Validated:
