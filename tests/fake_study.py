@@ -13,7 +13,6 @@ from typing import Annotated, Any, ClassVar
 from hcompress.errors import EnvironmentFailed
 from hcompress.formats.open import ModelFile, Source
 from hcompress.lab.study.spec import Study, load_study
-from hcompress.spec.config import Preprocessing
 from hcompress.stages.base import Env, Stage
 from hcompress.strict.schema import Param
 from tests.fake_stages import FakeOnnx, FakeSlim, FakeTrain, safetensors_bytes, weights_of
@@ -96,8 +95,6 @@ without = ["slim"]
 
 class Reader:
     """Reads a line right where a hash of the model's weights says so."""
-
-    preprocessing = Preprocessing(height=8, width=16)
 
     def __init__(self, model: ModelFile) -> None:
         self.chance = random.Random(model.path.read_bytes()[-32:])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -148,24 +147,34 @@ def _readings(
 
     What is no readable image is left out and told to ``refused``.
     """
-    left = iter(paths)
-    while part := list(islice(left, READ_BATCH)):
-        found = list(_opened(part, refused))
-        readings = reader.read([image for _, image in found])
-        yield from zip((path for path, _ in found), readings, strict=True)
+    from hcompress.data.batches import in_groups
+
+    for part in in_groups(_opened(paths, progress, refused), _image, READ_BATCH):
+        readings = reader.read([image for _, image in part])
+        yield from zip((path for path, _ in part), readings, strict=True)
         progress.advance(len(part))
 
 
-def _opened(paths: Iterable[Path], refused: _Refused) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+def _image(opened: tuple[Path, NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    return opened[1]
+
+
+def _opened(
+    paths: Iterable[Path], progress: Progress, refused: _Refused
+) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
     from hcompress.data.images import read_image
 
     for path in paths:
         try:
-            yield path, read_image(path)
+            image = read_image(path)
         except (InputRefused, UsageError) as error:
             refused.add(error, str(error))
+            progress.advance()
         except OSError as error:
             refused.add(error, f"{path}: {error.strerror}")
+            progress.advance()
+        else:
+            yield path, image
 
 
 def _plain(value: Any) -> Any:

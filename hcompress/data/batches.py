@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -16,10 +16,12 @@ from hcompress.errors import EnvironmentFailed, HcompressError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from hcompress.data.sample import DataSource
+    from hcompress.data.sample import DataSource, Sample
     from hcompress.spec.config import Preprocessing
 
 
+GROUP_PIXELS = 4_000_000
+"""Images beyond which no more are held at once."""
 Chunk = TypeVar("Chunk")
 Made = TypeVar("Made")
 
@@ -84,6 +86,40 @@ def batches(
     EnvironmentFailed where a worker was killed.
     """
     return map_chunks(_Batches(source, preprocessing), cut(indices, batch_size), workers)
+
+
+class _Samples:
+    """An index to a sample, in whatever process calls it."""
+
+    def __init__(self, source: DataSource) -> None:
+        self._source = source
+
+    def __call__(self, index: int) -> Sample:
+        return self._source[index]
+
+
+def each_sample(source: DataSource, indices: Sequence[int], workers: int = 0) -> Iterator[Sample]:
+    """The samples at ``indices``, in that order, their images as they are; raises as `batches`."""
+    return map_chunks(_Samples(source), indices, workers)
+
+
+def in_groups(
+    items: Iterable[Made], image: Callable[[Made], NDArray[np.uint8]], most: int
+) -> Iterator[list[Made]]:
+    """``most`` items at a time, or fewer if their images are large.
+
+    Sixteen of the largest images would take 2 GiB.
+    """
+    group: list[Made] = []
+    pixels = 0
+    for item in items:
+        group.append(item)
+        pixels += image(item).shape[0] * image(item).shape[1]
+        if len(group) == most or pixels >= GROUP_PIXELS:
+            yield group
+            group, pixels = [], 0
+    if group:
+        yield group
 
 
 class _Failure(NamedTuple):

@@ -11,6 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hcompress.data.deep_grey import (
+    check_deep_colour,
+    from_deep_grey,
+    is_deep_colour,
+    is_deep_grey,
+)
+from hcompress.data.netpbm import is_scaled, scaled
+from hcompress.data.transparency import laid
 from hcompress.errors import InputRefused, UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +48,7 @@ _DAMAGE = (
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """height x width x 3 (RGB), turned as EXIF says, transparency laid on white.
+    """height x width x 3 (RGB), turned as EXIF says, transparency laid where its ink shows.
 
     Raises UsageError where there is no such file, InputRefused where it is not an image.
     """
@@ -63,7 +71,7 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
         ):
             width, height = opened.size
             if width * height <= MAX_PIXELS:
-                return np.array(_to_rgb(opened), dtype=np.uint8)
+                return np.array(_to_rgb(opened, data), dtype=np.uint8)
     except (Image.DecompressionBombError, *_DAMAGE) as error:
         what = str(error).replace("\n", " ") or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
@@ -75,15 +83,26 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     )
 
 
-def _to_rgb(opened: Image.Image) -> Image.Image:
+def _to_rgb(opened: Image.Image, data: bytes) -> Image.Image:
+    """Raises ValueError if its numbers can't be scaled for sure."""
     from PIL import Image, ImageOps
 
+    if is_scaled(opened):
+        return Image.fromarray(scaled(opened, data)).convert("RGB")
+    deep_colour = is_deep_colour(opened)  # Pillow forgets it when it loads
     ImageOps.exif_transpose(opened, in_place=True)  # a copy of a large image costs 160 MB
-    if opened.mode.startswith("I;16"):
-        # convert() would clip 16 bits at 255 instead of scaling them.
-        deep = np.asarray(opened, dtype=np.uint16)
-        return Image.fromarray((deep >> 8).astype(np.uint8)).convert("RGB")
+    if is_deep_grey(opened):
+        return Image.fromarray(_deep_grey(opened)).convert("RGB")
+    if deep_colour:
+        check_deep_colour(opened)
     if opened.has_transparency_data:
-        ink = opened if opened.mode == "RGBA" else opened.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", ink.size, "white"), ink).convert("RGB")
+        return laid(opened if opened.mode == "RGBA" else opened.convert("RGBA"))
     return opened.convert("RGB")
+
+
+def _deep_grey(opened: Image.Image) -> NDArray[np.uint8]:
+    clear = opened.info.get("transparency")
+    grey = from_deep_grey(opened)
+    if isinstance(clear, int):  # a PNG's one grey that stands for nothing
+        grey[np.asarray(opened) == clear] = 255
+    return grey

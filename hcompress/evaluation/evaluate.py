@@ -1,6 +1,6 @@
 """How well a model reads: accuracy with its interval, 1-NED, calibration, and comparisons.
 
-A reader is anything that turns fitted images into readings; `open_reader` picks one by what
+A reader is anything that turns images into readings; `open_reader` picks one by what
 the model is. Only a checkpoint's needs torch.
 """
 
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from hcompress.data.batches import batches, cut
+from hcompress.data.batches import each_sample, in_groups
 from hcompress.data.order import drawn_as_they_lie, sampled
 from hcompress.errors import InputRefused
 from hcompress.evaluation.readers import Reader
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hcompress.data.sample import DataSource
-    from hcompress.spec.config import Preprocessing
-
-    Images = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+    from hcompress.data.sample import DataSource, Sample
 
 
 BATCH: Final = 32
@@ -63,35 +60,30 @@ def read_lines(
     progress: Progress | None = None,
     workers: int = 0,
 ) -> list[Line]:
-    """All lines of the data, or ``images`` of them by chance, the same each time; read in order."""
+    """All lines of the data, or ``images`` of them by chance, the same each time; read in order.
+
+    As `hcompress read` reads them, from images as they are: what is measured is what is served.
+    """
     chosen = drawn_as_they_lie(source, len(source) if images is None else images)
     if not chosen:
         raise InputRefused("data: it holds no images: nothing to read")
     progress = progress or NoProgress()
     progress.start("reading", len(chosen))
     lines: list[Line] = []
-    for batch, texts, indices in _batches(source, chosen, reader.preprocessing, workers):
-        readings = reader.read(batch)
+    for samples in in_groups(each_sample(source, chosen, workers), _image, BATCH):
+        indices = chosen[len(lines) : len(lines) + len(samples)]
+        readings = reader.read([sample.image for sample in samples])
         lines += [
-            Line(index, truth, reading.text, float(reading.confidence))
-            for index, truth, reading in zip(indices, texts, readings, strict=True)
+            Line(index, sample.text, reading.text, float(reading.confidence))
+            for index, sample, reading in zip(indices, samples, readings, strict=True)
         ]
-        progress.advance(len(indices))
+        progress.advance(len(samples))
     progress.finish()
     return lines
 
 
-def _batches(
-    source: DataSource, chosen: Sequence[int], size: Preprocessing | None, workers: int
-) -> Iterator[tuple[Images, list[str], list[int]]]:
-    """The ``chosen`` images, their texts and indices; as they are where ``size`` is None."""
-    if size is not None:
-        yield from batches(source, chosen, BATCH, size, workers)
-        return
-    for indices in cut(chosen, BATCH):
-        samples = [source[index] for index in indices]
-        images, texts = [sample.image for sample in samples], [sample.text for sample in samples]
-        yield images, texts, list(indices)
+def _image(sample: Sample) -> NDArray[np.uint8]:
+    return sample.image
 
 
 def evaluate(

@@ -76,8 +76,6 @@ def open_original(file: ModelFile, made: ModelFile, progress: Progress) -> Reade
 class FrameReader:
     """Reads as a foreign reader does, and remembers the best class of every frame, in order."""
 
-    preprocessing = None
-
     def __init__(self, reader: ForeignReader) -> None:
         self._reader = reader
         self._lines: list[Line] = []
@@ -90,9 +88,9 @@ class FrameReader:
 
     def read(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[Reading]:
         """As `ForeignReader.read`, with no candidates but the best."""
-        lines = self._reader.frames.lines(images)
-        self._lines += lines
-        return [self._reader.reading(line) for line in lines]
+        lines = self._reader.lines(images)
+        self._lines += [line for line, _ in lines]
+        return [reading for _, reading in lines]
 
     def answers(self) -> Answers:
         """Of all lines read so far; at least one."""

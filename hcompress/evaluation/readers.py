@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hcompress.spec.config import Preprocessing
-
     Images = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 
 
@@ -30,7 +28,8 @@ class Reading(Protocol):
 
     @property
     def confidence(self) -> float:
-        """0 to 1: the product over the decoding steps, the EOS step included."""
+        """0 to 1: the product over the decoding steps, the EOS step included; low for an empty
+        text of an image with ink."""
         ...
 
     @property
@@ -41,11 +40,6 @@ class Reading(Protocol):
 
 class Reader(Protocol):
     """A model that reads."""
-
-    @property
-    def preprocessing(self) -> Preprocessing | None:
-        """What images have to be fitted to; None: it takes them as they are."""
-        ...
 
     @property
     def characters(self) -> Sequence[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hcompress.data.preprocess import check_picture
 from hcompress.errors import InputRefused, UsageError
 from hcompress.spec.foreign import Channels, ImageInput, Resize
 
@@ -86,8 +87,7 @@ def prepared(picture: NDArray[np.uint8], image: ImageInput) -> NDArray[np.float3
 
     Raises ValueError if it is no such image.
     """
-    if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
-        raise ValueError(f"an image must be height x width x 3, not {picture.shape}")
+    check_picture(picture)
     size = size_of(picture.shape, image)
     resized = _resized(picture, image.height, size.width, image)
     mean, std = (np.array(one, np.float32)[:, None, None] for one in (image.mean, image.std))

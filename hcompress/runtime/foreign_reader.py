@@ -11,6 +11,7 @@ from hcompress.foreign.frames import Frames
 from hcompress.foreign.options import AS_FOUND, ImportOptions
 from hcompress.foreign.spec import open_spec
 from hcompress.formats.open import ModelFile, open_file
+from hcompress.runtime.look import judged, look
 from hcompress.runtime.reading import Candidate, Reading
 from hcompress.spec.config import CANDIDATES
 from hcompress.spec.exported import ONNX_FILE
@@ -34,9 +35,6 @@ class ForeignReader:
     `hcompress.foreign.open.open_foreign`.
     """
 
-    preprocessing = None
-    """It fits images itself, and does not squeeze long lines."""
-
     def __init__(
         self,
         source: Path | ModelFile,
@@ -58,13 +56,22 @@ class ForeignReader:
         """A reading for each RGB image, h x w x 3 of any size, or [N, H, W, 3].
 
         The confidence is the product over the frames that stand for a character, 1 for an empty
-        text: RapidOCR and PaddleOCR say the mean over the same frames. A graph that answers ids
-        alone is always sure.
+        text of a blank image: RapidOCR and PaddleOCR say the mean over the same frames. A graph
+        that answers ids alone is sure of all that it answers.
         """
-        return [self.reading(line) for line in self.frames.lines(images, CANDIDATES)]
+        return [reading for _, reading in self.lines(images, CANDIDATES)]
 
-    def reading(self, line: Line) -> Reading:
-        """What `read` gives for a line of `frames`."""
+    def lines(
+        self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], k: int = 1
+    ) -> list[tuple[Line, Reading]]:
+        """The frames of each image, wide margins trimmed, and its reading with k candidates."""
+        seen = [look(image) for image in images]
+        lines = self.frames.lines([one.picture for one in seen], k)
+        return [
+            (line, judged(self._reading(line), one)) for line, one in zip(lines, seen, strict=True)
+        ]
+
+    def _reading(self, line: Line) -> Reading:
         classes = self.spec.classes
         text = "".join(classes[i] for i in line.ids[list(line.kept)].tolist())
         confidence = math.prod(line.probabilities[list(line.kept)].tolist())

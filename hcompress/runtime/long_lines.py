@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from hcompress.runtime.cuts import Gaps
+from hcompress.runtime.look import judged, look
 from hcompress.runtime.reading import Candidate, Reading, fit_all, readings
 
 if TYPE_CHECKING:
@@ -26,14 +28,14 @@ if TYPE_CHECKING:
 
 BATCH = 32
 """Images read at once: more gain little and cost memory."""
+PIXELS = 1 << 19
+"""And how many pixels of fitted images: one of the largest input a model can have."""
 SQUEEZE = 1.25
 """Times the input's width that a line, scaled to its height, may have and be read whole."""
 SHORTEST = 0.5
 """Of the input's width: a cut is looked for from here on."""
 MOST_PIECES = 64
 """A longer line's pieces are squeezed further: none may cost without end."""
-CALM = 0.1
-"""A column is a gap where its ink is within this of the least, towards the median."""
 
 
 def read_lines(
@@ -42,17 +44,22 @@ def read_lines(
     decode: Decode,
     vocabulary: Vocabulary,
 ) -> Iterator[Reading]:
-    """A reading for each RGB image, h x w x 3 of any size, in order."""
+    """A reading for each RGB image, h x w x 3 of any size, in order.
+
+    Raises ValueError for what is no such image.
+    """
+    most = max(1, min(BATCH, PIXELS // (size.height * size.width)))
     for start in range(0, len(images), BATCH):
-        cut = [pieces(image, size) for image in images[start : start + BATCH]]
+        seen = [look(image) for image in images[start : start + BATCH]]
+        cut = [pieces(one.picture, size) for one in seen]
         flat = [piece for line in cut for piece in line]
         found: list[Reading] = []
-        for first in range(0, len(flat), BATCH):
-            fitted = fit_all(flat[first : first + BATCH], size)
+        for first in range(0, len(flat), most):
+            fitted = fit_all(flat[first : first + most], size)
             found += readings(*decode(fitted), vocabulary)
         place = 0
-        for line in cut:
-            yield joined(found[place : place + len(line)])
+        for one, line in zip(seen, cut, strict=True):
+            yield judged(joined(found[place : place + len(line)]), one)
             place += len(line)
 
 
@@ -65,33 +72,11 @@ def pieces(image: NDArray[np.uint8], size: Preprocessing) -> list[NDArray[np.uin
     if width <= max(1, SQUEEZE * whole):
         return [image]
     longest = max(1, int(whole), math.ceil(width / (SHORTEST * MOST_PIECES)))
-    ink = column_ink(image)
+    gaps = Gaps(image)
     cuts = [0]
     while width - cuts[-1] > longest:
-        cuts.append(_cut(ink, cuts[-1] + max(1, int(SHORTEST * longest)), cuts[-1] + longest))
+        cuts.append(gaps.cut(cuts[-1] + max(1, int(SHORTEST * longest)), cuts[-1] + longest))
     return [image[:, a:b] for a, b in zip(cuts, [*cuts[1:], width], strict=True)]
-
-
-def column_ink(image: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """[w]: how far the darkest and the lightest of a column's pixels are apart."""
-    import numpy as np
-
-    apart = image.max(0).astype(np.int32) - image.min(0)
-    total: NDArray[np.int32] = apart.sum(1, dtype=np.int32)
-    return total
-
-
-def _cut(ink: NDArray[np.int32], low: int, high: int) -> int:
-    """A column in low..high: the middle of the widest gap, of equals the last."""
-    import numpy as np
-
-    reach = ink[low : high + 1]
-    least = float(reach.min())
-    calm = reach <= least + CALM * (float(np.median(reach)) - least)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], calm.astype(np.int8), [0]])))
-    starts, ends = edges[::2], edges[1::2]
-    widest = len(starts) - 1 - int((ends - starts)[::-1].argmax())
-    return low + int(starts[widest] + ends[widest]) // 2
 
 
 def joined(parts: Sequence[Reading]) -> Reading:

@@ -29,9 +29,12 @@ class Reading:
 
     text: str
     confidence: float
-    """0 to 1: the product of the steps' probabilities, that of EOS included."""
+    """0 to 1: the product of the steps' probabilities, that of EOS included; low for an empty text
+    of an image with ink."""
     candidates: list[list[Candidate]]
     """For each character of the text, the best few answers, best first."""
+    remark: str = ""
+    """What whoever gave the image should know of it."""
 
 
 def readings(

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hcompress.artifacts.source import open_source
+from hcompress.data.batches import in_groups
 from hcompress.data.sample import Sample
 from hcompress.errors import InputRefused, NumericalError
 from hcompress.evaluation.compare import characters, paired
@@ -29,7 +30,6 @@ from hcompress.metrics import paired as paired_share
 from hcompress.progress import NoProgress
 from hcompress.runs.accuracy import Accuracy
 from hcompress.runs.recipe import Evaluate
-from hcompress.spec.config import Preprocessing
 from tests.fake_stages import onnx_bytes, write_recipe
 
 
@@ -43,10 +43,8 @@ class Read:
 class Parrot:
     """Reads the number that an image holds, and misreads every third."""
 
-    preprocessing = Preprocessing()
-
     def read(self, images: Any) -> list[Read]:
-        assert images.shape[1:] == (48, 160, 3)
+        assert all(image.shape == (48, 160, 3) for image in images)
         numbers = [int(image[0, 0, 0]) for image in images]
         return [Read(f"{n}x" if n % 3 == 0 else str(n), 0.75) for n in numbers]
 
@@ -88,6 +86,28 @@ def test_evaluate_reads_the_first_images() -> None:
     assert evaluate(Parrot(), Numbers(5), 7)["images"] == 5
     with pytest.raises(InputRefused, match="no images"):
         evaluate(Parrot(), Numbers(0))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_evaluate_reads_images_as_they_are_a_few_large_ones_at_a_time(workers: int) -> None:
+    sizes = [(48, 3000), (20, 20), (1000, 1500)] * 2
+
+    class Sizes(Numbers):
+        def __getitem__(self, index: int) -> Sample:
+            return Sample(np.zeros((*sizes[index], 3), np.uint8), str(index))
+
+    seen: list[list[Any]] = []
+
+    class Watcher:
+        def read(self, images: Any) -> list[Read]:
+            seen.append([image.shape[:2] for image in images])
+            return [Read("", 1.0) for _ in images]
+
+    found = evaluate(Watcher(), Sizes(6), workers=workers)
+    assert [size for group in seen for size in group] == sizes
+    assert [one["truth"] for one in found["samples"]] == list("012345")
+    large = list(in_groups([np.zeros((1000, 1500, 3), np.uint8)] * 7, lambda image: image, 32))
+    assert [len(group) for group in large] == [3, 3, 1]
 
 
 @pytest.mark.parametrize(

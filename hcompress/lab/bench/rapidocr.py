@@ -38,9 +38,6 @@ class PeerReading:
 class RapidOcrReader:
     """The recogniser alone, on one thread. Raises EnvironmentFailed where it can't be imported."""
 
-    preprocessing = None
-    """It resizes images itself, and does not squeeze long lines."""
-
     def __init__(self) -> None:
         try:
             self._engine = engine()
