@@ -99,7 +99,7 @@ class _Lines:
         ends = marks[step - 1 :: step]
         if not alike or not len(ends) or ends[-1] != len(self._bytes) - 1:
             return None
-        starts = np.concatenate(([0], ends[:-1] + 1))
+        starts: Places = np.concatenate(([0], ends[:-1] + 1))
         tabs, stops = marks[::step], marks[1::step]
         fine = (tabs > starts) & (stops > tabs + 1) & (ends - stops == step - 2)
         return starts if bool(fine.all()) else None
@@ -115,7 +115,8 @@ class _Lines:
         self._returns = int(returned.sum())
         stops, tab = self._stops, self._next(self._bytes == _TAB)
         filled = self._next(~_BLANKS[self._bytes]) < stops
-        starts, stops, tab = self._starts[filled], stops[filled], tab[filled]
+        starts: Places = self._starts[filled]
+        stops, tab = stops[filled], tab[filled]
         self._refuse(starts[tab >= stops], "no tab; a line is path<TAB>text")
         self._refuse(starts[tab == starts], "no usable path before the tab")
         self._refuse(starts[tab == stops - 1], "no text after the tab")

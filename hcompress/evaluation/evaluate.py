@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hcompress.data.batches import each_sample, in_groups
 from hcompress.data.order import drawn_as_they_lie, sampled
 from hcompress.errors import InputRefused
+from hcompress.evaluation.labels import unmatched
 from hcompress.evaluation.readers import Reader
 from hcompress.metrics import Ignored, folded, mean, misread, similarity, wilson
 from hcompress.progress import NoProgress, Progress
@@ -113,6 +114,7 @@ def evaluate(
     lines = read_lines(reader, source, images, progress, workers)
     order = sampled(source, len(lines))
     counted = [line.folded(ignored) for line in lines] if ignored else lines
+    wrong = unmatched(counted, reader, ignored)
     return {
         "model": model,
         "model_digest": model_digest,
@@ -121,6 +123,7 @@ def evaluate(
         **({} if order is None else {"order": order}),
         **({"ignored": ignored.to_dict()} if ignored else {}),
         **summarise(counted),
+        **({} if wrong is None else {"unmatched": wrong}),
         **({} if of is None else {"of": of_characters(counted, _folded_each(of, ignored))}),
         "seconds": round(time.monotonic() - started, 3),
         "samples": [

@@ -11,6 +11,7 @@ from hcompress.artifacts.folder import Artifact, path_digest
 from hcompress.data.order import sampled
 from hcompress.errors import NumericalError
 from hcompress.evaluation.evaluate import evaluate
+from hcompress.evaluation.labels import said as told
 from hcompress.evaluation.readers import open_reader
 from hcompress.foreign.options import AS_FOUND, ImportOptions
 from hcompress.progress import Progress
@@ -94,6 +95,8 @@ class Accuracy:
                 progress=self.progress,
                 ignored=ignored,
             )
+            for line in told(found["unmatched"], count) if "unmatched" in found else ():
+                self.progress.say(line)
             found = found if said is None else {**found, "import": said}
         self.folder.mkdir(exist_ok=True)
         if _recalled(self.folder / name) != found:
