@@ -55,12 +55,12 @@ def train_lines(
     needs validation.
     """
     model, vocabulary = trainer.student, trainer.aim.vocabulary
-    check_labels(lines, vocabulary.characters, trainer.aim.unknown)
-    lines, naming = lenient(lines, trainer.aim.unknown), Naming(workplace.progress)
     body = model.config
     slim = isinstance(body, TransformerConfig) and body.shared_layers and not body.ffn
     if options.slim_routes and slim:
         raise UsageError("the decoder is slim already: it has no other routes; set slim_routes = 0")
+    check_labels(lines, vocabulary.characters, trainer.aim.unknown)
+    lines, naming = lenient(lines, trainer.aim.unknown), Naming(workplace.progress)
     schedule = Schedule(
         options.steps,
         options.batch,
