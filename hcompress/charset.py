@@ -6,36 +6,54 @@ import base64
 import binascii
 import unicodedata
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 
 from hcompress.errors import InputRefused, UsageError
 
 MAX_CHARACTERS = 1_114_112
+MOST_PAIRS = 100
+"""Characters that are equal, as pairs: an error names no more."""
 MAX_FILE = 8 << 20
 """Bytes of a charset file: every character there is, and line breaks, take less."""
 
 
 class UnknownCharacter(StrEnum):
-    """What a label's character outside the charset does."""
+    """What a line does whose label has a character outside the charset, or that can't be read."""
 
     REFUSE = "refuse"
-    """Stop, naming the character and the line."""
+    """Stop, naming every such label before anything is learnt."""
     SKIP_LINE = "skip-line"
     """Leave the line out of training; in evaluation a line counts, and can't be read right."""
 
 
+_INKLESS = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Me", "Mn", "Zl", "Zp", "Zs"))
+
+
+def is_inkless(character: str) -> bool:
+    """Whether nothing in an image is this character alone: white space, controls, what joins or
+    directs others, and marks that stand on another character."""
+    return unicodedata.category(character) in _INKLESS
+
+
+def named(characters: Iterable[str], most: int = 20) -> str:
+    """Characters as an error names them, each with its code point; the rest are counted."""
+    every = list(characters)
+    shown = ", ".join(f"{c!r} (U+{ord(c):04X})" for c in every[:most])
+    more = len(every) - most
+    return shown if more <= 0 else f"{shown} and {more:,} more"
+
+
 def check_characters(characters: tuple[str, ...]) -> None:
     """Raise InputRefused for an empty charset, a byte order mark, anything that is not one code
-    point, and two characters that are equal or equal after NFC; both are named."""
+    point, and characters that are equal or equal after NFC; all pairs are named."""
     if not characters:
         raise InputRefused("charset: empty")
     if len(characters) > MAX_CHARACTERS:
         raise InputRefused(f"charset: {len(characters)} characters; Unicode has fewer")
     if _plainly_fine(characters):
         return
-    seen: dict[str, tuple[int, str]] = {}
     for place, character in enumerate(characters):
         if len(character) != 1:
             raise InputRefused(f"charset: entry {place} is not one code point: {character!r}")
@@ -43,15 +61,26 @@ def check_characters(characters: tuple[str, ...]) -> None:
             raise InputRefused(f"charset: a byte order mark (U+FEFF) at place {place}")
         if 0xD800 <= ord(character) <= 0xDFFF:
             raise InputRefused(f"charset: a lone surrogate (U+{ord(character):04X}) at {place}")
+    _check_distinct(characters)
+
+
+def _check_distinct(characters: tuple[str, ...]) -> None:
+    """All pairs in one error: nobody should mend a charset a pair at a time."""
+    seen: dict[str, tuple[int, str]] = {}
+    pairs: list[str] = []
+    for place, character in enumerate(characters):
         normal = unicodedata.normalize("NFC", character)
-        if normal in seen:
-            first, other = seen[normal]
+        first, other = seen.setdefault(normal, (place, character))
+        if first != place:
             how = "twice" if other == character else "equal after NFC"
-            raise InputRefused(
-                f"charset: {how}: {other!r} (U+{ord(other):04X}, place {first}) and"
+            pairs.append(
+                f"{how}: {other!r} (U+{ord(other):04X}, place {first}) and"
                 f" {character!r} (U+{ord(character):04X}, place {place})"
             )
-        seen[normal] = (place, character)
+    if pairs:
+        more = len(pairs) - MOST_PAIRS
+        also = f"; and {more:,} pairs more" if more > 0 else ""
+        raise InputRefused("charset: " + "; ".join(pairs[:MOST_PAIRS]) + also)
 
 
 def _plainly_fine(characters: tuple[str, ...]) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcompress.charset import pack_charset, read_charset, unpack_charset
+from hcompress.charset import check_characters, pack_charset, read_charset, unpack_charset
 from hcompress.errors import InputRefused, UsageError
 from hcompress.spec.header import ModelMetadata, Provenance
 from hcompress.spec.vocabulary import Vocabulary
@@ -128,3 +128,14 @@ def test_a_charset_file_is_a_file_of_a_charsets_size(tmp_path: Path) -> None:
         file.truncate(9 << 20)
     with pytest.raises(InputRefused, match="larger than 8 MiB"):
         read_charset(path)
+
+
+def test_all_pairs_that_collide_are_named_at_once() -> None:
+    with pytest.raises(InputRefused) as why:
+        check_characters(tuple("aÅ\u212b凉\uf979a郎\uf92c"))
+    assert [pair in str(why.value) for pair in ("U+212B", "U+F979", "'a' (U+0061, place 5)")] == (
+        3 * [True]
+    )
+    assert str(why.value).count("; ") == 3
+    with pytest.raises(InputRefused, match=r"; and 900 pairs more$"):
+        check_characters(tuple("x" * 1001))

@@ -160,8 +160,15 @@ def _show_reading(state: State, result: Mapping[str, Any]) -> None:
 
 
 def _show_right(state: State, result: Mapping[str, Any]) -> None:
+    from hcompress.evaluation.labels import said
+
     console = state.console
     console.table(evaluation_rows([("A", result["a"]), ("B", result["b"])]))
+    for side in ("a", "b"):
+        if (wrong := result[side].get("unmatched")) is not None:
+            first, *more = said(wrong, result[side]["images"])
+            for line in (f"{side.upper()}: {first}", *more):
+                console.say(line)
     show_ignored(result, state)
     low, high = result["change_low"], result["change_high"]
     console.out(

@@ -81,6 +81,7 @@ def eval_(
     from hcompress.compute.libraries import require
     from hcompress.data.source import open_data
     from hcompress.evaluation.evaluate import evaluate
+    from hcompress.evaluation.labels import said
     from hcompress.evaluation.readers import open_reader
 
     state = state_of(context)
@@ -106,6 +107,8 @@ def eval_(
         of=chosen,
         ignored=ignored,
     )
+    for line in said(result["unmatched"], result["images"]) if "unmatched" in result else ():
+        state.console.say(line)
     if json_output:
         state.console.json(result)
         return

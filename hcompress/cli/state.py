@@ -45,5 +45,10 @@ Data = Annotated[
 ]
 Images = Annotated[
     int | None,
-    typer.Option("--images", min=1, max=MOST_IMAGES, help="Read the first N images only."),
+    typer.Option(
+        "--images",
+        min=1,
+        max=MOST_IMAGES,
+        help="Read N of the images only: the same ones each time, by chance.",
+    ),
 ]

@@ -63,10 +63,10 @@ def synth(
     out: Annotated[Path, typer.Option("--out", help="The LMDB's folder.")],
     count: Annotated[
         int | None,
-        typer.Option("--count", min=1, max=MOST_IMAGES, help="Write the first N samples only."),
+        typer.Option("--count", min=1, max=MOST_IMAGES, help="Write N of them only, by chance."),
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Write a PNG of the first samples too.")
+        Path | None, typer.Option("--sheet", help="Write a PNG of some samples too.")
     ] = None,
     workers: Annotated[
         int, typer.Option("--workers", min=0, max=MOST_WORKERS, help="Processes that render.")
@@ -83,7 +83,8 @@ def synth(
     from hcompress.data.synth import contact_sheet, write_lmdb
     from hcompress.errors import UsageError
 
-    require("synth", ("lmdb", *(["torch"] if workers else [])))
+    if workers:
+        require("synth", ("torch",))
     console = state_of(context).console
     if sheet is not None and sheet.exists():
         raise UsageError(f"{sheet}: exists: choose another --sheet, or remove it")

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 from hcompress.compute.device import launch
 from hcompress.compute.precision import Precision
 from hcompress.compute.ranks import sum_over_processes
-from hcompress.data.feed import first_images
+from hcompress.data.feed import drawn_images
+from hcompress.data.known import check_labels
+from hcompress.data.order import drawn
+from hcompress.data.unreadable import lenient
 from hcompress.recognisers.observe import Accumulator, observe
 
 if TYPE_CHECKING:
@@ -46,8 +49,10 @@ def count_images(
     Codes must be the same bytes everywhere, so always float32 on the CPU's fixed threads.
     """
     fabric = launch(Precision.FP32, threads, accelerator="cpu")
-    lines = first_images(
-        source,
+    chosen = drawn(source, looking.images)
+    check_labels(source, before.vocabulary.characters, looking.unknown, chosen)
+    lines = drawn_images(
+        lenient(source, looking.unknown),
         looking.images,
         looking.batch,
         before.config.preprocessing,

@@ -6,7 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hcompress.charset import UnknownCharacter
+from hcompress.charset import UnknownCharacter, is_inkless
+from hcompress.charset import named as listed
+from hcompress.data.order import drawn
+from hcompress.data.sample import Label, label_of, text_of
 from hcompress.errors import InputRefused, UsageError
 from hcompress.spec.vocabulary import Vocabulary
 
@@ -17,7 +20,10 @@ if TYPE_CHECKING:
 
 
 NAMED = 20
-"""Characters an error names at most."""
+"""Lines an error names at most."""
+
+
+WITHOUT_INK = "no image shows a character without ink, so nothing says what its code is"
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class Sightings:
     vocabulary: Vocabulary
     """The model's, and the new characters after them."""
     indices: tuple[int, ...]
-    """Lines of the data that show new characters, as many as are needed, in order."""
+    """Lines of the data that show new characters, as many as are needed, as they were looked at."""
 
 
 def sight(
@@ -41,19 +47,25 @@ def sight(
     """Look through the labels for new characters: those ``named``, or all if None.
 
     A line counts where the decoder can come to its end: at most max_steps - 1 characters.
-    Raises InputRefused where a new character is known already or is in no line that counts, and
+    Raises InputRefused where a new character is known already, has no ink (its code would be that
+    of whatever comes next, mostly of the end of a line), or is in no line that counts, and
     UsageError where there is none.
     """
     if named is not None:
         _grown(known, named)  # refuses what is known before anything is looked at
-    looked = min(options.lines, len(source))
+        _check_ink(named)
+    looked = drawn(source, options.lines)
     seen: Counter[str] = Counter()
     indices: list[int] = []
-    progress.start("looking for new characters", looked)
-    for index in range(looked):
-        text = source[index].text
+    inkless: dict[int, Label] = {}
+    progress.start("looking for new characters", len(looked))
+    for index in looked:
+        text = text_of(source, index)
         progress.advance()
         strangers = [c for c in text if c not in known]
+        if named is None and any(map(is_inkless, strangers)):
+            inkless[index] = label_of(source, index)
+            continue
         if not strangers or len(text) >= max_steps or not _counts(options, text, known, named):
             continue
         if any(seen[c] < options.images for c in strangers):
@@ -62,19 +74,44 @@ def sight(
         if named is not None and all(seen[c] >= options.images for c in named):
             break
     progress.finish()
+    _check_labels([inkless[index] for index in sorted(inkless)], known, options.unknown, progress)
     if named is None and not seen:
         raise UsageError(
-            f"{options.data}: nothing to add: the model has every character of the first"
-            f" {looked} labels"
+            f"{options.data}: nothing to add: the model has every character of the"
+            f" {len(looked)} labels looked at"
         )
     characters = named if named is not None else tuple(sorted(seen))
     missing = [c for c in characters if not seen[c]]
     if missing:
         raise InputRefused(
-            f"{options.data}: no image among the first {looked} shows {_listed(missing)} in a line"
+            f"{options.data}: no image among {len(looked)} shows {listed(missing)} in a line"
             f" of at most {max_steps - 1} characters; give one, or more lines"
         )
     return Sightings(_grown(known, characters), tuple(indices))
+
+
+def _check_ink(named: tuple[str, ...]) -> None:
+    inkless = [c for c in named if is_inkless(c)]
+    if inkless:
+        raise InputRefused(f"new characters: {listed(inkless)}: {WITHOUT_INK}; take them out")
+
+
+def _check_labels(
+    labels: list[Label], known: Vocabulary, unknown: UnknownCharacter, progress: Progress
+) -> None:
+    """Refuse, or leave out, lines whose labels have new characters without ink."""
+    if not labels:
+        return
+    new = sorted({c for label in labels for c in label.text if c not in known and is_inkless(c)})
+    what = f"{listed(new)} in {len(labels):,} labels: {WITHOUT_INK}"
+    if unknown is UnknownCharacter.SKIP_LINE:
+        progress.say(f"{what}: these lines are left out")
+        return
+    where = "; ".join(f"{label.where}: {label.text!r}" for label in labels[:NAMED])
+    more = f" and {len(labels) - NAMED:,} more" if len(labels) > NAMED else ""
+    raise InputRefused(
+        f"{what}; take them out of the labels, or choose unknown = skip-line: {where}{more}"
+    )
 
 
 def _grown(known: Vocabulary, characters: tuple[str, ...]) -> Vocabulary:
@@ -97,9 +134,3 @@ def _counts(
             " model nor among the new characters; add it, or choose unknown = skip-line"
         )
     return foreign is None
-
-
-def _listed(characters: list[str]) -> str:
-    shown = ", ".join(f"{c!r} (U+{ord(c):04X})" for c in characters[:NAMED])
-    more = len(characters) - NAMED
-    return shown if more <= 0 else f"{shown} and {more} more"

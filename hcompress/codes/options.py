@@ -44,7 +44,7 @@ class Looking:
     """How labelled images are looked at."""
 
     images: int
-    """The first so many of the data."""
+    """So many of the data, by chance."""
     batch: int
     unknown: UnknownCharacter
     workers: int

@@ -14,13 +14,13 @@ from hcompress.errors import EnvironmentFailed
 
 CORE: Final = ("typer", "rich", "numpy", "pillow", "onnxruntime", "rapidfuzz", "onnx")
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
-    "train": ("torch", "lightning-fabric", "safetensors", "onnxsim", "lmdb"),
+    "train": ("torch", "lightning-fabric", "safetensors", "onnxsim"),
     "synth": ("fonttools", "matplotlib"),
     "synth-cjk": ("mplfonts", "jieba"),
     "report": ("matplotlib",),
     "bench": ("faiss-cpu", "rapidocr"),
     "tensorrt": ("tensorrt-rtx",),
-    "dev": ("pytest", "hypothesis", "mypy", "ruff"),
+    "dev": ("pytest", "hypothesis", "mypy", "ruff", "lmdb"),
 }
 """Of `synth` and `synth-cjk` without the fonts, which say themselves where they come from."""
 _BROUGHT: Final = frozenset(name for brought in EXTRAS.values() for name in brought)

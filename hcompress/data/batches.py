@@ -41,7 +41,7 @@ def cut(items: Sequence[Chunk], batch_size: int) -> list[Sequence[Chunk]]:
     return [items[start : start + batch_size] for start in range(0, len(items), batch_size)]
 
 
-def shard(indices: Sequence[int], rank: int, world: int, batch_size: int) -> list[int]:
+def shard(indices: Sequence[int], rank: int, world: int, batch_size: int) -> Sequence[int]:
     """The indices of the whole batches that are ``rank``'s: batch b belongs to b % world.
 
     Batches are cut before they are dealt out, so that one process and many see the same batches;
@@ -49,6 +49,8 @@ def shard(indices: Sequence[int], rank: int, world: int, batch_size: int) -> lis
     """
     if not 0 <= rank < world or batch_size < 1:
         raise ValueError(f"rank {rank} of {world}, batches of {batch_size}")
+    if world == 1:
+        return indices
     starts = range(rank * batch_size, len(indices), world * batch_size)
     return [index for start in starts for index in indices[start : start + batch_size]]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hcompress.errors import InputRefused
+from hcompress.strict.files import require_regular, stat_of
 
 _MAGIC = 0xBEEFC0DE
 _VERSION = 1
@@ -107,12 +108,16 @@ class BTree:
 
     def _pread(self, offset: int, size: int) -> bytes:
         if self._handle is None:
-            self._handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            # O_NONBLOCK: a pipe in the file's place must not hang whoever opens it.
+            self._handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            require_regular(self.path, os.fstat(self._handle).st_mode, "an LMDB")
         return os.pread(self._handle, size, offset)
 
     def _read_metas(self) -> tuple[int, int, _Tree]:
         """Page size, pages in use, and the newer of the two trees."""
-        size = self.path.stat().st_size
+        status = stat_of(self.path)
+        require_regular(self.path, status.st_mode, "an LMDB")
+        size = status.st_size
         page_size = self._page_size_of(self._pread(0, _HEADER.size + _META.size))
         trees = []
         for place in (0, page_size):

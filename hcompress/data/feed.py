@@ -1,4 +1,4 @@
-"""The first images of a source, cut into batches and dealt out over processes."""
+"""Some images of a source, cut into batches and dealt out over processes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hcompress.data.batches import Batch, batches, shard
+from hcompress.data.order import drawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Feed:
-    """One process's share of the first images, as batches; the same each time it is gone through.
+    """One process's share of the images, as batches; the same each time it is gone through.
 
     Nothing is read before a batch is asked for.
     """
@@ -47,7 +48,7 @@ class Feed:
         progress.finish()
 
 
-def first_images(
+def drawn_images(
     source: DataSource,
     images: int,
     batch: int,
@@ -56,11 +57,12 @@ def first_images(
     rank: int = 0,
     world: int = 1,
 ) -> Feed:
-    """The first ``images`` of the source, or all if it has fewer, fitted to ``size``.
+    """As many of the source's images, by chance, or all if it has fewer, fitted to ``size``.
 
+    In the order that `order.drawn` gives, so that any first few of them are a sample too.
     Batches of ``batch`` are cut before they are dealt out to ``world`` processes, so that one
     process and many see the same batches.
     """
-    chosen = range(min(images, len(source)))
+    chosen = drawn(source, images)
     dealt = [shard(chosen, each, world, batch) for each in range(world)]
     return Feed(source, dealt[rank], batch, size, workers, tuple(map(len, dealt)))

@@ -5,94 +5,90 @@ from __future__ import annotations
 import functools
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from hcompress.data.images import read_image
-from hcompress.data.sample import Sample
+from hcompress.data.line_index import index_lines
+from hcompress.data.sample import Label, Sample
 from hcompress.errors import InputRefused, UsageError
 from hcompress.strict.digest import stream_digest
+from hcompress.strict.files import read_small
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-
-MAX_FILE = 2 * 2**30
-
-
-class _Line(NamedTuple):
-    number: int
-    """From 1, as editors count."""
-    path: str
-    text: str
+MAX_FILE = 512 * 2**20
+"""Ten million lines of a usual length."""
 
 
 class LabelFileSource:
     """The images a label file lists. Blank lines are passed over; a text may hold tabs.
 
     Raises UsageError where there is no such file; InputRefused where a line is not
-    `path<TAB>text`, where a text is empty, or where the file lists nothing.
+    `path<TAB>text`, where a text is empty, or where the file lists nothing. In memory are the
+    file's bytes and four more a line, however short the lines.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lines = _read_lines(path)
+        self._data = _read(path)
+        self._starts = index_lines(self._data, path)
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._starts)
 
     def __getitem__(self, index: int) -> Sample:
-        if not 0 <= index < len(self._lines):
-            raise IndexError(index)
-        return Sample(self._image(self._lines[index]), self._lines[index].text)
-
-    def _image(self, line: _Line) -> NDArray[np.uint8]:
+        image, text = self._line(index)
         try:
-            return read_image(self._path.parent / line.path)
+            return Sample(read_image(self._path.parent / image), text)
         except (UsageError, InputRefused) as error:
-            raise InputRefused(f"{self._path}, line {line.number}: {error}") from None
+            raise InputRefused(f"{self._where(index)}: {error}") from None
+
+    def text(self, index: int) -> str:
+        """What the line says behind its tab."""
+        return self._line(index)[1]
+
+    def label(self, index: int) -> Label:
+        """The text, and its line in the file."""
+        return Label(self._line(index)[1], self._where(index))
 
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 over every text and every image file's bytes, in order; paths don't count."""
         whole = hashlib.sha256(b"hcompress label file 1\n")
-        for line in self._lines:
-            image = self._path.parent / line.path
+        for index in range(len(self)):
+            name, said = self._line(index)
+            image = self._path.parent / name
             if not image.is_file():
-                raise InputRefused(f"{self._path}, line {line.number}: {image}: no such image file")
+                raise InputRefused(f"{self._where(index)}: {image}: no such image file")
             with image.open("rb") as opened:
                 whole.update(bytes.fromhex(stream_digest(opened, image)))
-            text = line.text.encode()
+            text = said.encode()
             whole.update(len(text).to_bytes(8, "little") + text)
         return whole.hexdigest()
 
+    def _line(self, index: int) -> tuple[str, str]:
+        """An image's path as it is written, and its text."""
+        if not 0 <= index < len(self._starts):
+            raise IndexError(index)
+        start = int(self._starts[index])
+        end = self._data.find(b"\n", start)
+        line = self._data[start : len(self._data) if end < 0 else end]
+        image, _, text = line.removesuffix(b"\r").decode("utf-8").partition("\t")
+        return image, text
 
-def _read_lines(path: Path) -> list[_Line]:
+    def _where(self, index: int) -> str:
+        """The file and the line, counted from 1, as editors count."""
+        number = self._data.count(b"\n", 0, int(self._starts[index])) + 1
+        return f"{self._path}, line {number}"
+
+
+def _read(path: Path) -> bytes:
+    """The file without a byte order mark."""
     if not path.is_file():
         raise UsageError(f"{path}: no such label file")
-    if path.stat().st_size > MAX_FILE:
-        raise InputRefused(f"{path}: larger than 2 GiB; split it, or make an LMDB of it")
-    try:
-        whole = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputRefused(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    # Not splitlines: it also breaks at U+2028 and form feeds, which are text here.
-    numbered = enumerate(whole.split("\n"), start=1)
-    lines = [_read_line(path, number, line.removesuffix("\r")) for number, line in numbered if line]
-    kept = [line for line in lines if line is not None]
-    if not kept:
+    size = path.stat().st_size
+    if size > MAX_FILE:
+        raise InputRefused(
+            f"{path}: {size >> 20} MiB, larger than {MAX_FILE >> 20}: split it, or make an LMDB of"
+            " each part"
+        )
+    if size == 0:
         raise InputRefused(f"{path}: lists no image; a line is path<TAB>text")
-    return kept
-
-
-def _read_line(path: Path, number: int, line: str) -> _Line | None:
-    if not line.strip():
-        return None
-    image, tab, text = line.partition("\t")
-    if not tab:
-        raise InputRefused(f"{path}, line {number}: no tab; a line is path<TAB>text")
-    if not image or "\0" in image:
-        raise InputRefused(f"{path}, line {number}: no usable path before the tab")
-    if not text:
-        raise InputRefused(f"{path}, line {number}: no text after the tab")
-    return _Line(number, image, text)
+    return read_small(path, MAX_FILE).removeprefix(b"\xef\xbb\xbf")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hcompress.data.btree import BTree
 from hcompress.data.images import decode_image
-from hcompress.data.sample import Sample
+from hcompress.data.sample import Label, Sample
 from hcompress.errors import InputRefused
 from hcompress.strict.digest import file_digest
 
@@ -41,14 +41,22 @@ class LmdbSource:
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < self._count:
             raise IndexError(index)
-        image, label = image_key(index + 1), label_key(index + 1)
+        image, text = image_key(index + 1), self.text(index)
+        return Sample(decode_image(self._value(image), f"{self._folder}: {image.decode()}"), text)
+
+    def text(self, index: int) -> str:
+        """What the label says."""
+        key = label_key(index + 1)
         try:
-            text = self._value(label).decode("utf-8")
+            return self._value(key).decode("utf-8")
         except UnicodeDecodeError as error:
             raise InputRefused(
-                f"{self._folder}: {label.decode()}: not UTF-8 at byte {error.start}"
+                f"{self._folder}: {key.decode()}: not UTF-8 at byte {error.start}"
             ) from None
-        return Sample(decode_image(self._value(image), f"{self._folder}: {image.decode()}"), text)
+
+    def label(self, index: int) -> Label:
+        """The text, and its key."""
+        return Label(self.text(index), f"{self._folder}: {label_key(index + 1).decode()}")
 
     @functools.cached_property
     def digest(self) -> str:

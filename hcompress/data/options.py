@@ -12,4 +12,7 @@ Workers = Annotated[
     Param("processes that prepare images; they never change them", 0, MOST_WORKERS, keyed=False),
 ]
 LookBatch = Annotated[int, Param("images at once; part of the result's identity", 1, MOST_BATCH)]
-Unknown = Annotated[UnknownCharacter, Param("what an unknown character in a label does")]
+Unknown = Annotated[
+    UnknownCharacter,
+    Param("what a line does whose label has an unknown character, or that can't be read"),
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,6 +15,27 @@ class Sample(NamedTuple):
     image: NDArray[np.uint8]
     """height x width x 3 (RGB), of any size."""
     text: str
+
+
+class Label(NamedTuple):
+    """What a sample says, without its image."""
+
+    text: str
+    where: str
+    """File and line, or file and entry."""
+
+
+@runtime_checkable
+class Labelled(Protocol):
+    """A source whose labels can be looked at without its images."""
+
+    def text(self, index: int) -> str:
+        """The sample's text. Raises InputRefused where it is damaged."""
+        ...
+
+    def label(self, index: int) -> Label:
+        """The text, and where it stands."""
+        ...
 
 
 class DataSource(Protocol):
@@ -32,3 +53,15 @@ class DataSource(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample: ...
+
+
+def text_of(source: DataSource, index: int) -> str:
+    """What the sample says; the image is made only where the source can't do without."""
+    return source.text(index) if isinstance(source, Labelled) else source[index].text
+
+
+def label_of(source: DataSource, index: int) -> Label:
+    """The sample's label; the image is made only where the source can't do without."""
+    if isinstance(source, Labelled):
+        return source.label(index)
+    return Label(source[index].text, f"line {index + 1}")

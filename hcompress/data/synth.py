@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hcompress.compute.lock import hold
 from hcompress.data.batches import map_chunks
-from hcompress.data.lmdb import COUNT_KEY, DATA_FILE, MAX_COUNT, image_key, label_key
+from hcompress.data.lmdb import DATA_FILE, MAX_COUNT, LmdbSource
+from hcompress.data.lmdb_partial import Partial
+from hcompress.data.order import drawn_as_they_lie, sampled
 from hcompress.errors import EnvironmentFailed, UsageError
 from hcompress.strict.atomic import sync, write_bytes
 
 if TYPE_CHECKING:
-    import lmdb
     import numpy as np
     from numpy.typing import NDArray
     from PIL import ImageFont
@@ -26,15 +27,10 @@ if TYPE_CHECKING:
 
 
 CHUNK = 500
-"""Samples a transaction: what a kill costs at most."""
+"""Samples at a time: what a kill costs at most."""
 PARTIAL = ".partial"
 SPARE = 64 * 2**20
 """Bytes to leave free on the disk."""
-FIRST_MAP = 64 * 2**20
-_TWO_METAS = 8192
-"""Bytes an LMDB has at least."""
-_STATE_KEY = b"hcompress-state"
-"""What the file is made from and how far it is; other readers pass over it."""
 
 
 class Written(NamedTuple):
@@ -55,12 +51,12 @@ class _Encoded(NamedTuple):
 def write_lmdb(
     source: DataSource, out: Path, workers: int, progress: Progress, count: int | None = None
 ) -> Written:
-    """Write the source's first ``count`` samples (all of them: None) into the folder ``out``.
+    """Write the source's samples, or ``count`` of them by chance, as they lie, into ``out``.
 
     Images are stored as PNG, so that reading gives the very pixels back. The LMDB grows in
-    ``out``.partial and is renamed when complete; after a kill the same call goes on where the
-    last transaction ended, for any number of workers. Raises UsageError where ``out`` exists,
-    EnvironmentFailed where the disk is too small or another process writes there.
+    ``out``.partial and is renamed when complete; after a kill the same call goes on behind the
+    last whole chunk, to the same bytes, for any number of workers. Raises UsageError where ``out``
+    exists, EnvironmentFailed where the disk is too small or another process writes there.
     """
     total = len(source) if count is None else count
     if not 1 <= total <= min(len(source), MAX_COUNT):
@@ -72,28 +68,31 @@ def write_lmdb(
     with hold(out.with_name(out.name + ".lock")):
         partial.mkdir(exist_ok=True)
         resumed = _fill(source, partial, total, workers, progress)
-        # liblmdb's lock file is of no use to readers, and would be the only file that varies.
-        (partial / "lock.mdb").unlink(missing_ok=True)
+        LmdbSource(partial)  # what we would not read again is not given a name
         sync(partial)
         partial.rename(out)
         sync(out.parent)
     return Written(out, total, (out / DATA_FILE).stat().st_size, resumed)
 
 
-def _fill(source: DataSource, partial: Path, total: int, workers: int, progress: Progress) -> int:
+def _fill(source: DataSource, folder: Path, total: int, workers: int, progress: Progress) -> int:
     """Write what is missing; returns how many samples were there."""
-    identity = f"{source.digest} {total}"
-    with _opened(partial) as environment:
-        done = _resume(environment, partial, identity)
+    chosen = drawn_as_they_lie(source, total)
+    order = sampled(source, total)
+    identity = f"{source.digest} {total}" + ("" if order is None else f" drawn {order}")
+    with Partial(folder, identity) as partial:
+        done = partial.done
+        if partial.damaged:
+            progress.say(f"{folder}: damaged behind {done:,} samples: goes on from there")
         progress.start("synth", total, done)
-        chunks = [range(start, min(start + CHUNK, total)) for start in range(done, total, CHUNK)]
+        chunks = [chosen[start : start + CHUNK] for start in range(done, total, CHUNK)]
         made = map_chunks(_Encoder(source), chunks, workers)
         for chunk, encoded in zip(chunks, made, strict=True):
-            if chunk.start == done:
-                _check_disk(partial, encoded, total - done)
-            _commit(environment, partial, encoded, chunk, identity)
+            if partial.done == done:
+                _check_disk(folder, encoded, total - done)
+            _commit(partial, encoded)
             progress.advance(len(chunk))
-        _put(environment, partial, [(COUNT_KEY, b"%d" % total)])
+        partial.finish()
     progress.finish()
     return done
 
@@ -104,7 +103,7 @@ class _Encoder:
     def __init__(self, source: DataSource) -> None:
         self._source = source
 
-    def __call__(self, indices: range) -> _Encoded:
+    def __call__(self, indices: Sequence[int]) -> _Encoded:
         samples = [self._source[index] for index in indices]
         return _Encoded([png(sample.image) for sample in samples], [s.text for s in samples])
 
@@ -118,66 +117,9 @@ def png(image: NDArray[np.uint8]) -> bytes:
     return held.getvalue()
 
 
-@contextlib.contextmanager
-def _opened(partial: Path) -> Iterator[lmdb.Environment]:
-    import lmdb
-
-    file = partial / DATA_FILE
-    if file.exists() and file.stat().st_size < _TWO_METAS:
-        file.unlink()  # killed while it was being made
-    size = FIRST_MAP
-    while file.exists() and size < 2 * file.stat().st_size:
-        size *= 2
-    try:
-        environment = lmdb.open(str(partial), map_size=size)
-    except lmdb.Error as error:
-        raise EnvironmentFailed(f"{partial}: {error}; remove it to start anew") from None
-    try:
-        yield environment
-    finally:
-        environment.close()
-
-
-def _resume(environment: lmdb.Environment, partial: Path, identity: str) -> int:
-    """How many samples an earlier call left. Raises UsageError where they are other ones."""
-    with environment.begin() as transaction:
-        state = transaction.get(_STATE_KEY)
-    if state is None:
-        return 0
-    made_from, _, done = bytes(state).decode().rpartition(" ")
-    if made_from != identity:
-        raise UsageError(
-            f"{partial}: half-written from other data or for another count; remove it,"
-            " or give another name"
-        )
-    return int(done)
-
-
-def _commit(
-    environment: lmdb.Environment, partial: Path, encoded: _Encoded, chunk: range, identity: str
-) -> None:
-    """One transaction: the chunk's images and labels, and how far that makes us."""
-    entries = [(_STATE_KEY, f"{identity} {chunk.stop}".encode())]
-    for index, image, text in zip(chunk, encoded.images, encoded.texts, strict=True):
-        entries.append((image_key(index + 1), image))
-        entries.append((label_key(index + 1), text.encode()))
-    _put(environment, partial, entries)
-
-
-def _put(environment: lmdb.Environment, partial: Path, entries: list[tuple[bytes, bytes]]) -> None:
-    """One transaction, in a map that grows as needed."""
-    import lmdb
-
-    while True:
-        try:
-            with environment.begin(write=True) as transaction:
-                for key, value in entries:
-                    transaction.put(key, value)
-            return
-        except lmdb.MapFullError:
-            environment.set_mapsize(2 * environment.info()["map_size"])
-        except lmdb.Error as error:
-            raise EnvironmentFailed(f"{partial}: {error}; is the disk full?") from None
+def _commit(partial: Partial, encoded: _Encoded) -> None:
+    """A chunk's images and labels: what a kill leaves from here on is not made again."""
+    partial.append(encoded.images, encoded.texts)
 
 
 def _check_disk(partial: Path, encoded: _Encoded, left: int) -> None:
@@ -194,13 +136,13 @@ def _check_disk(partial: Path, encoded: _Encoded, left: int) -> None:
 
 
 def contact_sheet(source: DataSource, out: Path, rows: int = 16, columns: int = 6) -> None:
-    """A PNG of the first samples, row by row, each with its text below: to be looked at."""
+    """A PNG of some samples, row by row, each with its text below: to be looked at."""
     from PIL import Image, ImageDraw
 
     shown = min(len(source), rows * columns)
     if shown < 1 or columns < 1:
         raise UsageError(f"a contact sheet of {rows} x {columns}: at least one of each")
-    samples = [source[index] for index in range(shown)]
+    samples = [source[index] for index in drawn_as_they_lie(source, shown)]
     height = max(sample.image.shape[0] for sample in samples)
     width = max(sample.image.shape[1] for sample in samples)
     across, down = width + 6, height + 18

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hcompress.data.batches import each_sample, in_groups
+from hcompress.data.order import drawn_as_they_lie, sampled
 from hcompress.errors import InputRefused
+from hcompress.evaluation.labels import unmatched
 from hcompress.evaluation.readers import Reader
 from hcompress.metrics import MOST_WRONG, Ignored, folded, mean, misread, similarity, wilson
 from hcompress.progress import NoProgress, Progress
@@ -58,23 +60,22 @@ def read_lines(
     progress: Progress | None = None,
     workers: int = 0,
 ) -> list[Line]:
-    """The first ``images`` lines of the data (None: all), read in order.
+    """All lines of the data, or ``images`` of them by chance, the same each time; read in order.
 
     As `hcompress read` reads them, from images as they are: what is measured is what is served.
     """
-    count = len(source) if images is None else min(images, len(source))
-    if count == 0:
+    chosen = drawn_as_they_lie(source, len(source) if images is None else images)
+    if not chosen:
         raise InputRefused("data: it holds no images: nothing to read")
     progress = progress or NoProgress()
-    progress.start("reading", count)
+    progress.start("reading", len(chosen))
     lines: list[Line] = []
-    for samples in in_groups(each_sample(source, range(count), workers), _image, BATCH):
+    for samples in in_groups(each_sample(source, chosen, workers), _image, BATCH):
+        indices = chosen[len(lines) : len(lines) + len(samples)]
         readings = reader.read([sample.image for sample in samples])
         lines += [
             Line(index, sample.text, reading.text, float(reading.confidence))
-            for index, (sample, reading) in enumerate(
-                zip(samples, readings, strict=True), start=len(lines)
-            )
+            for index, sample, reading in zip(indices, samples, readings, strict=True)
         ]
         progress.advance(len(samples))
     progress.finish()
@@ -104,6 +105,7 @@ def evaluate(
     ``accuracy`` (0 to 1) counts lines read exactly, a character outside the charset making its
     line wrong; its Wilson 95% interval is beside it. ``ned`` is the mean over lines of
     1 - edit distance / length of the longer text. Calibration is over ten equal bins.
+    ``images``: so many of the lines by chance, the same each time; None: all.
     ``model_digest``: the model file's SHA-256, by which others know what was measured;
     ``lists_digest``: that of the lists beside it which may name its classes. ``of``:
     characters that are counted apart from the others, as `of_characters` says. ``ignored``:
@@ -111,15 +113,19 @@ def evaluate(
     """
     started = time.monotonic()
     lines = read_lines(reader, source, images, progress, workers)
+    order = sampled(source, len(lines))
     counted = [line.folded(ignored) for line in lines] if ignored else lines
+    wrong = unmatched(counted, reader, ignored)
     return {
         "model": model,
         "model_digest": model_digest,
         **({} if lists_digest is None else {"lists_digest": lists_digest}),
         "data": data,
         "data_digest": source.digest,
+        **({} if order is None else {"order": order}),
         **({"ignored": ignored.to_dict()} if ignored else {}),
         **summarise(counted),
+        **({} if wrong is None else {"unmatched": wrong}),
         **({} if of is None else {"of": of_characters(counted, _folded_each(of, ignored))}),
         "seconds": round(time.monotonic() - started, 3),
         "samples": [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hcompress.errors import InputRefused, UsageError
 from hcompress.evaluation.compare import FOLDING, common_lines, compare_lines, compare_texts
 from hcompress.evaluation.evaluate import COUNT_ALL, read_lines
+from hcompress.evaluation.labels import unmatched
 from hcompress.evaluation.readers import open_reader
 from hcompress.foreign.header import foreign_header, is_foreign
 from hcompress.foreign.kept import Answers, Kept, kept
@@ -36,7 +37,7 @@ def compare_readers(
     with_peer: bool = False,
     ignored: Ignored = COUNT_ALL,
 ) -> dict[str, Any]:
-    """What two models make of the first ``images`` of the data (None: all).
+    """What two models make of the data, or of ``images`` lines of it by chance, the same for both.
 
     As `hcompress compare --json` prints it under "reading". If the data says of no line what it
     says, only the texts that differ are told. ``with_peer``: only lines whose every character both
@@ -51,9 +52,24 @@ def compare_readers(
         common = {"read": total, "counted": len(old), "equal_after": FOLDING}
     labelled = any(line.truth for line in old)
     found = compare_lines(old, new, ignored) if labelled else compare_texts(old, new)
+    if labelled:
+        _say_unmatched(found, (old, new), readers, ignored)
     answers = _frames_kept(*readers)
     shares = None if answers is None else _shares(answers)
     return {"labelled": labelled, "common": common, **found, "kept": shares}
+
+
+def _say_unmatched(
+    found: dict[str, Any],
+    lines: Sequence[Sequence[Any]],
+    readers: Sequence[Reader],
+    ignored: Ignored,
+) -> None:
+    """Beside each model's accuracy, the labels that it could not have matched."""
+    for side, read, reader in zip("ab", lines, readers, strict=True):
+        wrong = unmatched([line.folded(ignored) for line in read], reader, ignored)
+        if wrong is not None:
+            found[side]["unmatched"] = wrong
 
 
 def open_original(file: ModelFile, made: ModelFile, progress: Progress) -> Reader:

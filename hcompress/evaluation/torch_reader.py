@@ -13,7 +13,7 @@ from hcompress.errors import NumericalError
 from hcompress.formats.open import ModelFile
 from hcompress.runtime.long_lines import read_lines
 from hcompress.runtime.reading import Reading
-from hcompress.spec.config import Preprocessing
+from hcompress.spec.config import Preprocessing, TransformerConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +35,12 @@ class TorchReader:
     def characters(self) -> tuple[str, ...]:
         """What it can answer."""
         return self.checkpoint.vocabulary.characters
+
+    @property
+    def longest(self) -> int | None:
+        """Characters that it reads in one piece of a line, at most; None if there is no end."""
+        config = self.checkpoint.config
+        return config.max_steps - 1 if isinstance(config, TransformerConfig) else None
 
     def read(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[Reading]:
         """A reading for each RGB image, h x w x 3 of any size, or [N, H, W, 3]."""

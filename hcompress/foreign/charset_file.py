@@ -80,8 +80,12 @@ def fits(length: int, count: int) -> bool:
     return count - 2 <= length <= count
 
 
-def _text(text: str, _where: str) -> dict[str, list[str]]:
+def _text(text: str, where: str) -> dict[str, list[str]]:
     lines = lines_of(text)
+    if any("\r" in line and len(line) > 1 for line in lines):
+        raise InputRefused(
+            f"{where}: a carriage return within a line: if lines end in CR alone, save it with LF"
+        )
     if len(lines) == 1 and len(lines[0]) > 1:
         lines = list(lines[0])  # all of them on one line
     return {"": lines} if lines else {}

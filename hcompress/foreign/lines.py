@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hcompress.data.order import shuffled
 from hcompress.data.source import open_images
 from hcompress.errors import EnvironmentFailed
 
@@ -21,13 +22,13 @@ def line_source(
     seed: int,
     say: Callable[[str], None] | None = None,
 ) -> DataSource:
-    """What a user gives, or lines drawn of the model's own characters.
+    """What a user gives, in an order by chance, or lines drawn of the model's own characters.
 
     ``say`` is told what is left out of a folder. Raises what `open_images` raises, and
     EnvironmentFailed if nothing is given and there are no fonts to draw with.
     """
     if data is not None:
-        return open_images(data, say)
+        return shuffled(open_images(data, say))
     from hcompress.data.render.calibration import calibration_lines
 
     try:

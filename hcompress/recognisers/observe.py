@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hcompress.charset import UnknownCharacter
 from hcompress.compute.threads import in_threads
+from hcompress.data.unreadable import Naming
 from hcompress.recognisers.rebuild import folded
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def observe(
         return h, ids, len(batch.texts)
 
     progress.start(label, lines.images)
-    for features, ids, images in in_threads(made, lines):
+    for features, ids, images in in_threads(made, Naming(progress)(lines)):
         accumulator.add(features, ids)
         progress.advance(images)
     progress.finish()

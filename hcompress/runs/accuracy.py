@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from hcompress.artifacts.beside import lists_digest
 from hcompress.artifacts.folder import Artifact, path_digest
+from hcompress.data.order import sampled
 from hcompress.errors import NumericalError
 from hcompress.evaluation.evaluate import evaluate
+from hcompress.evaluation.labels import said as told
 from hcompress.evaluation.readers import open_reader
 from hcompress.foreign.options import AS_FOUND, ImportOptions
 from hcompress.progress import Progress
@@ -77,6 +79,7 @@ class Accuracy:
             "lists_digest": lists_digest(model.opened),
             "data_digest": source.digest,
             "images": count,
+            "order": sampled(source, count),
             "ignored": ignored.to_dict() if ignored else None,
             "import": said,
         }
@@ -95,6 +98,8 @@ class Accuracy:
                 progress=self.progress,
                 ignored=ignored,
             )
+            for line in told(found["unmatched"], count) if "unmatched" in found else ():
+                self.progress.say(line)
             found = found if said is None else {**found, "import": said}
         self.folder.mkdir(exist_ok=True)
         if _recalled(self.folder / name) != found:

@@ -70,6 +70,12 @@ class OnnxReader:
         return self.vocabulary.characters
 
     @property
+    def longest(self) -> int | None:
+        """Characters that it reads in one piece of a line, at most; None if there is no end."""
+        config = self.config
+        return config.max_steps - 1 if isinstance(config, TransformerConfig) else None
+
+    @property
     def vocabulary(self) -> Vocabulary:
         return self.metadata.vocabulary
 

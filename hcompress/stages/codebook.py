@@ -36,7 +36,7 @@ class MakeCodebook:
     workers: Workers = 1
 
     name: ClassVar[str] = "codebook"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     summary: ClassVar[str] = "make a binary code for every character"
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT
@@ -69,7 +69,7 @@ class MakeCodebook:
         return {"method": self.method.value, "images_per_process": shares, **report}
 
     def _count(self, teacher: Checkpoint, counts: Counts, env: Env) -> list[int]:
-        """Count the first images; returns how many each process took."""
+        """Count the images; returns how many each process took."""
         from hcompress.codes.count import count_images
         from hcompress.data.source import open_data
 

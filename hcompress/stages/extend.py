@@ -21,7 +21,7 @@ class Extend(ExtendOptions):
     """Add characters to a recogniser with a Hamming classifier."""
 
     name: ClassVar[str] = "extend"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "give new characters codes from a few images, without training"
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT

@@ -43,7 +43,7 @@ class Factorise:
     workers: Workers = 1
 
     name: ClassVar[str] = "factorise"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     summary: ClassVar[str] = "put softmax and embedding through a bottleneck: no codes"
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT
@@ -84,14 +84,14 @@ class Factorise:
     def _moment(self, before: Checkpoint, env: Env) -> Tensor | None:
         """The second moment of the features that the softmax is given; None without data."""
         from hcompress.compress.factorise import Moment
-        from hcompress.data.feed import first_images
+        from hcompress.data.feed import drawn_images
         from hcompress.data.source import open_data
         from hcompress.recognisers.observe import observe
 
         if self.data is None:
             return None
         model, size = before.model, before.config.preprocessing
-        lines = first_images(open_data(self.data), self.images, BATCH, size, self.workers)
+        lines = drawn_images(open_data(self.data), self.images, BATCH, size, self.workers)
         moment = Moment.none(before.config.width)
         # A line with unknown characters is left out: its features say nothing of the known.
         skip = UnknownCharacter.SKIP_LINE

@@ -20,7 +20,7 @@ class Finetune(FinetuneOptions):
     """Train a changed recogniser until it reads again."""
 
     name: ClassVar[str] = "finetune"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     summary: ClassVar[str] = "train a changed recogniser with hinge loss and distillation"
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT

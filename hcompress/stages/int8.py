@@ -35,7 +35,7 @@ class Int8:
     ] = ()
 
     name: ClassVar[str] = "int8"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "store weights as int8 with a scale a channel"
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT
@@ -65,9 +65,9 @@ class Int8:
 
     def _lines(self, size: Preprocessing) -> Feed | None:
         """Lines of the data, one at a time; None without data."""
-        from hcompress.data.feed import first_images
+        from hcompress.data.feed import drawn_images
         from hcompress.data.source import open_data
 
         if self.data is None:
             return None
-        return first_images(open_data(self.data), self.images, 1, size)
+        return drawn_images(open_data(self.data), self.images, 1, size)

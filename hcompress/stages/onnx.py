@@ -67,13 +67,13 @@ class OnnxStage:
         return exported.report
 
     def _images(self, size: Preprocessing, seed: int) -> NDArray[np.uint8]:
-        """uint8 [N, H, W, 3]: the first lines of the data, or noise."""
-        from hcompress.data.feed import first_images
+        """uint8 [N, H, W, 3]: lines of the data, by chance, or noise."""
+        from hcompress.data.feed import drawn_images
         from hcompress.data.source import open_data
         from hcompress.export.onnx import noise_images
 
         if self.data is None:
             return noise_images(self.images, size, seed)
-        for batch in first_images(open_data(self.data), self.images, self.images, size):
+        for batch in drawn_images(open_data(self.data), self.images, self.images, size):
             return batch.images  # all of them
         raise InputRefused(f"{self.data}: it holds no images: nothing to compare on")

@@ -33,7 +33,7 @@ class Recode:
     workers: Workers = 1
 
     name: ClassVar[str] = "recode"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "move codes to where a trained recogniser's features lie"
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT

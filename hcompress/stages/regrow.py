@@ -46,7 +46,7 @@ class Regrow:
     workers: Workers = 1
 
     name: ClassVar[str] = "regrow"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "give a small recogniser its large parts back, to train it further"
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT
@@ -93,7 +93,7 @@ class Regrow:
 
     def _lines(self, config: RecogniserConfig) -> Feed:
         """What batch normalisation is measured on."""
-        from hcompress.data.feed import first_images
+        from hcompress.data.feed import drawn_images
         from hcompress.data.source import open_data
 
         if self.data is None:
@@ -102,4 +102,4 @@ class Regrow:
                 " name them (data), or leave it folded (batch_norm)"
             )
         source = open_data(self.data)
-        return first_images(source, self.images, self.batch, config.preprocessing, self.workers)
+        return drawn_images(source, self.images, self.batch, config.preprocessing, self.workers)

@@ -26,7 +26,7 @@ class SwapBackbone(SwapOptions):
     """
 
     name: ClassVar[str] = "swap-backbone"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     summary: ClassVar[str] = "put a light backbone in place of a heavy one, by distillation"
     consumes: ClassVar[Kind] = Kind.CHECKPOINT
     produces: ClassVar[Kind] = Kind.CHECKPOINT

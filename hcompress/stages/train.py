@@ -19,7 +19,7 @@ class Train(TrainOptions):
     """Train a softmax recogniser on line images, on single characters first where given."""
 
     name: ClassVar[str] = "train"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     summary: ClassVar[str] = "train a softmax recogniser from data alone"
     consumes: ClassVar[Kind] = Kind.NOTHING
     produces: ClassVar[Kind] = Kind.CHECKPOINT

@@ -119,12 +119,12 @@ def open_regular(path: Path) -> Iterator[tuple[BufferedReader, int]]:
             raise _failed(path, error, ": cannot be read") from None
 
 
-def require_regular(path: Path, mode: int) -> None:
-    """Raises InputRefused unless the mode is a plain file's."""
+def require_regular(path: Path, mode: int, wanted: str = "a model file") -> None:
+    """Raises InputRefused, saying what is ``wanted``, unless the mode is a plain file's."""
     if stat.S_ISREG(mode):
         return
     kind = next((name for test, name in _KINDS if test(mode)), "not a plain file")
-    raise InputRefused(f"{shown(path)}: is {kind}, not a model file: name a file")
+    raise InputRefused(f"{shown(path)}: is {kind}, not {wanted}: name a file")
 
 
 def read_exactly(stream: BinaryIO, offset: int, count: int, path: Path) -> bytes:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from hcompress.charset import UnknownCharacter
-from hcompress.data.feed import first_images
+from hcompress.data.feed import drawn_images
 from hcompress.recognisers.contract import Recogniser
 from hcompress.spec.vocabulary import Vocabulary
 
@@ -41,7 +41,7 @@ def fitted_temperature(
     """
     parts: list[Tensor] = []
     ids: list[Tensor] = []
-    for cut in first_images(validation, images, batch, model.config.preprocessing):
+    for cut in drawn_images(validation, images, batch, model.config.preprocessing):
         targets = model.targets(cut.texts, vocabulary, UnknownCharacter.SKIP_LINE).to(model.device)
         memory = model.encode(torch.from_numpy(cut.images).to(model.device))
         parts.append(model.features(memory, targets)[targets.counted])

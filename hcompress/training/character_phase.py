@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hcompress.compute.device import check_shares
+from hcompress.data.known import check_labels
+from hcompress.data.unreadable import Naming, lenient
 from hcompress.errors import InputRefused, UsageError
 from hcompress.recognisers.transformer.model import Transformer
 from hcompress.spec.vocabulary import Vocabulary
@@ -38,6 +40,8 @@ def train_glyphs(
 ) -> dict[str, Any]:
     """Teach ``model`` the single characters of ``source``, in place; returns the figures."""
     check_shares(glyph_batch=options.glyph_batch)
+    check_labels(source, vocabulary.characters, options.unknown, single=True)
+    source = lenient(source, options.unknown)
     size = glyph_preprocessing(model.config.preprocessing, options.glyph_width)
     lessons = _Lessons(options, fabric, size, workplace)
     if not options.glyph_first:
@@ -88,11 +92,13 @@ class _Lessons:
             options.workers,
             fabric.global_rank,
             fabric.world_size,
+            seed=self.workplace.seed,
             # Dealt out evenly, a character comes back after all the others: forgotten by then.
             drawn_by=self.workplace.seed if options.glyph_first else None,
         )
+        naming = Naming(self.workplace.progress)
         slower = (("columns", options.glyph_column_rate),) if prepare is not None else ()
-        task = Task(label, trainer, trainer.loss, feed, slower=slower, prepare=prepare)
+        task = Task(label, trainer, trainer.loss, naming.over(feed), slower=slower, prepare=prepare)
         snapshot = snapshot_file(self.workplace.scratch, label)
         state = train(task, schedule, fabric, snapshot, self.workplace.progress)
         return {"steps": state.step, "images": state.step * schedule.batch_size}
@@ -112,10 +118,11 @@ class _Lessons:
 
     def _images(self, source: DataSource, indices: range) -> Iterator[Batch]:
         from hcompress.data.batches import batches
+        from hcompress.data.order import shuffled
 
         options = self.options
         places = [index % len(source) for index in indices]
-        return batches(source, places, options.glyph_batch, self.size, options.workers)
+        return batches(shuffled(source), places, options.glyph_batch, self.size, options.workers)
 
 
 def _some_of(source: DataSource, count: int, seed: int, vocabulary: Vocabulary) -> RenderedSource:

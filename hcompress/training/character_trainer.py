@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hcompress.charset import UnknownCharacter
+from hcompress.data.unreadable import is_unreadable
 from hcompress.errors import InputRefused
 from hcompress.heads.softmax import NOT_COUNTED, softmax_loss
 from hcompress.recognisers.transformer.decoder import DecoderLayer
@@ -78,6 +79,8 @@ class GlyphTrainer(nn.Module):
         return [self._id(text) for text in texts]
 
     def _id(self, text: str) -> int:
+        if is_unreadable(text):
+            return NOT_COUNTED
         if len(text) != 1:
             raise InputRefused(
                 f"single characters: label {text!r} has {len(text)}: give images of one each"

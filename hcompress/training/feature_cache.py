@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from hcompress.compute.threads import in_threads
-from hcompress.data.feed import first_images
+from hcompress.data.feed import drawn_images
+from hcompress.data.unreadable import Naming
 from hcompress.errors import InputRefused
 from hcompress.recognisers.contract import Recogniser, Targets
 from hcompress.recognisers.rebuild import folded
@@ -141,9 +142,9 @@ def encode_lines(
     student = folded(trainer.student).to(trainer.device)  # the same sums with fewer passes
     lines: list[EncodedLine] = []
     common: Any = None
-    chosen = first_images(source, count, 32, student.config.preprocessing, workers)
+    chosen = drawn_images(source, count, 32, student.config.preprocessing, workers)
     progress.start("encode", chosen.images)
-    for part in in_threads(partial(_encoded, trainer, student), chosen):
+    for part in in_threads(partial(_encoded, trainer, student), Naming(progress)(chosen)):
         lines += part.lines
         common = part.common
         progress.advance(part.total)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hcompress.data.known import check_labels
+from hcompress.data.unreadable import Naming, lenient
 from hcompress.errors import UsageError
 from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import with_temperature
@@ -57,6 +59,8 @@ def train_lines(
     slim = isinstance(body, TransformerConfig) and body.shared_layers and not body.ffn
     if options.slim_routes and slim:
         raise UsageError("the decoder is slim already: it has no other routes; set slim_routes = 0")
+    check_labels(lines, vocabulary.characters, trainer.aim.unknown)
+    lines, naming = lenient(lines, trainer.aim.unknown), Naming(workplace.progress)
     schedule = Schedule(
         options.steps,
         options.batch,
@@ -83,7 +87,10 @@ def train_lines(
             prepare = partial(fit_head, encoded, fit)
     else:
         size = model.config.preprocessing
-        feed = step_batches(lines, options.batch, options.steps, size, options.workers, *place)
+        start = step_batches(
+            lines, options.batch, options.steps, size, options.workers, *place, seed=workplace.seed
+        )
+        feed = naming.over(start)
         loss = trainer.loss
 
     def validate(_: torch.nn.Module) -> Validated:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from hcompress.charset import UnknownCharacter
-from hcompress.data.feed import first_images
+from hcompress.data.feed import drawn_images
+from hcompress.data.order import Passes
 from hcompress.errors import InputRefused
 from hcompress.heads.contract import Losses
 from hcompress.metrics import similarity
@@ -40,11 +41,14 @@ def step_batches(
     workers: int,
     rank: int,
     world: int,
+    *,
+    seed: int,
     drawn_by: int | None = None,
 ) -> Callable[[int], Iterator[Batch]]:
-    """Batches from a step on. Step s takes images s*B to (s+1)*B, over and over the data.
+    """Batches from a step on: every image once, then every image once again in another order.
 
-    Given a seed ``drawn_by``, every image is drawn from all of them instead, whatever came before.
+    The orders go by ``seed``. Given ``drawn_by``, also a seed, every image is drawn from all of
+    them instead, whatever came before.
     Each of ``world`` processes gets every world-th image of a step's batch; their number divides
     it. Raises InputRefused where there is no image.
     """
@@ -55,11 +59,12 @@ def step_batches(
 
     def start(step: int) -> Iterator[Batch]:
         numbers = range(step * batch_size + rank, steps * batch_size, world)
-        indices = [number % len(source) for number in numbers]
-        if drawn_by is not None:
-            places = np.random.default_rng(drawn_by).random(steps * batch_size)
-            indices = [int(places[number] * len(source)) for number in numbers]
-        return batches(source, indices, batch_size // world, preprocessing, workers)
+        share = batch_size // world
+        if drawn_by is None:
+            return batches(Passes(source, seed), numbers, share, preprocessing, workers)
+        places = np.random.default_rng(drawn_by).random(steps * batch_size)
+        indices = [int(places[number] * len(source)) for number in numbers]
+        return batches(source, indices, share, preprocessing, workers)
 
     return start
 
@@ -192,8 +197,8 @@ class LineTrainer(nn.Module):
 def validate_lines(
     model: Recogniser, vocabulary: Vocabulary, validation: DataSource, images: int, batch_size: int
 ) -> Validated:
-    """How the first ``images`` validation lines are read."""
-    lines = first_images(validation, images, batch_size, model.config.preprocessing)
+    """How as many of the validation lines are read, the same each time."""
+    lines = drawn_images(validation, images, batch_size, model.config.preprocessing)
     right, near = 0, 0.0
     for batch in lines:
         pixels = torch.from_numpy(batch.images).to(model.device)

@@ -208,7 +208,10 @@ def say_left_out(label: str, left_out: int, seen: int, progress: Progress) -> No
     """How many images did not count. Raises InputRefused where none did: nothing can be learnt."""
     if not left_out:
         return
-    why = "labels too long for the model's max_steps, or with characters outside the charset"
+    why = (
+        "labels too long for the model's max_steps or with characters outside the charset, or"
+        " images that can't be read"
+    )
     if left_out == seen:
         raise InputRefused(f"{label}: none of {seen:,} images counts: {why}")
     progress.say(f"{label}: {left_out:,} of {seen:,} images left out: {why}")

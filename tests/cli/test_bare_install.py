@@ -156,7 +156,10 @@ def test_each_lack_has_its_extra(bare: Bare, folder: Path, tmp_path: Path) -> No
     spec = ROOT / "recipes" / "data" / "latin-test.toml"
     wanted: list[tuple[list[object], str]] = [
         (["engine", "nowhere", "--out", "made"], 'engine needs tensorrt-rtx: pip install "hcom'),
-        (["synth", "nowhere", "--out", "made"], 'synth needs lmdb: pip install "hcompress[train]"'),
+        (
+            ["synth", "nowhere", "--out", "made"],
+            'synth needs torch: pip install "hcompress[train]"',
+        ),
         (["read", checkpoint, folder / "a.png"], 'read needs torch: pip install "hcompress[train]'),
         (["eval", checkpoint, lines], 'eval needs torch: pip install "hcompress[train]"'),
         (["compare", onnx, checkpoint, "--data", lines], "compare needs torch: pip install"),

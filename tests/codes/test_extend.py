@@ -26,6 +26,7 @@ from hcompress.checkpoints.checkpoint import (
     save_checkpoint,
 )
 from hcompress.cli import main
+from hcompress.codes import extend as extend_module
 from hcompress.codes.extend_logits import Looks, look
 from hcompress.codes.new_codes import new_codes
 from hcompress.codes.options import Ballot
@@ -50,6 +51,7 @@ from hcompress.stages.half import Half
 from hcompress.stages.int8 import Int8
 from tests.builders import CONFIGS, LIGHT, int8, pictures, recogniser
 from tests.forcing import forced
+from tests.special import EOS
 
 HERE = Provenance("extend", "cd" * 32)
 FP32 = replace(LIGHT, weights=Weights.FP32)
@@ -212,7 +214,7 @@ def charset(path: Path, text: str) -> Path:
         ("新\u212b\u00c5", r"equal after NFC: '\u212b' \(U\+212B, .*U\+00C5"),
         ("\ufeff新", "byte order mark"),
         ("", "empty"),
-        ("新字", r"no image among the first 2 shows '字' \(U\+5B57\)"),
+        ("新字", r"no image among 2 shows '字' \(U\+5B57\)"),
         ("語", r"label '新': '新' \(U\+65B0\) is neither"),
     ],
 )
@@ -242,6 +244,65 @@ def test_lines_with_strangers_may_be_left_out(tmp_path: Path) -> None:
         unknown=UnknownCharacter.SKIP_LINE,
     )
     assert run(stage, source, tmp_path / "out")["looks"] == 1
+
+
+INKLESS = {
+    "blank": "新 ",
+    "wide blank": "新\u3000",
+    "no-break": "\u00a0新",
+    "mark": "新\u0301",
+    "zero width": "新\u200b",
+    "control": "新\x07",
+}
+
+
+@pytest.mark.parametrize("text", INKLESS.values(), ids=INKLESS)
+def test_what_has_no_ink_is_no_new_character(text: str, tmp_path: Path) -> None:
+    """Its code would be the one of the line's end, and every line would be less sure of that."""
+    source = saved(tmp_path / "model", recogniser(LIGHT))
+    stage = Extend(data=lines(tmp_path / "d", ["新", text, text, "字"]))
+    with pytest.raises(InputRefused, match=r"in 2 labels: .*line 2: .*line 3: "):
+        run(stage, source, tmp_path / "out")
+    left = run(replace(stage, unknown=UnknownCharacter.SKIP_LINE), source, tmp_path / "left")
+    assert left["added"] == 2
+    (stranger,) = set(text) - {"新"}
+    asked = replace(stage, characters=charset(tmp_path / "new.txt", "新" + stranger))
+    with pytest.raises(InputRefused, match=r"new characters: .*without ink"):
+        run(asked, source, tmp_path / "named")
+
+
+def test_a_character_whose_images_end_the_line_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the labels had a character more than the images show: its looks are those of EOS."""
+    made = recogniser(LIGHT)
+    signs = made.model.signs()[EOS].numpy()
+
+    def seen_as_the_end(*_: object) -> Looks:
+        return Looks(np.zeros(2, np.int64), np.stack([signs, signs]), led=False)
+
+    monkeypatch.setattr(extend_module, "look", seen_as_the_end)
+    stage = Extend(data=lines(tmp_path / "d", ["一新"]))
+    with pytest.raises(InputRefused, match=r"'新' \(U\+65B0\): .* look like the end of a line"):
+        run(stage, saved(tmp_path / "model", made), tmp_path / "out")
+
+
+def test_a_character_that_its_own_images_are_not_read_as_is_named() -> None:
+    said: list[str] = []
+
+    class Hears(NoProgress):
+        def say(self, message: str) -> None:
+            said.append(message)
+
+    rows = [
+        {"character": "新", "read": 0.4, "nearest": "一"},
+        {"character": "字", "read": 0.8, "nearest": "一"},
+    ]
+    extend_module._say_unread(rows, Hears())
+    assert said == [
+        "'新' (U+65B0): only 40% of its own images are nearest to its code, others look like '一':"
+        " give more images of it, or check their labels"
+    ]
 
 
 @pytest.mark.parametrize("name", ["softmax", "hamming-embedding"])

@@ -34,7 +34,7 @@ from hcompress.compress.factorise import (
     with_factorised_classifier,
     with_factorised_embedding,
 )
-from hcompress.data.feed import first_images
+from hcompress.data.feed import drawn_images
 from hcompress.data.source import open_data
 from hcompress.errors import InputRefused, UsageError
 from hcompress.export.onnx import export
@@ -181,9 +181,9 @@ def test_lines_decide_what_the_softmax_keeps(tmp_path: Path) -> None:
     texts = texts_of(made, 30)
     data = lines(tmp_path / "lines", made, [*texts, "never seen"])
     source = saved(tmp_path / "before", made)
-    feed, kept = first_images(open_data(data), 30, 64, SMALL.preprocessing), Kept()
-    refuse = UnknownCharacter.REFUSE
-    observe(made.model, made.vocabulary, feed, kept, refuse, "lines", NoProgress())
+    feed, kept = drawn_images(open_data(data), 31, 64, SMALL.preprocessing), Kept()
+    skip = UnknownCharacter.SKIP_LINE
+    observe(made.model, made.vocabulary, feed, kept, skip, "lines", NoProgress())
     features = torch.cat(kept.features)
     assert len(features) == sum(len(text) + 1 for text in texts)
     wanted = made.model.classifier(features).detach()

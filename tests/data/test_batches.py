@@ -115,7 +115,7 @@ def test_shards_deal_whole_batches(
     for number, batch in enumerate(whole):
         share = shares[number % world]
         place = number // world * batch_size
-        assert share[place : place + batch_size] == batch
+        assert list(share[place : place + batch_size]) == batch
 
 
 def test_shard_refuses_ranks_that_are_not_there() -> None:

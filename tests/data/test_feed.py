@@ -1,4 +1,4 @@
-"""The first images of a source, dealt out over processes."""
+"""Images of a source, dealt out over processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hcompress.data.batches import cut
-from hcompress.data.feed import first_images
+from hcompress.data.feed import drawn_images
+from hcompress.data.order import drawn
 from hcompress.data.sample import Sample
 from hcompress.progress import NoProgress
 from hcompress.spec.config import Preprocessing
@@ -48,11 +49,11 @@ def test_processes_see_the_batches_that_one_would_see(
     count: int, images: int, batch: int, world: int
 ) -> None:
     source = Numbers(count)
-    alone = first_images(source, images, batch, SIZE)
+    alone = drawn_images(source, images, batch, SIZE)
     whole = [seen.indices for seen in alone]
-    assert whole == cut(list(range(min(count, images))), batch)
+    assert whole == cut(list(drawn(source, images)), batch)
     assert alone.shares == (alone.images,) == (min(count, images),)
-    feeds = [first_images(source, images, batch, SIZE, 0, rank, world) for rank in range(world)]
+    feeds = [drawn_images(source, images, batch, SIZE, 0, rank, world) for rank in range(world)]
     for rank, feed in enumerate(feeds):
         assert [seen.indices for seen in feed] == whole[rank::world]
         assert feed.images == feed.shares[rank] == sum(map(len, whole[rank::world]))
@@ -60,10 +61,11 @@ def test_processes_see_the_batches_that_one_would_see(
 
 def test_nothing_is_read_before_it_is_asked_for_and_twice_is_the_same() -> None:
     source = Numbers(9)
-    feed = first_images(source, 7, 3, SIZE)
+    feed = drawn_images(source, 7, 3, SIZE)
     assert not source.asked
     first, second = list(feed), list(feed)
-    assert [seen.texts for seen in first] == [["0", "1", "2"], ["3", "4", "5"], ["6"]]
+    assert [len(seen.texts) for seen in first] == [3, 3, 1]
+    assert [text for seen in first for text in seen.texts] == [str(i) for i in drawn(source, 7)]
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one.images, other.images)
     assert next(iter(feed)).images.shape == (3, 8, 16, 3)
@@ -72,7 +74,7 @@ def test_nothing_is_read_before_it_is_asked_for_and_twice_is_the_same() -> None:
 def test_a_batch_is_done_when_the_next_is_asked_for() -> None:
     tally = Tally()
     done = []
-    for batch in first_images(Numbers(9), 7, 3, SIZE).watched("looking", tally):
+    for batch in drawn_images(Numbers(9), 7, 3, SIZE).watched("looking", tally):
         done.append((tally.done, len(batch.texts)))
     assert done == [(0, 3), (3, 3), (6, 1)]
     assert (tally.done, tally.total) == (7, 7)

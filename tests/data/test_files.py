@@ -7,6 +7,8 @@ import random
 import struct
 import subprocess
 import sys
+import tempfile
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -17,11 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from hcompress.data import open_data
+from hcompress.data import labels, line_index, open_data
 from hcompress.data.btree import BTree
 from hcompress.data.images import MAX_PIXELS, decode_image, read_image
 from hcompress.data.labels import LabelFileSource
 from hcompress.data.lmdb import LmdbSource
+from hcompress.data.sample import label_of
 from hcompress.errors import InputRefused, UsageError
 
 
@@ -272,13 +275,85 @@ def test_label_digest_is_of_contents(tmp_path: Path) -> None:
         ("1.png\tone\n2.png two\n", "line 2: no tab"),
         ("1.png\t\n", "line 1: no text"),
         ("\tone\n", "line 1: no usable path"),
-        ("a\0b.png\tone\n", "line 1: no usable path"),
+        ("a\0b.png\tone\n", "line 1: a zero byte"),
+        ("1.png\tone\0\n", "line 1: a zero byte"),
+        ("1.png\tone\r2.png\ttwo\r", "line 1: a carriage return within the line"),
+        ("1.png\tone\r\r\n2.png\ttwo\r\r\n", "line 1: a carriage .*; so in lines 2$"),
+        ("1.png\tone\n\n2.png\ttwo\rthree\n", "line 3: a carriage return"),
+        ("1.png\tone\n2.png\n\n3.png\n", "line 2: no tab.*; so in lines 4$"),
+        ("1.png\t" + "x" * 2**23 + "\n", "line 1: longer than 4 MiB"),
+        ("1.png\tone\n" + "\0" * 2**23, "line 2: longer than 4 MiB"),
         (b"1.png\t\xff\n", "not UTF-8 at byte 6"),
     ],
 )
 def test_wrong_label_files_are_refused(tmp_path: Path, content: str | bytes, said: str) -> None:
     with pytest.raises(InputRefused, match=said):
         open_data(labelled(tmp_path, content))
+
+
+PIECES = st.sampled_from(["\n", "\r\n", "\t", " ", "a", "新", "b.png\ttext\n", "c\té\r\n", "\n\n"])
+
+
+@settings(max_examples=100)
+@given(st.lists(PIECES, max_size=12).map("".join), st.sampled_from([7, 2**22]))
+def test_lines_are_found_as_one_by_one(text: str, chunk: int) -> None:
+    """Against the plain way to read such a file, in chunks of any size."""
+    wanted, bad = [], None
+    for number, line in enumerate(text.split("\n"), 1):
+        path, tab, said = line.removesuffix("\r").partition("\t")
+        if line.strip():
+            wanted.append((number, path, said))
+            if not (path and tab and said) or "\r" in said:
+                bad = bad or number
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(line_index, "_CHUNK", chunk)
+        file = Path(folder, "l.txt")
+        file.write_bytes(text.encode())
+        if bad or not wanted or max(map(len, text.encode().split(b"\n"))) >= chunk:
+            with pytest.raises(InputRefused):
+                LabelFileSource(file)
+            return
+        source = LabelFileSource(file)
+        found = [source.label(index) for index in range(len(source))]
+    assert found == [(said, f"{file}, line {number}") for number, _, said in wanted]
+
+
+def test_a_label_file_takes_its_bytes_and_four_more_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "l.txt"
+    path.write_bytes(b"a\tb\n" * 2**20)
+    tracemalloc.start()
+    source = LabelFileSource(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(source) == 2**20
+    assert source.label(2**20 - 1) == ("b", f"{path}, line {2**20}")
+    assert peak < 80 * 2**20
+    with path.open("wb") as opened:
+        opened.truncate(labels.MAX_FILE + 1)
+    with pytest.raises(InputRefused, match="512 MiB, larger than 512: split it"):
+        LabelFileSource(path)
+
+
+@pytest.mark.parametrize("name", ["d", "l.txt", "t.toml"])
+def test_pipes_and_folders_in_the_place_of_files_are_refused(name: str, tmp_path: Path) -> None:
+    """At once: whoever opens a pipe waits for somebody to write into it."""
+    path = tmp_path / name
+    for make_one in (os.mkfifo, os.mkdir):
+        place = path / "data.mdb" if name == "d" else path
+        if name != "d" and make_one is os.mkdir:
+            continue  # a folder of that name is looked into as an LMDB
+        place.parent.mkdir(exist_ok=True)
+        make_one(place)
+        with pytest.raises((InputRefused, UsageError)):
+            open_data(path)
+        place.unlink() if make_one is os.mkfifo else place.rmdir()
+
+
+def test_labels_are_told_without_images(tmp_path: Path) -> None:
+    folder = scene_text(tmp_path / "d", image_000000001=b"broken")
+    assert open_data(folder).label(0) == ("täxt 1", f"{folder}: label-000000001")
+    path = labelled(tmp_path, "no.png\tone\n\n2.png\ttwo\n")
+    assert label_of(LabelFileSource(path), 1) == ("two", f"{path}, line 3")
 
 
 def test_missing_and_broken_images_name_their_line(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from collections import namedtuple
+from collections.abc import Callable
 from pathlib import Path
 
 import lmdb
@@ -17,7 +18,7 @@ from hcompress.data.render.source import RenderedSource
 from hcompress.data.render.spec import CHARSETS, Degradation, TextSpec
 from hcompress.data.sample import DataSource, Sample
 from hcompress.data.synth import contact_sheet, write_lmdb
-from hcompress.errors import EnvironmentFailed, UsageError
+from hcompress.errors import EnvironmentFailed, InputRefused, UsageError
 from hcompress.progress import NoProgress
 
 SPEC = TextSpec(
@@ -83,13 +84,6 @@ def test_a_count_takes_the_first(tmp_path: Path) -> None:
             write_lmdb(source, tmp_path / "e", 0, NoProgress(), count=count)
 
 
-def test_the_map_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(synth, "FIRST_MAP", 65536)
-    source = RenderedSource(SPEC)
-    write_lmdb(source, tmp_path / "d", 0, NoProgress())
-    assert same(tmp_path / "d", source, 90)
-
-
 def write_and_die(folder: Path, die_at: int) -> None:
     synth.CHUNK = 20
     write_lmdb(RenderedSource(SPEC), folder, 0, Steps(die_at))
@@ -126,12 +120,91 @@ def test_another_sources_half_is_not_gone_on_with(tmp_path: Path) -> None:
         write_lmdb(RenderedSource(SPEC), tmp_path / "d", 0, NoProgress(), count=50)
 
 
-def test_a_broken_half_is_named(tmp_path: Path) -> None:
-    partial = tmp_path / "d.partial"
+def half(folder: Path, die_at: int = 60) -> Path:
+    """What a call leaves that is killed after that many of 90 samples."""
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=write_and_die, args=(folder, die_at))
+    process.start()
+    process.join()
+    return folder.with_name(folder.name + ".partial")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    folder = tmp_path_factory.mktemp("whole") / "d"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synth, "CHUNK", 20)
+        write_lmdb(RenderedSource(SPEC), folder, 0, NoProgress())
+    return (folder / "data.mdb").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def halved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return half(tmp_path_factory.mktemp("half") / "d")
+
+
+def flipped(path: Path, place: float) -> None:
+    data = bytearray(path.read_bytes())
+    data[int(place * len(data))] ^= 1
+    path.write_bytes(data)
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], int]] = {
+    "none": (lambda _: None, 60),
+    "cut in the middle": (lambda at: os.truncate(at / "data.mdb", 200_000), 20),
+    "all cut off": (lambda at: os.truncate(at / "data.mdb", 0), 0),
+    "bytes behind": (lambda at: (at / "data.mdb").open("ab").write(b"x" * 9999), 60),
+    "no data": (lambda at: (at / "data.mdb").unlink(), 0),
+    "a bit flipped early": (lambda at: flipped(at / "data.mdb", 0.1), 0),
+    "a bit flipped late": (lambda at: flipped(at / "data.mdb", 0.99), 40),
+    "no journal": (lambda at: (at / "journal").unlink(), 0),
+    "a journal cut short": (lambda at: os.truncate(at / "journal", 300), 0),
+    "a journal's bit": (lambda at: flipped(at / "journal", 0.9), 40),
+    "a journal of zeros": (lambda at: (at / "journal").write_bytes(bytes(5000)), 0),
+    "an older release's": (lambda at: [(at / "lock.mdb").touch(), (at / "journal").unlink()], 0),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_whatever_became_of_a_half_the_whole_has_the_same_bytes(
+    kind: str, tmp_path: Path, whole: bytes, halved: Path
+) -> None:
+    shutil.copytree(halved, tmp_path / "d.partial")
+    damage, left = DAMAGE[kind]
+    damage(tmp_path / "d.partial")
+    written = write_lmdb(RenderedSource(SPEC), tmp_path / "d", 0, NoProgress())
+    assert written.resumed == left
+    assert (tmp_path / "d" / "data.mdb").read_bytes() == whole
+    assert [path.name for path in (tmp_path / "d").iterdir()] == ["data.mdb"]
+
+
+@pytest.mark.parametrize("name", ["data.mdb", "journal"])
+def test_links_and_pipes_in_a_half_are_not_followed(name: str, tmp_path: Path) -> None:
+    partial, precious = tmp_path / "d.partial", tmp_path / "precious"
+    precious.write_text("mine")
     partial.mkdir()
-    (partial / "data.mdb").write_bytes(b"x" * 20_000)
-    with pytest.raises(EnvironmentFailed, match="remove it"):
-        write_lmdb(RenderedSource(SPEC), tmp_path / "d", 0, NoProgress())
+    for lay in (lambda place: place.symlink_to(precious), os.mkfifo, os.mkdir):
+        lay(partial / name)
+        with pytest.raises((InputRefused, OSError)):
+            write_lmdb(RenderedSource(SPEC), tmp_path / "d", 0, NoProgress())
+        assert precious.read_text() == "mine"
+        place = partial / name
+        place.rmdir() if place.is_dir() else place.unlink()
+
+
+def test_a_sample_of_sorted_data_is_by_chance(tmp_path: Path) -> None:
+    class Sorted(Odd):
+        def __len__(self) -> int:
+            return 1000
+
+        def __getitem__(self, index: int) -> Sample:
+            return Sample(np.zeros((4, 4, 3), np.uint8), f"{index:04d}")
+
+    write_lmdb(Sorted(), tmp_path / "d", 0, NoProgress(), count=30)
+    read = open_data(tmp_path / "d")
+    texts = [read[index].text for index in range(30)]
+    assert texts == sorted(texts)
+    assert texts[-1] > "0500"
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

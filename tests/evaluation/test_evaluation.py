@@ -44,6 +44,8 @@ class Read:
 class Parrot:
     """Reads the number that an image holds, and misreads every third."""
 
+    characters = "0123456789"
+
     def read(self, images: Any) -> list[Read]:
         assert all(image.shape == (48, 160, 3) for image in images)
         numbers = [int(image[0, 0, 0]) for image in images]
@@ -82,7 +84,21 @@ def test_evaluate_has_every_key_of_the_contract() -> None:
     assert len(found["wrong"]) == 30
 
 
-def test_evaluate_reads_the_first_images() -> None:
+def test_evaluate_says_which_lines_it_took_and_which_labels_cannot_be_read() -> None:
+    """Of sorted data, the same ones each time, and not the first."""
+    found = [evaluate(Parrot(), Numbers(90), 10) for _ in range(2)]
+    assert found[0]["order"] == 1
+    indices = [line["index"] for line in found[0]["samples"]]
+    assert indices == sorted(indices) == [line["index"] for line in found[1]["samples"]]
+    assert max(indices) > 45
+    assert "order" not in evaluate(Parrot(), Numbers(90), 90)
+    watched = Parrot()
+    watched.characters = "12345678"
+    wrong = evaluate(watched, Numbers(90))["unmatched"]
+    assert wrong["characters"] == {"0": 3, "9": 3}  # of the lines misread, every third
+
+
+def test_evaluate_reads_so_many_images() -> None:
     assert evaluate(Parrot(), Numbers(90), 7)["images"] == 7
     assert evaluate(Parrot(), Numbers(5), 7)["images"] == 5
     with pytest.raises(InputRefused, match="no images"):
@@ -100,6 +116,8 @@ def test_evaluate_reads_images_as_they_are_a_few_large_ones_at_a_time(workers: i
     seen: list[list[Any]] = []
 
     class Watcher:
+        characters = "0123456789"
+
         def read(self, images: Any) -> list[Read]:
             seen.append([image.shape[:2] for image in images])
             return [Read("", 1.0) for _ in images]

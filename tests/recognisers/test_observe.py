@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
 
 from hcompress.charset import UnknownCharacter
-from hcompress.data.feed import first_images
+from hcompress.data.feed import drawn_images
 from hcompress.data.sample import Sample
 from hcompress.errors import InputRefused
 from hcompress.progress import NoProgress
@@ -23,6 +25,7 @@ TEXTS = ["\u4e00", "\u4e01\u4e02\u4e03", "\u4e04\u4e05", "\u4e06" * 9, "\u4e07",
 
 class Lines:
     digest = "0" * 64
+    dealt: ClassVar[bool] = True
 
     def __init__(self, config: RecogniserConfig, texts: list[str]) -> None:
         self.images, self.texts = pictures(len(texts), config), texts
@@ -46,7 +49,7 @@ class Kept:
 
 def observed(name: str, texts: list[str], unknown: UnknownCharacter, threads: int = 1) -> Kept:
     made, kept = recogniser(CONFIGS[name]), Kept()
-    lines = first_images(Lines(made.config, texts), 99, 2, made.config.preprocessing)
+    lines = drawn_images(Lines(made.config, texts), 99, 2, made.config.preprocessing)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

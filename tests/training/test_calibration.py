@@ -25,7 +25,7 @@ from tests.training.tasks import REFUSE, MemorySource, line_task, run, some_too_
 
 def whole(model: Recogniser, source: MemorySource) -> tuple[torch.Tensor, Targets, torch.Tensor]:
     """The memory of all lines at once, what they ask for, and the ids [M] of what counts."""
-    batch = next(step_batches(source, 24, 1, SOFTMAX.preprocessing, 0, 0, 1)(0))
+    batch = next(step_batches(source, 24, 1, SOFTMAX.preprocessing, 0, 0, 1, seed=1)(0))
     asked = model.targets(batch.texts, CHARACTERS, REFUSE)
     with torch.inference_mode():
         memory = model.encode(torch.from_numpy(batch.images))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -29,9 +30,16 @@ def test_processes_share_a_step_and_resume_anywhere(
     start: int, world: int, drawn_by: int | None
 ) -> None:
     size, source = SOFTMAX.preprocessing, MemorySource(10)
-    alone = [b.indices for b in step_batches(source, 4, 6, size, 0, 0, 1, drawn_by)(0)]
+    alone = [
+        b.indices for b in step_batches(source, 4, 6, size, 0, 0, 1, seed=1, drawn_by=drawn_by)(0)
+    ]
     shared = [
-        [b.indices for b in step_batches(source, 4, 6, size, 0, rank, world, drawn_by)(start)]
+        [
+            b.indices
+            for b in step_batches(source, 4, 6, size, 0, rank, world, seed=1, drawn_by=drawn_by)(
+                start
+            )
+        ]
         for rank in range(world)
     ]
     for step in range(start, 6):
@@ -39,10 +47,39 @@ def test_processes_share_a_step_and_resume_anywhere(
         assert sorted(together) == sorted(alone[step])
 
 
+class Sorted(MemorySource):
+    """As a label file may lie: by text. Not dealt."""
+
+    dealt: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        super().__init__(40)
+        self.texts = sorted(self.texts)
+
+
+def test_sorted_lines_are_not_learnt_in_their_order() -> None:
+    """Each pass has every line once, each in an order of its own, by the seed."""
+    size, source = SOFTMAX.preprocessing, Sorted()
+    taken = {
+        seed: [t for b in step_batches(source, 8, 10, size, 0, 0, 1, seed=seed)(0) for t in b.texts]
+        for seed in (1, 2)
+    }
+    first, second = taken[1][:40], taken[1][40:]
+    assert sorted(first) == sorted(second) == source.texts
+    assert source.texts != first != second
+    assert taken[1] != taken[2]
+    later = [t for b in step_batches(source, 8, 10, size, 0, 0, 1, seed=1)(6) for t in b.texts]
+    assert later == taken[1][48:]
+
+
 def test_drawn_images_come_in_no_order() -> None:
     size, source = SOFTMAX.preprocessing, MemorySource(10)
     drawn = [
-        [i for b in step_batches(source, 4, 30, size, 0, 0, 1, seed)(0) for i in b.indices]
+        [
+            i
+            for b in step_batches(source, 4, 30, size, 0, 0, 1, seed=1, drawn_by=seed)(0)
+            for i in b.indices
+        ]
         for seed in (3, 4)
     ]
     assert drawn[0] != drawn[1]

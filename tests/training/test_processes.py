@@ -57,7 +57,7 @@ def test_training_on_two_processes_follows_one(labels: Path, tmp_path: Path) -> 
     """The backbone is frozen: batch normalisation would see half a batch on each of two."""
     before, path = untrained(SOFTMAX), tmp_path / "model.safetensors"
     save_checkpoint(path, before, CHARACTERS, Provenance("train", None))
-    made = []
+    made, left_out = [], []
     for processes in (1, 2):
         out = tmp_path / f"tuned{processes}"
         hcompress(
@@ -77,8 +77,10 @@ def test_training_on_two_processes_follows_one(labels: Path, tmp_path: Path) -> 
         )
         report = json.loads((out / "manifest.json").read_text())["report"]
         assert report["processes"] == processes
-        assert (report["images"], report["lines_left_out"]) == (8 * 16, 4)
+        assert report["images"] == 8 * 16
+        left_out.append(report["lines_left_out"])
         made.append(load_checkpoint(out).model)
+    assert left_out[0] == left_out[1] > 0  # in an order by chance, but the same one
     moved, apart = distance(before, made[0]), distance(*made)
     assert apart < TOLERANCE * moved
     first, last, other = (loss_of(model, labels) for model in (before, *made))
@@ -101,5 +103,5 @@ def loss_of(model: Recogniser, labels: Path) -> float:
     """Of all lines."""
     trainer = LineTrainer(model, None, Aim(CHARACTERS, UnknownCharacter.REFUSE)).eval()
     source, size = open_data(labels), model.config.preprocessing
-    batch = next(step_batches(source, len(source), 1, size, 0, 0, 1)(0))
+    batch = next(step_batches(source, len(source), 1, size, 0, 0, 1, seed=1)(0))
     return trainer.loss(trainer, batch).total.item()

@@ -6,7 +6,7 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from hcompress.data.render.charset_lines import PHOTOGRAPHED, charset_lines
 from hcompress.data.render.rough import RoughLines
@@ -74,6 +74,7 @@ def _is_common(one: str) -> bool:
 class InTurn:
     """One of these, one of those, and so on."""
 
+    dealt: ClassVar[bool] = True
     first: DataSource
     second: DataSource
     count: int

@@ -6,7 +6,7 @@ import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
@@ -67,6 +67,7 @@ def charset_lines(
 class CharsetLines:
     """Several rendered sources as one, shuffled among each other."""
 
+    dealt: ClassVar[bool] = True
     sources: tuple[RenderedSource, ...]
     seed: int
 

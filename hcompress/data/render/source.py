@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -59,6 +59,8 @@ class RenderedSource:
     the split draws a character of the charset.
     """
 
+    dealt: ClassVar[bool] = True
+
     def __init__(self, spec: TextSpec) -> None:
         self.spec = spec
         self._families = _families(spec)
@@ -76,6 +78,11 @@ class RenderedSource:
         """The typefaces its images are drawn in."""
         named = {family.name: family for family in FAMILIES}
         return tuple(named[pairs[0][0].family] for pairs in self._families)
+
+    @property
+    def characters(self) -> tuple[str, ...]:
+        """What its texts are made of."""
+        return self.spec.characters
 
     @property
     def lengths(self) -> tuple[int, int]:

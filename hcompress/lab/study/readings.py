@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hcompress.data.sample import DataSource
 
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ OpenRecipe = Callable[[str], Recipe]
 
 @dataclass(frozen=True)
 class Lines:
-    """A test set: the first lines of some data, which teacher and variants read."""
+    """A test set: lines of some data, all or as many by chance, which teacher and variants read."""
 
     name: str
     data: Path
