@@ -1,5 +1,6 @@
 """LMDB and label files: round trips, and what is hostile or damaged is refused."""
 
+import hashlib
 import io
 import os
 import pickle
@@ -25,6 +26,7 @@ from hcompress.data.images import MAX_PIXELS, decode_image, read_image
 from hcompress.data.labels import LabelFileSource
 from hcompress.data.lmdb import LmdbSource
 from hcompress.data.sample import label_of
+from hcompress.data.source import open_images
 from hcompress.errors import InputRefused, UsageError
 
 
@@ -261,10 +263,29 @@ def test_label_digest_is_of_contents(tmp_path: Path) -> None:
     digest = open_data(path).digest
     path.write_text("./1.png\tone\n\n2.png\ttwo")
     assert open_data(path).digest == digest
+    for other in ("1.png\tone\n2.png\ttoo", "2.png\ttwo\n1.png\tone", "1.png\tone"):
+        path.write_text(other)
+        assert open_data(path).digest != digest
+    path.write_text("1.png\tone\n2.png\ttwo")
     (tmp_path / "2.png").write_bytes(png(3))
     assert open_data(path).digest != digest
-    path.write_text("1.png\tone\n2.png\ttoo")
-    assert open_data(path).digest != digest
+
+
+def test_digests_are_what_they_have_always_been(tmp_path: Path) -> None:
+    """Keys, evaluations and baselines hold them: by another recipe, all would count as stale."""
+
+    def sha(*parts: bytes) -> str:
+        return hashlib.sha256(b"".join(parts)).hexdigest()
+
+    images = [hashlib.sha256(png(number)).digest() for number in (1, 2)]
+    said = [len(text).to_bytes(8, "little") + text for text in (b"one", "zw\u00f6\tlf".encode())]
+    path = labelled(tmp_path, "1.png\tone\n2.png\tzw\u00f6\tlf\n")
+    pairs = zip(images, said, strict=True)
+    assert open_data(path).digest == sha(b"hcompress label file 1\n", *sum(pairs, ()))
+    path.unlink()
+    assert open_images(tmp_path).digest == sha(b"hcompress image folder 1\n", *images)
+    folder = scene_text(tmp_path / "d")
+    assert open_data(folder).digest == sha((folder / "data.mdb").read_bytes())
 
 
 @pytest.mark.parametrize(

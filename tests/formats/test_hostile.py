@@ -94,6 +94,17 @@ SAFETENSORS: dict[str, tuple[bytes, str]] = {
     "too many dimensions": (make.safetensors_bytes({"a": ENTRY(0, 4, [1] * 65)}, bytes(4)), "most"),
     "shape against offsets": (make.safetensors_bytes({"a": ENTRY(0, 4, [2])}, bytes(4)), "ask for"),
     "shape of 4 TB": (make.safetensors_bytes({"a": ENTRY(0, 4, [1 << 40])}, bytes(4)), "ask for"),
+    "shape of 2^63": (make.safetensors_bytes({"a": ENTRY(0, 0, [0, 1 << 63])}), "must be 0 to"),
+    "offset of 2^63": (make.safetensors_bytes({"a": ENTRY(1 << 63, 1 << 63, [0])}), "must be 0 to"),
+    "shape of 2^32, four bytes": (
+        make.safetensors_bytes({"a": ENTRY(0, 4, [1 << 32, 1])}, bytes(4)),
+        "ask for 17179869184 bytes",
+    ),
+    "shape of 2^32 + 1, four bytes": (
+        make.safetensors_bytes({"a": ENTRY(0, 4, [(1 << 32) + 1])}, bytes(4)),
+        "ask for 17179869188 bytes",
+    ),
+    "header of 2^32 + 2": (struct.pack("<Q", (1 << 32) + 2) + b"{}", "truncated"),
     "offsets reversed": (make.safetensors_bytes({"a": ENTRY(4, 0, [1])}, bytes(4)), "begin"),
     "overlap": (
         make.safetensors_bytes({"a": ENTRY(0, 8, [2]), "b": ENTRY(4, 8, [1])}, bytes(8)),
@@ -200,6 +211,7 @@ PICKLES: dict[str, tuple[bytes, str]] = {
     "set items of a list": (b"](NNu", "no dict"),
     "append to a dict": (b"}(Ne", "no list"),
     "odd items": (b"}(Nu", "no dict"),
+    "number of 65 bits": (make.p_int(1 << 64), "64 bits"),
     "number of 8000 bits": (b"\x8b" + struct.pack("<i", 1000) + b"\x7f" * 1000, "64 bits"),
     "bytes longer than the file": (b"\x8e" + struct.pack("<Q", 1 << 42), "broken pickle"),
     "text longer than the file": (b"X" + struct.pack("<I", 1 << 31), "broken pickle"),
@@ -235,6 +247,13 @@ PICKLES: dict[str, tuple[bytes, str]] = {
 def test_pickles(name: str, tmp_path: Path) -> None:
     body, match = PICKLES[name]
     refused(write(tmp_path, "m.pt", make.pt_bytes(body, {"0": bytes(16)})), match)
+
+
+@pytest.mark.parametrize("behind", [b"x", b".", b"\0\0", make.pickled(META), bytes(5000)])
+def test_nothing_follows_a_pickles_end(behind: bytes, tmp_path: Path) -> None:
+    """Some other reader goes on, and finds another model there."""
+    data = make.zipped([("archive/data.pkl", make.pickled(META) + behind)])
+    refused(write(tmp_path, "m.pt", data), "bytes follow the end of the pickle")
 
 
 def test_a_tensor_of_4_tb_fits_in_a_small_file(tmp_path: Path) -> None:
@@ -379,7 +398,21 @@ ONNX: dict[str, tuple[bytes, str]] = {
     "group": (make.onnx_bytes(W) + b"\x0b\x0c", "protobuf"),
     "field 0": (make.onnx_bytes(W) + b"\x02\x00", "field number 0"),
     "fixed64 past the end": (make.onnx_bytes(W) + b"\x31\x00", "protobuf"),
+    "field 2^29": (make.onnx_bytes(W) + make.varint(1 << 32) + b"\0", "field number 536870912"),
     "negative dimension": (make.onnx_bytes(make.o_tensor("w", [1 << 63], b"")), "negative"),
+    "-1 and 0": (make.onnx_bytes(make.o_tensor("w", [(1 << 64) - 1, 0], b"")), "negative"),
+    "packed -1 and 0": (
+        make.onnx_bytes(make.o_tensor("w", [], b"") + make.message(1, make.varint(1 << 63), b"\0")),
+        "negative",
+    ),
+    "dimension of 2^32 + 4": (
+        make.onnx_bytes(make.o_tensor("w", [(1 << 32) + 4], bytes(16))),
+        "ask for 17179869200",
+    ),
+    "dimension of 2^63 - 1": (
+        make.onnx_bytes(make.o_tensor("w", [(1 << 63) - 1], bytes(16))),
+        "ask for 36893488147419103228",
+    ),
     "65 dimensions": (make.onnx_bytes(make.o_tensor("w", [1] * 65, b"1234")), "dimensions"),
     "too few bytes": (make.onnx_bytes(make.o_tensor("w", [5], bytes(16))), "ask for 20"),
     "4 TB and no data": (make.onnx_bytes(make.o_tensor("w", [1 << 40], None)), "holds 0"),
@@ -433,6 +466,14 @@ def test_onnx(name: str, tmp_path: Path) -> None:
     refused(write(tmp_path, "m.onnx", data), match)
 
 
+def test_a_number_has_64_bits(tmp_path: Path) -> None:
+    """As protobuf reads it: what ten bytes have room for beyond them is cut off."""
+    four = b"\x84" + b"\x80" * 8 + b"\x7e"
+    tensor = make.o_tensor("w", [], bytes(16)) + make.message(1, four)
+    path = write(tmp_path, "m.onnx", make.onnx_bytes(tensor))
+    assert [piece.params for piece in sizes.layout(path).pieces] == [4]
+
+
 def test_reasonable_nesting_passes(tmp_path: Path) -> None:
     path = write(tmp_path, "m.onnx", nested_graphs(10))
     assert sizes.breakdown(path).bytes == path.stat().st_size
@@ -468,6 +509,9 @@ EXTERNAL: dict[str, tuple[bytes, str]] = {
     "hexadecimal": (make.o_external("w", [4], location="w.bin", offset="0x1"), "whole"),
     "digits of another script": (make.o_external("w", [4], location="w.bin", offset="٤"), "whole"),
     "huge": (make.o_external("w", [4], location="w.bin", offset="9" * 400), "whole"),
+    "2^32": (make.o_external("w", [4], location="w.bin", offset=str(1 << 32)), "ends at"),
+    "2^63": (make.o_external("w", [4], location="w.bin", offset=str(1 << 63)), "whole"),
+    "2^64": (make.o_external("w", [4], location="w.bin", offset=str(1 << 64)), "whole"),
     "4 TB": (make.o_external("w", [1 << 40], location="w.bin"), "ends at"),
     "location twice": (
         make.o_external("w", [4], location="w.bin") + make.o_pair(13, "location", "../x"),
