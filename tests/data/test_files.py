@@ -370,6 +370,23 @@ def test_pipes_and_folders_in_the_place_of_files_are_refused(name: str, tmp_path
         place.unlink() if make_one is os.mkfifo else place.rmdir()
 
 
+@pytest.mark.timeout(20)
+def test_an_lmdb_that_turns_into_a_pipe_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at it and its opening, or while a worker that opens it anew starts."""
+    folder = scene_text(tmp_path / "d")
+    source = pickle.loads(pickle.dumps(open_data(folder)))
+    status = (folder / "data.mdb").stat()
+    (folder / "data.mdb").unlink()
+    os.mkfifo(folder / "data.mdb")
+    with pytest.raises(InputRefused, match=r"data\.mdb: is a named pipe, not an LMDB"):
+        source[0]
+    monkeypatch.setattr("hcompress.data.btree.stat_of", lambda _: status)
+    with pytest.raises(InputRefused, match=r"data\.mdb: is a named pipe, not an LMDB"):
+        BTree(folder / "data.mdb")
+
+
 def test_labels_are_told_without_images(tmp_path: Path) -> None:
     folder = scene_text(tmp_path / "d", image_000000001=b"broken")
     assert open_data(folder).label(0) == ("täxt 1", f"{folder}: label-000000001")

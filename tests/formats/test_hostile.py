@@ -359,6 +359,89 @@ def test_patched_zip_records(name: str, tmp_path: Path) -> None:
     refused(write(tmp_path, "m.pt", patched(make.good_pt(), *patch)), match)
 
 
+FULL = 0xFFFFFFFF
+
+
+def zip64(data: bytes, before: bytes = b"", keep: bool = False) -> bytes:
+    """The same archive with its sizes and places in 64 bits, as past 4 GiB.
+
+    ``before``: another extra field in front of each; ``keep``: only places are, not sizes.
+    """
+    count, length, start = struct.unpack_from("<H2L", data, len(data) - 12)
+    members, central, at = data[:start], b"", start
+    while at < start + length:
+        head = bytearray(data[at : at + 46])
+        stored, plain, named = struct.unpack_from("<2LH", head, 20)
+        (header,) = struct.unpack_from("<L", head, 42)
+        wide = (header,) if keep else (plain, stored, header)
+        extra = before + struct.pack(f"<HH{len(wide)}Q", 1, 8 * len(wide), *wide)
+        struct.pack_into("<H", head, 30, len(extra))
+        struct.pack_into("<L", head, 42, FULL)
+        if not keep:
+            struct.pack_into("<2L", head, 20, FULL, FULL)
+        central += head + data[at + 46 : at + 46 + named] + extra
+        at += 46 + named
+    end = start + len(central)
+    record = (b"PK\6\6", 44, 45, 45, 0, 0, count, count, len(central), start)
+    return (
+        members
+        + central
+        + struct.pack("<4sQ2H2L4Q", *record)
+        + struct.pack("<4sLQL", b"PK\6\7", 0, end, 1)
+        + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, FULL, FULL, 0)
+    )
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("before", [b"", b"\x99\x99\x18\0" + b"\xee" * 24, b"\1\0\0\0"])
+def test_a_zip64_archive_reads_as_any_other(before: bytes, keep: bool, tmp_path: Path) -> None:
+    path = write(tmp_path, "m.pt", make.good_pt())
+    wanted = [(one.name, one.bytes, one.offset) for one in sizes.layout(path).pieces]
+    path.write_bytes(zip64(make.good_pt(), before, keep))
+    assert [(one.name, one.bytes, one.offset) for one in sizes.layout(path).pieces] == wanted
+
+
+RECORD, LOCATOR, FIELD = b"PK\6\6", b"PK\6\7", b"\1\0\x18\0"
+LAST = struct.pack("<Q", (1 << 64) - 1)
+PATCHES64: dict[str, tuple[bytes, int, bytes, str]] = {
+    "record signature": (RECORD, 0, b"PKxx", "zip64 end record is damaged"),
+    "record's disk": (RECORD, 16, b"\1", "zip64 end record is damaged"),
+    "directory's disk": (RECORD, 20, b"\1", "zip64 end record is damaged"),
+    "members on this disk": (RECORD, 24, b"\1", "zip64 end record is damaged"),
+    "members": (RECORD, 24, (b"\x09" + bytes(7)) * 2, "of 9 members"),
+    "2^32 members more": (RECORD, 24, struct.pack("<QQ", *[(1 << 32) + 5] * 2), "5 of"),
+    "directory of 2^32 bytes more": (RECORD, 44, b"\1", "zip end record"),
+    "directory at 2^32 more": (RECORD, 52, b"\1", "zip end record"),
+    "directory at the last byte": (RECORD, 48, LAST, "zip end record"),
+    "record elsewhere": (LOCATOR, 8, bytes(8), "not where it must be"),
+    "record at 2^32 more": (LOCATOR, 12, b"\1", "not where it must be"),
+    "locator signature": (LOCATOR, 0, b"PKxx", "zip end record"),
+    "plain size of 2^32 more": (FIELD, 8, b"\1", "disagree"),
+    "stored size of 2^32 more": (FIELD, 16, b"\1", "disagree"),
+    "both of 2^32 more": (FIELD, 4, struct.pack("<QQ", 1 << 32, 1 << 32), "past the end"),
+    "both of 2^63": (FIELD, 4, struct.pack("<QQ", 1 << 63, 1 << 63), "past the end"),
+    "both of the most": (FIELD, 4, LAST * 2, "past the end"),
+    "header at 2^32 more": (FIELD, 24, b"\1", "header lies past the end"),
+    "header at the last byte": (FIELD, 20, LAST, "header lies past the end"),
+    "no field": (FIELD, 0, b"\2", "zip64 sizes are missing"),
+    "field of two": (FIELD, 2, b"\x10", "zip64 sizes are missing"),
+    "field past its end": (FIELD, 2, b"\x19", "zip64 sizes are missing"),
+}
+
+
+@pytest.mark.parametrize("name", PATCHES64)
+def test_patched_zip64_records(name: str, tmp_path: Path) -> None:
+    *patch, match = PATCHES64[name]
+    refused(write(tmp_path, "m.pt", patched(zip64(make.good_pt()), *patch)), match)
+
+
+def test_a_zip64_locator_without_its_record(tmp_path: Path) -> None:
+    """As a file that is cut in front: nothing is read before its beginning."""
+    data = zip64(make.good_pt())
+    for length in (22, 42, 43, 97, 98):
+        refused(write(tmp_path, "m.pt", b"PK\3\4" + data[-length:]))
+
+
 def test_overlapping_members(tmp_path: Path) -> None:
     inner = make.zipped([("archive/data/0", b"x")])[: 30 + 14 + 1]
     data = zip_of(("archive/data/1", inner), ("archive/data/0", b"x"))
