@@ -552,9 +552,10 @@ def test_onnx(name: str, tmp_path: Path) -> None:
 def test_a_number_has_64_bits(tmp_path: Path) -> None:
     """As protobuf reads it: what ten bytes have room for beyond them is cut off."""
     four = b"\x84" + b"\x80" * 8 + b"\x7e"
-    tensor = make.o_tensor("w", [], bytes(16)) + make.message(1, four)
+    float32 = (1 << 32) + 1  # one of a few, which has 32 bits
+    tensor = make.o_tensor("w", [], bytes(16), float32) + make.message(1, four)
     path = write(tmp_path, "m.onnx", make.onnx_bytes(tensor))
-    assert [piece.params for piece in sizes.layout(path).pieces] == [4]
+    assert [(piece.params, piece.type) for piece in sizes.layout(path).pieces] == [(4, "F32")]
 
 
 def test_reasonable_nesting_passes(tmp_path: Path) -> None:
