@@ -205,8 +205,7 @@ def test_cut_short_within_a_page_while_open(tmp_path: Path) -> None:
     for size in range(8193, len(whole), 1000):
         os.truncate(path, size)
         with pytest.raises(InputRefused, match="cut short at byte"):
-            for index in range(12):
-                _ = source[index]
+            list(map(source.__getitem__, range(12)))
         path.write_bytes(whole)
 
 
