@@ -212,7 +212,7 @@ def test_cut_short_within_a_page_while_open(tmp_path: Path) -> None:
 LEAF, OVERFLOW = 2, 4
 
 
-def page_of(kind: int, content: bytes) -> int:
+def page_of(kind: int, content: bytes | bytearray) -> int:
     """Where the last page of a kind begins."""
     flags = (struct.unpack_from("<H", content, at + 10)[0] for at in range(0, len(content), 4096))
     return max(4096 * n for n, found in enumerate(flags) if found & 0x4F == kind)
@@ -232,7 +232,7 @@ def one_value(folder: Path, size: int = 9000) -> tuple[Path, bytearray, int, int
 def test_values_of_more_than_64_kib(size: int, tmp_path: Path) -> None:
     path, content, pages, _ = one_value(tmp_path / "d", size)
     value = BTree(path).get(b"k")
-    assert value == content[pages + 16 : pages + 16 + size]
+    assert value == bytes(content[pages + 16 : pages + 16 + size])
     # As of a value of a quarter of a gigabyte: their number has 32 bits.
     struct.pack_into("<HH", content, pages + 12, 0, 1)
     path.write_bytes(content)

@@ -144,7 +144,9 @@ class Several(FakeTrain):
 def test_the_key_sees_all_data_of_several_and_their_order(tmp_path: Path) -> None:
     def key(*names: str, words: str | None = None) -> str:
         more = tuple(tmp_path / name for name in names)
-        stage = Several(tmp_path / "a", more=more, words=words and tmp_path / words)
+        stage = Several(
+            tmp_path / "a", more=more, words=None if words is None else tmp_path / words
+        )
         return make_ticket(stage, None, None, 1, 1, digest_data=lambda path: path.name).key
 
     (tmp_path / "a").write_text("words")
@@ -159,7 +161,12 @@ def test_the_key_sees_all_data_of_several_and_their_order(tmp_path: Path) -> Non
 
 def test_data_are_digested_once_each() -> None:
     asked: list[Path] = []
-    ask = keys.remembering(lambda path: asked.append(path) or path.name)
+
+    def digest_data(path: Path) -> str:
+        asked.append(path)
+        return path.name
+
+    ask = keys.remembering(digest_data)
     assert [ask(Path(name)) for name in "abab"] == ["a", "b", "a", "b"]
     assert asked == [Path("a"), Path("b")]
 
