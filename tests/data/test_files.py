@@ -494,6 +494,14 @@ def test_an_lmdb_that_turns_into_a_pipe_is_not_waited_for(
         BTree(folder / "data.mdb")
 
 
+def test_what_is_no_lmdb_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To open a device may be to set it going."""
+    os.mkfifo(tmp_path / "data.mdb")
+    monkeypatch.setattr(os, "open", lambda *_: pytest.fail("opened"))
+    with pytest.raises(InputRefused, match=r"data\.mdb: is a named pipe, not an LMDB"):
+        BTree(tmp_path / "data.mdb")
+
+
 def test_labels_are_told_without_images(tmp_path: Path) -> None:
     folder = scene_text(tmp_path / "d", image_000000001=b"broken")
     assert open_data(folder).label(0) == ("täxt 1", f"{folder}: label-000000001")
