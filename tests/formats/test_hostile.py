@@ -393,7 +393,11 @@ def zip64(data: bytes, before: bytes = b"", keep: bool = False) -> bytes:
 
 
 @pytest.mark.parametrize("keep", [False, True])
-@pytest.mark.parametrize("before", [b"", b"\x99\x99\x18\0" + b"\xee" * 24, b"\1\0\0\0"])
+@pytest.mark.parametrize(
+    "before",
+    [b"", b"\x99\x99\x18\0" + b"\xee" * 24, b"\1\0\0\0"],
+    ids=["alone", "behind another", "behind an empty one"],
+)
 def test_a_zip64_archive_reads_as_any_other(before: bytes, keep: bool, tmp_path: Path) -> None:
     path = write(tmp_path, "m.pt", make.good_pt())
     wanted = [(one.name, one.bytes, one.offset) for one in sizes.layout(path).pieces]
