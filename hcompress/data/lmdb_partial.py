@@ -195,13 +195,12 @@ def _opened(path: Path) -> BinaryIO:
     """For reading and writing, made if it is missing; no link is followed, no pipe waited for."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     handle = os.open(path, flags, 0o666)
-    stream = os.fdopen(handle, "r+b")
     try:
         require_regular(path, os.fstat(handle).st_mode, "a file of ours")
     except InputRefused:
-        stream.close()
+        os.close(handle)
         raise
-    return stream
+    return os.fdopen(handle, "r+b")
 
 
 def _line(entry: _Begun | _Chunk) -> bytes:

@@ -95,6 +95,7 @@ ODD: dict[str, Callable[[Path, Path], object]] = {
 }  # fmt: skip
 
 
+@pytest.mark.timeout(20)  # nobody writes into the pipe
 @pytest.mark.parametrize("kind", ODD)
 def test_what_is_no_lock_of_ours_is_left_as_it_is(tmp_path: Path, kind: str) -> None:
     mine, lock = tmp_path / "mine", tmp_path / "x.lock"

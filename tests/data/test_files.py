@@ -1,5 +1,6 @@
 """LMDB and label files: round trips, and what is hostile or damaged is refused."""
 
+import hashlib
 import io
 import os
 import pickle
@@ -20,11 +21,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hcompress.data import labels, line_index, open_data
-from hcompress.data.btree import BTree
+from hcompress.data.btree import MAX_VALUE, BTree
 from hcompress.data.images import MAX_PIXELS, decode_image, read_image
 from hcompress.data.labels import LabelFileSource
 from hcompress.data.lmdb import LmdbSource
 from hcompress.data.sample import label_of
+from hcompress.data.source import open_images
 from hcompress.errors import InputRefused, UsageError
 
 
@@ -185,6 +187,113 @@ def test_cut_short_while_open(tmp_path: Path) -> None:
         source[5]
 
 
+def test_a_file_cut_short_is_refused_when_opened(tmp_path: Path) -> None:
+    """Not when the first image is missed: by then a run may have taken hours."""
+    path = scene_text(tmp_path / "d", 12) / "data.mdb"
+    whole = path.read_bytes()
+    for size in (len(whole) - 1, len(whole) - 4095, len(whole) - 4096, len(whole) - 4097):
+        os.truncate(path, size)
+        said = f"cut short: {size} bytes, but its pages take {len(whole)}"
+        with pytest.raises(InputRefused, match=said):
+            BTree(path)
+
+
+def test_cut_short_within_a_page_while_open(tmp_path: Path) -> None:
+    path = scene_text(tmp_path / "d", 12) / "data.mdb"
+    source = open_data(path.parent)
+    whole = path.read_bytes()
+    for size in range(8193, len(whole), 1000):
+        os.truncate(path, size)
+        with pytest.raises(InputRefused, match="cut short at byte"):
+            list(map(source.__getitem__, range(12)))
+        path.write_bytes(whole)
+
+
+LEAF, OVERFLOW = 2, 4
+
+
+def page_of(kind: int, content: bytes | bytearray) -> int:
+    """Where the last page of a kind begins."""
+    flags = (struct.unpack_from("<H", content, at + 10)[0] for at in range(0, len(content), 4096))
+    return max(4096 * n for n, found in enumerate(flags) if found & 0x4F == kind)
+
+
+def one_value(folder: Path, size: int = 9000) -> tuple[Path, bytearray, int, int]:
+    """An LMDB of one value on pages of its own; where those begin, and where its size stands."""
+    value = bytes(0x48 + n % 7 for n in range(size))  # nothing in it looks like a page's kind
+    path = make(folder, {b"k": value}) / "data.mdb"
+    content = bytearray(path.read_bytes())
+    leaf = page_of(LEAF, content)
+    (node,) = struct.unpack_from("<H", content, leaf + 16)
+    return path, content, page_of(OVERFLOW, content), leaf + node
+
+
+@pytest.mark.parametrize("size", [1 << 16, (1 << 16) + 1, 200_000])
+def test_values_of_more_than_64_kib(size: int, tmp_path: Path) -> None:
+    path, content, pages, _ = one_value(tmp_path / "d", size)
+    value = BTree(path).get(b"k")
+    assert value == bytes(content[pages + 16 : pages + 16 + size])
+    # As of a value of a quarter of a gigabyte: their number has 32 bits.
+    struct.pack_into("<HH", content, pages + 12, 0, 1)
+    path.write_bytes(content)
+    assert BTree(path).get(b"k") == value
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (3 * 4096 - 15, "a value of 12273 bytes in 3 pages"),
+        (1 << 16, "a value of 65536 bytes in 3 pages"),
+        (MAX_VALUE, f"a value of {MAX_VALUE} bytes in 3 pages"),
+        (MAX_VALUE + 1, f"a value of {MAX_VALUE + 1} bytes;"),
+        ((1 << 32) - 1, "a value of 4294967295 bytes;"),
+    ],
+)
+def test_values_larger_than_their_pages(size: int, said: str, tmp_path: Path) -> None:
+    path, content, pages, node = one_value(tmp_path / "d")
+    struct.pack_into("<HH", content, node, size & 0xFFFF, size >> 16)
+    path.write_bytes(content + bytes(4096 * 20))
+    with pytest.raises(InputRefused, match=said):
+        BTree(path).get(b"k")
+    if size < MAX_VALUE:  # with as many pages as it asks for, of which the file has three
+        struct.pack_into("<HH", content, pages + 12, 100, 0)
+        path.write_bytes(content + bytes(4096 * 20))
+        with pytest.raises(InputRefused, match="a page outside the file"):
+            BTree(path).get(b"k")
+
+
+@pytest.mark.parametrize("number", [0, 1 << 32, 1 << 51, 1 << 52, (1 << 63) // 4096, (1 << 64) - 2])
+def test_pages_outside_the_file(number: int, tmp_path: Path) -> None:
+    """Behind its last one too, where some other file may have been appended."""
+    folder = make(tmp_path / "d", {b"%06d" % n: bytes(100) for n in range(2000)})
+    content = bytearray((folder / "data.mdb").read_bytes())
+    wanted = number or len(content) // 4096
+    for meta in (0, 4096):
+        struct.pack_into("<Q", content, meta + 16 + 24 + 48 + 40, wanted)
+    (folder / "data.mdb").write_bytes(content + bytes(8192))
+    with pytest.raises(InputRefused, match="a page outside the file"):
+        BTree(folder / "data.mdb").get(b"000001")
+
+
+def test_the_number_of_a_page_below_has_48_bits(tmp_path: Path) -> None:
+    folder = make(tmp_path / "d", {b"%06d" % n: bytes(100) for n in range(2000)})
+    content = bytearray((folder / "data.mdb").read_bytes())
+    root = page_of(1, content)
+    (node,) = struct.unpack_from("<H", content, root + 16)
+    struct.pack_into("<H", content, root + node + 4, 1)  # 2^32 more
+    (folder / "data.mdb").write_bytes(content)
+    with pytest.raises(InputRefused, match="a page outside the file"):
+        BTree(folder / "data.mdb").get(b"000000")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_count_that_the_entries_cant_hold(count: int, tmp_path: Path) -> None:
+    """One entry too few is enough."""
+    lacks = {f"label_{count:09d}": None}
+    with pytest.raises(InputRefused, match=f"with {2 * count} entries it can't hold more"):
+        open_data(scene_text(tmp_path / "d", count, **lacks))
+
+
 def test_flipped_bytes_are_refused_or_harmless(tmp_path: Path) -> None:
     whole = (scene_text(tmp_path / "d", 12) / "data.mdb").read_bytes()
     bad = tmp_path / "bad"
@@ -261,10 +370,29 @@ def test_label_digest_is_of_contents(tmp_path: Path) -> None:
     digest = open_data(path).digest
     path.write_text("./1.png\tone\n\n2.png\ttwo")
     assert open_data(path).digest == digest
+    for other in ("1.png\tone\n2.png\ttoo", "2.png\ttwo\n1.png\tone", "1.png\tone"):
+        path.write_text(other)
+        assert open_data(path).digest != digest
+    path.write_text("1.png\tone\n2.png\ttwo")
     (tmp_path / "2.png").write_bytes(png(3))
     assert open_data(path).digest != digest
-    path.write_text("1.png\tone\n2.png\ttoo")
-    assert open_data(path).digest != digest
+
+
+def test_digests_are_what_they_have_always_been(tmp_path: Path) -> None:
+    """Keys, evaluations and baselines hold them: by another recipe, all would count as stale."""
+
+    def sha(*parts: bytes) -> str:
+        return hashlib.sha256(b"".join(parts)).hexdigest()
+
+    images = [hashlib.sha256(png(number)).digest() for number in (1, 2)]
+    said = [len(text).to_bytes(8, "little") + text for text in (b"one", "zw\u00f6\tlf".encode())]
+    path = labelled(tmp_path, "1.png\tone\n2.png\tzw\u00f6\tlf\n")
+    pairs = zip(images, said, strict=True)
+    assert open_data(path).digest == sha(b"hcompress label file 1\n", *sum(pairs, ()))
+    path.unlink()
+    assert open_images(tmp_path).digest == sha(b"hcompress image folder 1\n", *images)
+    folder = scene_text(tmp_path / "d")
+    assert open_data(folder).digest == sha((folder / "data.mdb").read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -347,6 +475,31 @@ def test_pipes_and_folders_in_the_place_of_files_are_refused(name: str, tmp_path
         with pytest.raises((InputRefused, UsageError)):
             open_data(path)
         place.unlink() if make_one is os.mkfifo else place.rmdir()
+
+
+@pytest.mark.timeout(20)
+def test_an_lmdb_that_turns_into_a_pipe_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at it and its opening, or while a worker that opens it anew starts."""
+    folder = scene_text(tmp_path / "d")
+    source = pickle.loads(pickle.dumps(open_data(folder)))
+    status = (folder / "data.mdb").stat()
+    (folder / "data.mdb").unlink()
+    os.mkfifo(folder / "data.mdb")
+    with pytest.raises(InputRefused, match=r"data\.mdb: is a named pipe, not an LMDB"):
+        source[0]
+    monkeypatch.setattr("hcompress.data.btree.stat_of", lambda _: status)
+    with pytest.raises(InputRefused, match=r"data\.mdb: is a named pipe, not an LMDB"):
+        BTree(folder / "data.mdb")
+
+
+def test_what_is_no_lmdb_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To open a device may be to set it going."""
+    os.mkfifo(tmp_path / "data.mdb")
+    monkeypatch.setattr(os, "open", lambda *_: pytest.fail("opened"))
+    with pytest.raises(InputRefused, match=r"data\.mdb: is a named pipe, not an LMDB"):
+        BTree(tmp_path / "data.mdb")
 
 
 def test_labels_are_told_without_images(tmp_path: Path) -> None:

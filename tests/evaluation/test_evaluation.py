@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hcompress.artifacts.source import open_source
+from hcompress.data import order
 from hcompress.data.batches import in_groups
 from hcompress.data.sample import Sample
 from hcompress.errors import InputRefused, NumericalError
@@ -26,6 +27,7 @@ from hcompress.evaluation.evaluate import (
     of_characters,
     summarise,
 )
+from hcompress.foreign.options import AS_FOUND, Blank, ImportOptions
 from hcompress.metrics import Ignore, Ignored, folded, misread, similarity, wilson
 from hcompress.metrics import paired as paired_share
 from hcompress.progress import NoProgress
@@ -270,9 +272,13 @@ class Counted:
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self, _reader: Any, source: Any, images: int, **more: Any) -> dict[str, Any]:
+    def __call__(
+        self, _reader: Any, source: Any, images: int, *, ignored: Ignored, **more: Any
+    ) -> dict[str, Any]:
         self.calls += 1
-        return {**more, "progress": None, "ignored": None, "images": min(images, len(source)),
+        count = min(images, len(source))
+        return {**more, "progress": None, "ignored": ignored.to_dict() if ignored else None,
+                "images": count, "order": order.sampled(source, count),
                 "data_digest": source.digest, "accuracy": 0.9}  # fmt: skip
 
 
@@ -323,6 +329,88 @@ def test_a_changed_evaluation_is_measured_anew(
         assert counted.calls == calls
         raw = {**json.loads(path.read_text()), **change}
         path.write_text(json.dumps({key: raw[key] for key in raw if raw[key] is not None}))
+
+
+@pytest.fixture
+def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool]:
+    """Measure a model as a new run would; whether it was read for that."""
+    write_recipe(tmp_path)
+    (tmp_path / "data.txt").write_text("line.ppm\tab\n" * 4)
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "a.onnx").write_bytes(onnx_bytes(b"a" * 32))
+    counted = Counted()
+    monkeypatch.setattr("hcompress.runs.accuracy.evaluate", counted)
+    monkeypatch.setattr("hcompress.runs.accuracy.open_reader", lambda *_: None)
+
+    def call(options: ImportOptions = AS_FOUND, **change: Any) -> bool:
+        before = counted.calls
+        plan = replace(Evaluate(tmp_path / "data.txt", 2, None, 2), **change)
+        model = open_source(tmp_path / "below" / "a.onnx")
+        Accuracy(plan, tmp_path / "evaluations", NoProgress(), options).after_stage("01-a", model)
+        return counted.calls > before
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"images": 3}, {"ignore": (Ignore.CASE,)}, {"ignore_characters": "-"},
+        {"options": ImportOptions(blank=Blank.LAST)},
+    ],
+)  # fmt: skip
+def test_what_was_asked_otherwise_is_measured_anew(
+    change: dict[str, Any], measure: Callable[..., bool]
+) -> None:
+    assert measure()
+    assert not measure()
+    assert measure(**change)
+    assert not measure(**change)
+    assert measure()
+
+
+def test_what_was_read_of_other_files_is_measured_anew(
+    tmp_path: Path, measure: Callable[..., bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert measure()
+    (tmp_path / "data.txt").write_text("line.ppm\tac\n" * 4)
+    assert measure()
+    (tmp_path / "below" / "a.onnx").write_bytes(onnx_bytes(b"b" * 32))
+    assert measure()
+    (tmp_path / "below" / "charset.txt").write_text("abc")  # may name its classes
+    assert measure()
+    assert not measure()
+    monkeypatch.setattr(order, "VERSION", order.VERSION + 1)  # other lines by chance
+    assert measure()
+    charset = ImportOptions(charset=tmp_path / "said.txt")
+    for text in ("abc", "abd"):
+        (tmp_path / "said.txt").write_text(text)
+        assert measure(charset)
+        assert not measure(charset)
+
+
+def test_what_a_name_used_to_stand_for_leaves_no_evaluation(
+    tmp_path: Path, measure: Callable[..., bool]
+) -> None:
+    """Not even where nothing is measured any more: a report would show it."""
+    assert measure()
+    folder = tmp_path / "evaluations"
+    kept = (folder / "01-a.json").read_text()
+    names = ["01-a-final.json", "01-a.json", "02-b-final.json", "02-b.json"]
+
+    def left(name: str, weights: bytes) -> list[str]:
+        (tmp_path / "b.onnx").write_bytes(onnx_bytes(weights))
+        model = open_source(tmp_path / "b.onnx")
+        assert Accuracy(None, folder, NoProgress()).after_stage(name, model) is None
+        return sorted(path.name for path in folder.iterdir())
+
+    for text in (kept, kept[:-20], "{}"):
+        for name in names:
+            (folder / name).write_text(text)
+        assert left("01-a", b"b" * 32) == names[2:]
+    for name in names:
+        (folder / name).write_text(kept)
+    assert left("01-a", b"a" * 32) == names  # the same model
 
 
 def test_too_much_lost_is_numerical() -> None:

@@ -94,6 +94,17 @@ SAFETENSORS: dict[str, tuple[bytes, str]] = {
     "too many dimensions": (make.safetensors_bytes({"a": ENTRY(0, 4, [1] * 65)}, bytes(4)), "most"),
     "shape against offsets": (make.safetensors_bytes({"a": ENTRY(0, 4, [2])}, bytes(4)), "ask for"),
     "shape of 4 TB": (make.safetensors_bytes({"a": ENTRY(0, 4, [1 << 40])}, bytes(4)), "ask for"),
+    "shape of 2^63": (make.safetensors_bytes({"a": ENTRY(0, 0, [0, 1 << 63])}), "must be 0 to"),
+    "offset of 2^63": (make.safetensors_bytes({"a": ENTRY(1 << 63, 1 << 63, [0])}), "must be 0 to"),
+    "shape of 2^32, four bytes": (
+        make.safetensors_bytes({"a": ENTRY(0, 4, [1 << 32, 1])}, bytes(4)),
+        "ask for 17179869184 bytes",
+    ),
+    "shape of 2^32 + 1, four bytes": (
+        make.safetensors_bytes({"a": ENTRY(0, 4, [(1 << 32) + 1])}, bytes(4)),
+        "ask for 17179869188 bytes",
+    ),
+    "header of 2^32 + 2": (struct.pack("<Q", (1 << 32) + 2) + b"{}", "truncated"),
     "offsets reversed": (make.safetensors_bytes({"a": ENTRY(4, 0, [1])}, bytes(4)), "begin"),
     "overlap": (
         make.safetensors_bytes({"a": ENTRY(0, 8, [2]), "b": ENTRY(4, 8, [1])}, bytes(8)),
@@ -200,6 +211,7 @@ PICKLES: dict[str, tuple[bytes, str]] = {
     "set items of a list": (b"](NNu", "no dict"),
     "append to a dict": (b"}(Ne", "no list"),
     "odd items": (b"}(Nu", "no dict"),
+    "number of 65 bits": (make.p_int(1 << 64), "64 bits"),
     "number of 8000 bits": (b"\x8b" + struct.pack("<i", 1000) + b"\x7f" * 1000, "64 bits"),
     "bytes longer than the file": (b"\x8e" + struct.pack("<Q", 1 << 42), "broken pickle"),
     "text longer than the file": (b"X" + struct.pack("<I", 1 << 31), "broken pickle"),
@@ -235,6 +247,13 @@ PICKLES: dict[str, tuple[bytes, str]] = {
 def test_pickles(name: str, tmp_path: Path) -> None:
     body, match = PICKLES[name]
     refused(write(tmp_path, "m.pt", make.pt_bytes(body, {"0": bytes(16)})), match)
+
+
+@pytest.mark.parametrize("behind", [b"x", b".", b"\0\0", make.pickled(META), bytes(5000)])
+def test_nothing_follows_a_pickles_end(behind: bytes, tmp_path: Path) -> None:
+    """Some other reader goes on, and finds another model there."""
+    data = make.zipped([("archive/data.pkl", make.pickled(META) + behind)])
+    refused(write(tmp_path, "m.pt", data), "bytes follow the end of the pickle")
 
 
 def test_a_tensor_of_4_tb_fits_in_a_small_file(tmp_path: Path) -> None:
@@ -340,6 +359,93 @@ def test_patched_zip_records(name: str, tmp_path: Path) -> None:
     refused(write(tmp_path, "m.pt", patched(make.good_pt(), *patch)), match)
 
 
+FULL = 0xFFFFFFFF
+
+
+def zip64(data: bytes, before: bytes = b"", keep: bool = False) -> bytes:
+    """The same archive with its sizes and places in 64 bits, as past 4 GiB.
+
+    ``before``: another extra field in front of each; ``keep``: only places are, not sizes.
+    """
+    count, length, start = struct.unpack_from("<H2L", data, len(data) - 12)
+    members, central, at = data[:start], b"", start
+    while at < start + length:
+        head = bytearray(data[at : at + 46])
+        stored, plain, named = struct.unpack_from("<2LH", head, 20)
+        (header,) = struct.unpack_from("<L", head, 42)
+        wide = (header,) if keep else (plain, stored, header)
+        extra = before + struct.pack(f"<HH{len(wide)}Q", 1, 8 * len(wide), *wide)
+        struct.pack_into("<H", head, 30, len(extra))
+        struct.pack_into("<L", head, 42, FULL)
+        if not keep:
+            struct.pack_into("<2L", head, 20, FULL, FULL)
+        central += head + data[at + 46 : at + 46 + named] + extra
+        at += 46 + named
+    end = start + len(central)
+    record = (b"PK\6\6", 44, 45, 45, 0, 0, count, count, len(central), start)
+    return (
+        members
+        + central
+        + struct.pack("<4sQ2H2L4Q", *record)
+        + struct.pack("<4sLQL", b"PK\6\7", 0, end, 1)
+        + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, FULL, FULL, 0)
+    )
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize(
+    "before",
+    [b"", b"\x99\x99\x18\0" + b"\xee" * 24, b"\1\0\0\0"],
+    ids=["alone", "behind another", "behind an empty one"],
+)
+def test_a_zip64_archive_reads_as_any_other(before: bytes, keep: bool, tmp_path: Path) -> None:
+    path = write(tmp_path, "m.pt", make.good_pt())
+    wanted = [(one.name, one.bytes, one.offset) for one in sizes.layout(path).pieces]
+    path.write_bytes(zip64(make.good_pt(), before, keep))
+    assert [(one.name, one.bytes, one.offset) for one in sizes.layout(path).pieces] == wanted
+
+
+RECORD, LOCATOR, FIELD = b"PK\6\6", b"PK\6\7", b"\1\0\x18\0"
+LAST = struct.pack("<Q", (1 << 64) - 1)
+PATCHES64: dict[str, tuple[bytes, int, bytes, str]] = {
+    "record signature": (RECORD, 0, b"PKxx", "zip64 end record is damaged"),
+    "record's disk": (RECORD, 16, b"\1", "zip64 end record is damaged"),
+    "directory's disk": (RECORD, 20, b"\1", "zip64 end record is damaged"),
+    "members on this disk": (RECORD, 24, b"\1", "zip64 end record is damaged"),
+    "members": (RECORD, 24, (b"\x09" + bytes(7)) * 2, "of 9 members"),
+    "2^32 members more": (RECORD, 24, struct.pack("<QQ", *[(1 << 32) + 5] * 2), "5 of"),
+    "directory of 2^32 bytes more": (RECORD, 44, b"\1", "zip end record"),
+    "directory at 2^32 more": (RECORD, 52, b"\1", "zip end record"),
+    "directory at the last byte": (RECORD, 48, LAST, "zip end record"),
+    "record elsewhere": (LOCATOR, 8, bytes(8), "not where it must be"),
+    "record at 2^32 more": (LOCATOR, 12, b"\1", "not where it must be"),
+    "locator signature": (LOCATOR, 0, b"PKxx", "zip end record"),
+    "plain size of 2^32 more": (FIELD, 8, b"\1", "disagree"),
+    "stored size of 2^32 more": (FIELD, 16, b"\1", "disagree"),
+    "both of 2^32 more": (FIELD, 4, struct.pack("<QQ", 1 << 32, 1 << 32), "past the end"),
+    "both of 2^63": (FIELD, 4, struct.pack("<QQ", 1 << 63, 1 << 63), "past the end"),
+    "both of the most": (FIELD, 4, LAST * 2, "past the end"),
+    "header at 2^32 more": (FIELD, 24, b"\1", "header lies past the end"),
+    "header at the last byte": (FIELD, 20, LAST, "header lies past the end"),
+    "no field": (FIELD, 0, b"\2", "zip64 sizes are missing"),
+    "field of two": (FIELD, 2, b"\x10", "zip64 sizes are missing"),
+    "field past its end": (FIELD, 2, b"\x19", "zip64 sizes are missing"),
+}
+
+
+@pytest.mark.parametrize("name", PATCHES64)
+def test_patched_zip64_records(name: str, tmp_path: Path) -> None:
+    *patch, match = PATCHES64[name]
+    refused(write(tmp_path, "m.pt", patched(zip64(make.good_pt()), *patch)), match)
+
+
+def test_a_zip64_locator_without_its_record(tmp_path: Path) -> None:
+    """As a file that is cut in front: nothing is read before its beginning."""
+    data = zip64(make.good_pt())
+    for length in (22, 42, 43, 97, 98):
+        refused(write(tmp_path, "m.pt", b"PK\3\4" + data[-length:]))
+
+
 def test_overlapping_members(tmp_path: Path) -> None:
     inner = make.zipped([("archive/data/0", b"x")])[: 30 + 14 + 1]
     data = zip_of(("archive/data/1", inner), ("archive/data/0", b"x"))
@@ -379,7 +485,21 @@ ONNX: dict[str, tuple[bytes, str]] = {
     "group": (make.onnx_bytes(W) + b"\x0b\x0c", "protobuf"),
     "field 0": (make.onnx_bytes(W) + b"\x02\x00", "field number 0"),
     "fixed64 past the end": (make.onnx_bytes(W) + b"\x31\x00", "protobuf"),
+    "field 2^29": (make.onnx_bytes(W) + make.varint(1 << 32) + b"\0", "field number 536870912"),
     "negative dimension": (make.onnx_bytes(make.o_tensor("w", [1 << 63], b"")), "negative"),
+    "-1 and 0": (make.onnx_bytes(make.o_tensor("w", [(1 << 64) - 1, 0], b"")), "negative"),
+    "packed -1 and 0": (
+        make.onnx_bytes(make.o_tensor("w", [], b"") + make.message(1, make.varint(1 << 63), b"\0")),
+        "negative",
+    ),
+    "dimension of 2^32 + 4": (
+        make.onnx_bytes(make.o_tensor("w", [(1 << 32) + 4], bytes(16))),
+        "ask for 17179869200",
+    ),
+    "dimension of 2^63 - 1": (
+        make.onnx_bytes(make.o_tensor("w", [(1 << 63) - 1], bytes(16))),
+        "ask for 36893488147419103228",
+    ),
     "65 dimensions": (make.onnx_bytes(make.o_tensor("w", [1] * 65, b"1234")), "dimensions"),
     "too few bytes": (make.onnx_bytes(make.o_tensor("w", [5], bytes(16))), "ask for 20"),
     "4 TB and no data": (make.onnx_bytes(make.o_tensor("w", [1 << 40], None)), "holds 0"),
@@ -433,6 +553,15 @@ def test_onnx(name: str, tmp_path: Path) -> None:
     refused(write(tmp_path, "m.onnx", data), match)
 
 
+def test_a_number_has_64_bits(tmp_path: Path) -> None:
+    """As protobuf reads it: what ten bytes have room for beyond them is cut off."""
+    four = b"\x84" + b"\x80" * 8 + b"\x7e"
+    float32 = (1 << 32) + 1  # one of a few, which has 32 bits
+    tensor = make.o_tensor("w", [], bytes(16), float32) + make.message(1, four)
+    path = write(tmp_path, "m.onnx", make.onnx_bytes(tensor))
+    assert [(piece.params, piece.type) for piece in sizes.layout(path).pieces] == [(4, "F32")]
+
+
 def test_reasonable_nesting_passes(tmp_path: Path) -> None:
     path = write(tmp_path, "m.onnx", nested_graphs(10))
     assert sizes.breakdown(path).bytes == path.stat().st_size
@@ -468,6 +597,9 @@ EXTERNAL: dict[str, tuple[bytes, str]] = {
     "hexadecimal": (make.o_external("w", [4], location="w.bin", offset="0x1"), "whole"),
     "digits of another script": (make.o_external("w", [4], location="w.bin", offset="٤"), "whole"),
     "huge": (make.o_external("w", [4], location="w.bin", offset="9" * 400), "whole"),
+    "2^32": (make.o_external("w", [4], location="w.bin", offset=str(1 << 32)), "ends at"),
+    "2^63": (make.o_external("w", [4], location="w.bin", offset=str(1 << 63)), "whole"),
+    "2^64": (make.o_external("w", [4], location="w.bin", offset=str(1 << 64)), "whole"),
     "4 TB": (make.o_external("w", [1 << 40], location="w.bin"), "ends at"),
     "location twice": (
         make.o_external("w", [4], location="w.bin") + make.o_pair(13, "location", "../x"),

@@ -17,7 +17,7 @@ from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, Us
 from hcompress.gate.baseline import Baseline, BaselineEntry, NotCounted, parse_baseline
 from hcompress.gate.judge import Evaluation, Measured, judge
 from hcompress.gate.limits import AccuracyLimits, ArtifactLimits, Bounds, Limits, read_limits
-from hcompress.gate.run import append_summary, run_gate, update, update_gate
+from hcompress.gate.run import append_summary, read_evaluation, run_gate, update, update_gate
 from hcompress.gate.show import HEADER, NAMES, cells, markdown
 from hcompress.gate.verdict import Status, Verdict
 from tests import model_files as make
@@ -174,9 +174,11 @@ def test_what_was_not_measured_fails() -> None:
         ({"min_accuracy": "0.95"}, "pass", ""),
         ({"min_accuracy": "0.951"}, "fail", "under min_accuracy = 0.951"),
         ({"warn_accuracy": "0.96"}, "warn", "under warn_accuracy"),
+        ({"warn_accuracy": "0.95"}, "pass", ""),
         ({"max_accuracy_drop": "1"}, "pass", "lost 1 points"),
         ({"max_accuracy_drop": "0.99"}, "fail", "lost 1 points, max_accuracy_drop = 0.99"),
         ({"warn_accuracy_drop": "0.5", "max_accuracy_drop": "2"}, "warn", "lost 1 points"),
+        ({"warn_accuracy_drop": "1"}, "pass", "lost 1 points"),
     ],
 )
 def test_accuracy(limits: dict[str, str], status: str, note: str) -> None:
@@ -187,10 +189,44 @@ def test_accuracy(limits: dict[str, str], status: str, note: str) -> None:
     assert note in row.note
 
 
-def accuracy_row(limits: AccuracyLimits, entry: BaselineEntry) -> Any:
+def accuracy_row(
+    limits: AccuracyLimits, entry: BaselineEntry, evaluation: Evaluation = EVALUATION
+) -> Any:
     artifact = ArtifactLimits(path="m", accuracy=limits)
-    measured = Measured(1000, {"backbone": 1000}, evaluation=EVALUATION)
+    measured = Measured(1000, {"backbone": 1000}, evaluation=evaluation)
     return judge(Limits((artifact,)), Baseline({"m": entry}), {"m": measured}).rows[-1]
+
+
+@pytest.mark.parametrize(
+    ("right", "images", "lost", "status"),
+    [
+        (152, 300, 3, "pass"),  # 0.5066666666666667 and 0.49666666666666665: 1 point, written so
+        (1151, 2300, 23, "pass"),
+        (1151, 2300, 24, "fail"),
+        (10**7, 10**7, 10**5 + 1, "fail"),  # one line of ten million
+        (10**7, 10**7, 10**5, "pass"),
+        (152, 300, -30, "pass"),  # a gain
+    ],
+)
+def test_a_drop_is_counted_in_lines_and_not_in_digits(
+    right: int, images: int, lost: int, status: str
+) -> None:
+    then, now = (Decimal(str(count / images)) for count in (right, right - lost))
+    entry = BaselineEntry(1000, {"backbone": 1000}, then, images, "d" * 64)
+    limits = AccuracyLimits("e", max_accuracy_drop=Decimal(1))
+    row = accuracy_row(limits, entry, Evaluation(now, images, "d" * 64))
+    assert row.status == status
+    assert ("lost" in row.note) == (lost > 0)
+
+
+@pytest.mark.parametrize(("least", "status"), [(1999, "pass"), (2000, "pass"), (2001, "fail")])
+def test_as_many_images_as_the_limit_suffice(least: int, status: str) -> None:
+    entry = BaselineEntry(1000, {"backbone": 1000}, Decimal("0.95"), 2000, "d" * 64)
+    row = accuracy_row(AccuracyLimits("e", min_images=least), entry)
+    assert (row.status, row.note) == (
+        status,
+        "" if status == "pass" else "2000 images, min_images = 2001",
+    )
 
 
 def test_accuracies_compare_over_the_same_images_only() -> None:
@@ -238,6 +274,12 @@ def test_accuracies_on_data_that_nobody_names_do_not_compare() -> None:
             baseline = Baseline({"m": replace(entry, data_digest=then)})
             row = judge(Limits((artifact,)), baseline, {"m": measured}).rows[-1]
             assert row.status == ("pass" if then and now else "fail")
+            whose = "the baseline" if now else "the evaluation"
+            said = (
+                f"{whose} does not say on which data, by a data_digest: evaluate it again, or"
+                " update the baseline"
+            )
+            assert row.note == ("" if then and now else said)
 
 
 def relative(*paths: str) -> Limits:
@@ -558,6 +600,26 @@ def test_an_evaluation_of_what_the_model_was_before_fails(project: Path) -> None
     assert "is not of this model" in row.note
     with pytest.raises(InputRefused, match="is not of this model"):
         updated(project)
+
+
+def test_an_evaluation_is_of_this_model_with_these_lists(tmp_path: Path) -> None:
+    path = tmp_path / "eval.json"
+
+    def fits(model: str | None, lists: str | None, **said: Any) -> bool:
+        path.write_text(json.dumps({**EVAL, **said}))
+        try:
+            return read_evaluation(path, model, lists).images == EVAL["images"]
+        except InputRefused:
+            return False
+
+    assert fits("m", None, model_digest="m")
+    assert fits("m", "l", model_digest="m", lists_digest="l")
+    assert not fits("m", "l", model_digest="m")
+    assert not fits("m", "l", model_digest="m", lists_digest="k")
+    assert not fits("m", None, model_digest="m", lists_digest="l")
+    assert not fits("m", None, model_digest="n")
+    assert not fits("m", None)
+    assert not fits(None, None)  # no model, no evaluation of it
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
@@ -29,6 +29,7 @@ from hcompress.runs.runner import StageOptions, check_chain, run_stage
 from hcompress.runs.shrink import RunOptions, RunResult, run_recipe
 from hcompress.stages.base import Env
 from hcompress.stages.codebook import MakeCodebook
+from hcompress.strict.schema import Param
 from tests.fake_stages import (
     FAKES,
     RECIPE,
@@ -130,6 +131,44 @@ def test_the_key_sees_everything_that_matters(tmp_path: Path) -> None:
         key(threads=2),
     ]
     assert len(set(different)) == len(different)
+
+
+@dataclasses.dataclass(frozen=True)
+class Several(FakeTrain):
+    """Learns from more than one place."""
+
+    more: Annotated[tuple[Path, ...], Param("what else to learn", data=True)] = ()
+    words: Annotated[Path | None, Param("a file of words")] = None
+
+
+def test_the_key_sees_all_data_of_several_and_their_order(tmp_path: Path) -> None:
+    def key(*names: str, words: str | None = None) -> str:
+        more = tuple(tmp_path / name for name in names)
+        stage = Several(
+            tmp_path / "a", more=more, words=None if words is None else tmp_path / words
+        )
+        return make_ticket(stage, None, None, 1, 1, digest_data=lambda path: path.name).key
+
+    (tmp_path / "a").write_text("words")
+    (tmp_path / "b").write_text("other words")
+    lists = [(), ("a",), ("a", "b"), ("b", "a"), ("a", "b", "a"), ("ab",), ("a", "a")]
+    keys = [*(key(*names) for names in lists), *(key(words=name) for name in "ab")]
+    assert len(set(keys)) == len(keys)
+    (tmp_path / "c").write_text("words")
+    assert key(words="a") == key(words="c")  # no data: its very bytes count
+    assert key("a") != key("c")  # data: what its digest says
+
+
+def test_data_are_digested_once_each() -> None:
+    asked: list[Path] = []
+
+    def digest_data(path: Path) -> str:
+        asked.append(path)
+        return path.name
+
+    ask = keys.remembering(digest_data)
+    assert [ask(Path(name)) for name in "abab"] == ["a", "b", "a", "b"]
+    assert asked == [Path("a"), Path("b")]
 
 
 def test_the_key_leaves_out_what_changes_no_byte() -> None:

@@ -44,6 +44,29 @@ def test_trouble_of_the_machine_is_neither_absence_nor_damage(
             look()
 
 
+@pytest.mark.timeout(20)
+def test_a_path_that_turns_into_a_pipe_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at it and its opening."""
+    path, plain = tmp_path / "a", tmp_path / "plain"
+    plain.write_bytes(b"x")
+    os.mkfifo(path)
+    monkeypatch.setattr("hcompress.strict.files.stat_of", lambda _: plain.stat())
+    with pytest.raises(InputRefused, match="/a: is a named pipe"), open_regular(path):
+        pass
+
+
+def test_what_is_no_plain_file_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To open a device may be to set it going."""
+    os.mkfifo(tmp_path / "a")
+    monkeypatch.setattr(os, "open", failing(errno.EIO))
+    with pytest.raises(InputRefused, match="/a: is a named pipe"), open_regular(tmp_path / "a"):
+        pass
+
+
 def test_whether_it_is_there_is_not_guessed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
