@@ -33,6 +33,8 @@ SHOWN: Final = 64
 """Rows that are asked which levels suit a matrix."""
 CURVED: Final = range(3, 8)
 """Bits of numbers whose levels may be uneven: at 8 no one would see it, below 3 there are few."""
+FEW: Final = 1024
+"""Numbers of a matrix below which a table of levels costs more than it gives."""
 SHARES: Final = 127
 """A group's scale is one of so many parts of its row's greatest, up or down: a byte for it."""
 
@@ -88,7 +90,7 @@ def rounded(
 
 def suited(weight: Floats, bits: int, group: int, importance: Floats | None = None) -> Levels:
     """The levels of the least error for a weight [rows, columns], by some of its rows."""
-    if bits not in CURVED:
+    if bits not in CURVED or weight.size < FEW:
         return levels(bits)
     rows, columns = weight.shape
     some = weight[:: -(-rows // SHOWN)].reshape(-1, columns // group, group)

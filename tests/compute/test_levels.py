@@ -51,3 +51,7 @@ def test_evenly_spread_weights_keep_even_levels() -> None:
 
 def test_eight_bits_are_even() -> None:
     assert suited(RNG.standard_t(3, size=(8, 32)).astype(np.float32), 8, 32).even
+
+
+def test_a_table_is_not_worth_it_for_few_numbers() -> None:
+    assert suited(RNG.standard_t(3, size=(16, 32)).astype(np.float32), 4, 32).even

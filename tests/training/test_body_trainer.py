@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from hcompress.compute.levels import levels
 from hcompress.compute.rounding import rounded
 from hcompress.foreign.edit import Stored
 from hcompress.onnx_writer.whole_numbers import Ints
@@ -16,9 +17,7 @@ FLOATS = RNG.standard_t(3, size=(6, 16)).astype(np.float32)
 
 
 def stored(group: int) -> Stored:
-    made = Ints.of(rounded(FLOATS, 4, group))
-    assert made.levels is not None
-    return Stored(made, FLOATS.shape)
+    return Stored(Ints.of(rounded(FLOATS, 4, group, held=levels(4, 1.5))), FLOATS.shape)
 
 
 @pytest.mark.parametrize("group", [16, 4])
