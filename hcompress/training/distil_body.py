@@ -1,7 +1,7 @@
 """Distils a foreign body into itself in few bits: its own features and answers are the labels.
 
 Rounding, with errors made good, is where training begins; what it moves is where on its grid each
-weight lies.
+weight lies. Where it gains nothing on validation lines, the rounded body is the result.
 """
 
 from __future__ import annotations
@@ -111,6 +111,10 @@ def distil_body(
         task, schedule, fabric, snapshot_file(workplace.scratch, "body"), workplace.progress
     )
     figures |= {"steps": state.step, "curve": state.curve, "best_step": state.best_step}
+    if 0 <= state.best_accuracy <= figures.get("rounded", -1):  # below 0: nobody looked
+        workplace.progress.say("training gained nothing: the body is stored as it was rounded")
+        figures["best_step"] = 0
+        return stored, figures
     return trainer.stored(), figures
 
 

@@ -162,6 +162,22 @@ def test_the_whole_chain(
         ran(Quantise(images=0), file, tmp_path / "again")
 
 
+def test_training_that_gains_nothing_is_thrown_away(
+    encoded: Path, lines: Path, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    stage = DistilBody(
+        data=lines, steps=2, batch=4, images=24, validation_images=8, validate_every=1,
+        calibration=16, group=16, learning_rate=0.0,
+    )  # fmt: skip
+    trained = ran(stage, encoded, tmp_path / "trained")
+    rounded = ran(replace(stage, steps=0), encoded, tmp_path / "rounded")
+    assert trained.read_bytes() == rounded.read_bytes()
+    manifest = json.loads((trained.parent / "manifest.json").read_text(encoding="utf-8"))
+    assert '"best_step": 0' in json.dumps(manifest)
+
+
 def test_the_same_bytes_twice(encoded: Path, lines: Path, tmp_path: Path) -> None:
     stage = DistilBody(
         data=lines, steps=3, batch=4, images=24, validation_images=8, calibration=16, group=16
