@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol, runtime_checkable
 
+from hcompress.data.sample import Around
+
 if TYPE_CHECKING:
     from hcompress.data.sample import DataSource, Sample
 
@@ -114,19 +116,10 @@ def sampled(source: DataSource, count: int) -> int | None:
 
 
 @dataclass(frozen=True)
-class Shuffled:
+class Shuffled(Around):
     """A source in an order by chance: any first lines of it are a sample."""
 
     dealt: ClassVar[bool] = True
-    source: DataSource
-
-    @property
-    def digest(self) -> str:
-        """The source's: the order follows from it."""
-        return self.source.digest
-
-    def __len__(self) -> int:
-        return len(self.source)
 
     def __getitem__(self, index: int) -> Sample:
         return self.source[self._order[index]]
@@ -142,21 +135,13 @@ def shuffled(source: DataSource) -> DataSource:
 
 
 @dataclass(frozen=True)
-class Passes:
+class Passes(Around):
     """A source gone through again and again without end, each time in another order by chance.
 
     Entry p is the sample at place p % N of pass p // N; each pass has every sample once.
     """
 
-    source: DataSource
     seed: int
-
-    @property
-    def digest(self) -> str:
-        return self.source.digest
-
-    def __len__(self) -> int:
-        return len(self.source)
 
     def __getitem__(self, index: int) -> Sample:
         return self.source[self.place(index)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -53,6 +54,21 @@ class DataSource(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample: ...
+
+
+@dataclass(frozen=True)
+class Around:
+    """What is laid around a source: as many samples, of the same content."""
+
+    source: DataSource
+
+    @property
+    def digest(self) -> str:
+        """The source's: what is made of it follows from it."""
+        return self.source.digest
+
+    def __len__(self) -> int:
+        return len(self.source)
 
 
 def text_of(source: DataSource, index: int) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from hcompress.charset import UnknownCharacter
 from hcompress.data.order import is_dealt
-from hcompress.data.sample import Sample
+from hcompress.data.sample import Around, Sample
 from hcompress.errors import InputRefused
 
 if TYPE_CHECKING:
@@ -26,17 +26,8 @@ that have an unknown character."""
 
 
 @dataclass(frozen=True)
-class _Lenient:
+class _Lenient(Around):
     """A source that gives a blank in place of what can't be read, and says why as its text."""
-
-    source: DataSource
-
-    @property
-    def digest(self) -> str:
-        return self.source.digest
-
-    def __len__(self) -> int:
-        return len(self.source)
 
     def __getitem__(self, index: int) -> Sample:
         try:
