@@ -20,19 +20,7 @@ from hcompress.data.order import (
     sampled,
     shuffled,
 )
-from hcompress.data.sample import Sample
-
-
-@dataclass(frozen=True)
-class Numbers:
-    count: int
-    digest: str = "ab" * 32
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Sample:
-        return Sample(np.zeros((8, 8, 3), np.uint8), str(index))
+from tests.data.numbers import Numbers
 
 
 @dataclass(frozen=True)

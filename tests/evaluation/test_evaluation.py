@@ -33,6 +33,7 @@ from hcompress.metrics import paired as paired_share
 from hcompress.progress import NoProgress
 from hcompress.runs.accuracy import Accuracy
 from hcompress.runs.recipe import Evaluate
+from tests.data.numbers import Numbers
 from tests.fake_stages import onnx_bytes, write_recipe
 
 
@@ -52,18 +53,6 @@ class Parrot:
         assert all(image.shape == (48, 160, 3) for image in images)
         numbers = [int(image[0, 0, 0]) for image in images]
         return [Read(f"{n}x" if n % 3 == 0 else str(n), 0.75) for n in numbers]
-
-
-@dataclass(frozen=True)
-class Numbers:
-    count: int
-    digest: str = "ab" * 32
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Sample:
-        return Sample(np.full((48, 160, 3), index, np.uint8), str(index))
 
 
 def lines(*pairs: tuple[str, str]) -> list[Line]:
