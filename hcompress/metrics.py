@@ -18,6 +18,11 @@ MOST_WRONG: Final = 200
 """Lines read wrong that an evaluation lists."""
 
 
+READING: Final = 2
+"""The way in which images are prepared and cut and answers decoded: one higher wherever a line may
+be read as another text. What was measured in another way says nothing of what is read today."""
+
+
 class Ignore(StrEnum):
     """A difference between texts that does not count."""
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from hcompress.errors import HcompressError
 from hcompress.formats.open import Format, ModelFile
 from hcompress.spec.exported import CODEBOOK_FILE, ENCODER_FILE, STEP_FILE
 from hcompress.spec.foreign_header import CHARACTERS
@@ -29,6 +30,17 @@ def beside(file: ModelFile) -> tuple[Path, ...]:
     names = (CODEBOOK_FILE, *served)
     near = (file.path.parent / name for name in names)
     return (*(path for path in near if path.is_file()), *lists_beside(file))
+
+
+def waiting_codes(file: ModelFile) -> int | None:
+    """The bits of the codes that lie beside a model; None where none do that can be read."""
+    codebook = file.path.parent / CODEBOOK_FILE
+    try:
+        shapes = {piece.name: piece.shape for piece in ModelFile(codebook).layout.pieces}
+    except (HcompressError, OSError):
+        return None
+    shape = shapes.get("codes")
+    return shape[-1] * 8 if shape else None
 
 
 def lists_beside(file: ModelFile) -> tuple[Path, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hcompress.spec.config import BatchNorm, RecogniserConfig
+from hcompress.errors import UsageError
+from hcompress.spec.config import BatchNorm, RecogniserConfig, TransformerConfig
 
 
 class Scale(StrEnum):
@@ -35,6 +36,15 @@ class Parts:
     ffn: bool = True
     batch_norm: bool = True
 
-    def measured(self, config: RecogniserConfig) -> bool:
-        """Whether one of them, batch normalisation, has to be measured on images."""
-        return self.batch_norm and config.batch_norm is BatchNorm.FOLDED
+    def lacking(self, config: RecogniserConfig) -> Parts:
+        """Those of them that a recogniser lacks. Raises UsageError if it lacks none."""
+        body = config if isinstance(config, TransformerConfig) else None
+        missing = Parts(
+            matrices=self.matrices and config.uses_codes,
+            layers=self.layers and body is not None and body.shared_layers,
+            ffn=self.ffn and body is not None and not body.ffn,
+            batch_norm=self.batch_norm and config.batch_norm is BatchNorm.FOLDED,
+        )
+        if missing == Parts(False, False, False, False):
+            raise UsageError("the recogniser has all the parts asked for: nothing to give back")
+        return missing

@@ -21,7 +21,7 @@ from hcompress.recognisers.build import build
 from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import rebuilt
 from hcompress.recognisers.transformer.model import Transformer
-from hcompress.spec.config import BatchNorm, TransformerConfig
+from hcompress.spec.config import BatchNorm
 from hcompress.spec.heads import Learned, Softmax
 
 
@@ -143,21 +143,18 @@ ALL: Final = Parts()
 def regrown(model: Recogniser, images: Iterable[Tensor], parts: Parts = ALL) -> Recogniser:
     """Give back what of ``parts`` the model lacks; a bottleneck stays.
 
-    ``images`` are gone through if `Parts.measured` says so. Raises UsageError if the model lacks
-    nothing.
+    ``images`` are gone through if it is batch normalisation that comes back. Raises UsageError if
+    the model lacks nothing.
     """
-    config, start = model.config, model
-    body = config if isinstance(config, TransformerConfig) else None
-    if parts.matrices and config.uses_codes:
+    missing = parts.lacking(model.config)
+    if missing.matrices:
         model = with_matrices(model)
-    if parts.layers and body and body.shared_layers:
+    if missing.layers:
         model = with_own_layers(model)
-    if parts.ffn and body and not body.ffn:
+    if missing.ffn:
         model = with_ffn(model)
-    if parts.measured(config):
+    if missing.batch_norm:
         model = with_live_batch_norm(model, images)
-    if model is start:
-        raise UsageError("the recogniser has all the parts asked for: nothing to give back")
     return model
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hcompress.errors import UsageError
 from hcompress.heads.hamming.codebook import Codebook
 from hcompress.heads.hamming.fitting import fitted_projection
 from hcompress.heads.hamming.loss import HAMMING_TEMPERATURE
@@ -20,15 +19,12 @@ from hcompress.heads.hamming.signs import unpacked
 from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import rebuilt
 from hcompress.spec.heads import Hamming, HammingInputs
+from hcompress.spec.refusals import check_learned, check_softmax
 
 
 def with_hamming_classifier(model: Recogniser, codebook: Codebook) -> Recogniser:
     """HC: the softmax goes, W starts as Psi (scaled so that bit logits are about 1)."""
-    if model.head.softmax_columns() is None:
-        raise UsageError(
-            f"the classifier is {model.config.head.described}, and codes are made from a whole"
-            " softmax: take the recogniser from before, or set classifier = false"
-        )
+    check_softmax(model.config)
     config = replace(
         model.config,
         head=Hamming(codebook.code_length),
@@ -44,13 +40,9 @@ def with_hamming_embedding(model: Recogniser, packed: NDArray[np.uint8]) -> Reco
 
     ``packed`` is the codebook [V, K/8].
     """
-    vectors = None if model.inputs is None else model.inputs.table()
-    if vectors is None:
-        spec = model.config.inputs
-        what = "not there" if spec is None else f"{spec.described}, and codes replace a whole one"
-        raise UsageError(
-            f"the embedding is {what}: take the recogniser from before, or set embedding = false"
-        )
+    check_learned(model.config)
+    vectors = model.inputs.table() if model.inputs is not None else None
+    assert vectors is not None
     config = replace(model.config, inputs=HammingInputs(packed.shape[1] * 8))
     codes = torch.from_numpy(packed)
     fitted = fitted_projection(unpacked(codes), vectors)

@@ -17,7 +17,16 @@ from hcompress.data.order import drawn_as_they_lie, sampled
 from hcompress.errors import InputRefused
 from hcompress.evaluation.labels import unmatched
 from hcompress.evaluation.readers import Reader
-from hcompress.metrics import MOST_WRONG, Ignored, folded, mean, misread, similarity, wilson
+from hcompress.metrics import (
+    MOST_WRONG,
+    READING,
+    Ignored,
+    folded,
+    mean,
+    misread,
+    similarity,
+    wilson,
+)
 from hcompress.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -119,6 +128,7 @@ def evaluate(
     return {
         "model": model,
         "model_digest": model_digest,
+        "reading": READING,
         **({} if lists_digest is None else {"lists_digest": lists_digest}),
         "data": data,
         "data_digest": source.digest,

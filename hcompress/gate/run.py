@@ -26,7 +26,7 @@ from hcompress.gate.find import find, is_pattern
 from hcompress.gate.judge import Evaluation, Measured, judge
 from hcompress.gate.limits import AccuracyLimits, Limits, read_limits
 from hcompress.gate.verdict import Verdict
-from hcompress.metrics import contradiction
+from hcompress.metrics import READING, contradiction
 from hcompress.sizes import breakdown
 from hcompress.strict.atomic import write_text
 from hcompress.strict.files import read_small, shown
@@ -162,6 +162,7 @@ class _EvaluationFile:
     images: Images
     data_digest: str | None = None
     model_digest: str | None = None
+    reading: int | None = None
     lists_digest: str | None = None
     ignored: NotCounted = EVERYTHING_COUNTS
     accuracy_low: Share | None = None
@@ -192,6 +193,11 @@ def read_evaluation(path: Path, model_digest: str | None, lists: str | None = No
         raise InputRefused(
             f"{shown(path)}: the lists beside the model, which may name its classes, were others"
             " then: evaluate it"
+        )
+    if found.reading not in (None, READING):
+        raise InputRefused(
+            f"{shown(path)}: lines were read in another way then ({found.reading}, today"
+            f" {READING}): evaluate it again"
         )
     return Evaluation(found.accuracy, found.images, found.data_digest, found.ignored)
 

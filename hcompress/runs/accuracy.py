@@ -15,6 +15,7 @@ from hcompress.evaluation.evaluate import evaluate
 from hcompress.evaluation.labels import said as told
 from hcompress.evaluation.readers import open_reader
 from hcompress.foreign.options import AS_FOUND, ImportOptions
+from hcompress.metrics import READING
 from hcompress.progress import Progress
 from hcompress.runs.recipe import Evaluate
 from hcompress.strict.atomic import write_json
@@ -76,6 +77,7 @@ class Accuracy:
         count = min(images, len(source))
         wanted: dict[str, Any] = {
             "model_digest": model.digest,
+            "reading": READING,
             "lists_digest": lists_digest(model.opened),
             "data_digest": source.digest,
             "images": count,

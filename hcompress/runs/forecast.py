@@ -11,6 +11,7 @@ import functools
 from collections.abc import Mapping
 from typing import Final
 
+from hcompress.artifacts.beside import waiting_codes
 from hcompress.foreign import forecast as foreign
 from hcompress.foreign.forecast import ForeignForecast
 from hcompress.foreign.header import is_foreign
@@ -50,7 +51,7 @@ def forecast_of(model: ModelFile) -> AnyForecast | None:
     metadata = read_header(model)
     config, size = metadata.config, len(metadata.vocabulary)
     rest = model.path.stat().st_size - bytes_of(Forecast(config, size, 0))
-    return Forecast(config, size, max(0, rest), config.code_length)
+    return Forecast(config, size, max(0, rest), waiting_codes(model), metadata.vocabulary)
 
 
 def bytes_of(known: AnyForecast) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from hcompress.runs.shrink import (
     stage_options,
 )
 from hcompress.spec.forecast import Forecast
-from hcompress.stages.base import Foreseen
+from hcompress.stages.base import Foreseen, Labelled, Stage
 
 
 @dataclass(frozen=True)
@@ -141,12 +141,13 @@ def _existing(folder: Path) -> Path:
     raise EnvironmentFailed(f"{folder}: no such disk")
 
 
-def _found(there: AnyForecast | None, foreseen: AnyForecast | None) -> AnyForecast | None:
-    """What is there, with the codes that were foreseen: they lie beside a model until a head of it
-    has them."""
-    if not (isinstance(there, Forecast) and isinstance(foreseen, Forecast)):
-        return there or foreseen
-    return replace(there, code_length=there.code_length or foreseen.code_length)
+def _check_labels(stage: Stage, known: AnyForecast | None) -> None:
+    """Raises what the stage will raise of labels, with a model of which the characters are
+    known."""
+    if not (isinstance(stage, Labelled) and isinstance(known, Forecast)):
+        return
+    if known.vocabulary is not None:
+        stage.check_labels(known.vocabulary, known.config.max_steps)
 
 
 class _Planner:
@@ -176,9 +177,11 @@ class _Planner:
         if found is None:
             place.check_name(self.folder / name, "", options.existing)
         self.key = ticket.key
-        self.forecast = after(step.stage, self.forecast)
+        before, self.forecast = self.forecast, after(step.stage, self.forecast)
         if found is not None:
-            self.forecast = _found(forecast_of(found.opened), self.forecast)
+            self.forecast = forecast_of(found.opened) or self.forecast
+        else:
+            _check_labels(step.stage, before or self.forecast)
         if self.teacher is None and step.stage.produces is Kind.CHECKPOINT:
             self._teacher_made(found)
         expected = bytes_of(self.forecast) if self.forecast else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hcompress.errors import UsageError
 from hcompress.spec.config import BatchNorm, RecogniserConfig, TransformerConfig, Weights
-from hcompress.spec.heads import Softmax
+from hcompress.spec.heads import Learned, Softmax
 
 
 def check_fp32(config: RecogniserConfig) -> None:
@@ -54,6 +54,32 @@ def check_grows(config: RecogniserConfig) -> None:
             "the classifier is a softmax: a new character needs a new column there,"
             " and training; only a Hamming classifier can be extended (see replace-head)"
         )
+
+
+def check_softmax(config: RecogniserConfig) -> None:
+    """What a Hamming classifier can take the place of."""
+    if config.head != Softmax():
+        raise UsageError(
+            f"the classifier is {config.head.described}, and codes are made from a whole"
+            " softmax: take the recogniser from before, or set classifier = false"
+        )
+
+
+def check_learned(config: RecogniserConfig) -> None:
+    """What a Hamming embedding can take the place of."""
+    if config.inputs != Learned():
+        spec = config.inputs
+        what = "not there" if spec is None else f"{spec.described}, and codes replace a whole one"
+        raise UsageError(
+            f"the embedding is {what}: take the recogniser from before, or set embedding = false"
+        )
+
+
+def check_waiting_codes(length: int | None) -> int:
+    """The bits of the codes that wait beside a model."""
+    if length is None:
+        raise UsageError("no codebook lies beside the model: run the codebook stage first")
+    return length
 
 
 def check_before_codes(config: RecogniserConfig) -> None:

@@ -102,6 +102,19 @@ class Foreseen(Protocol):
 
 
 @runtime_checkable
+class Labelled(Protocol):
+    """A stage that goes by labels, for dry runs."""
+
+    def check_labels(self, known: Vocabulary, max_steps: int) -> None:
+        """Raises of its labels what `run` would raise, before anything is made.
+
+        ``known``: the characters of the model it is given, or makes where it is given none;
+        ``max_steps``: as in the configuration.
+        """
+        ...
+
+
+@runtime_checkable
 class ForeseenForeign(Protocol):
     """The same of a recogniser from elsewhere, by shapes alone."""
 
@@ -115,8 +128,9 @@ class ForeseenForeign(Protocol):
 
 def new_recogniser(config: RecogniserConfig, charset: Path) -> Forecast:
     """What a stage makes that begins with nothing but characters."""
-    size = len(Vocabulary(read_charset(charset)))
-    return Forecast(config, size, rest=charset.stat().st_size)
+    vocabulary = Vocabulary(read_charset(charset))
+    rest = charset.stat().st_size
+    return Forecast(config, len(vocabulary), rest, vocabulary=vocabulary)
 
 
 @runtime_checkable

@@ -20,6 +20,7 @@ from hcompress.strict.schema import MOST_IMAGES, Param
 if TYPE_CHECKING:
     from hcompress.checkpoints.checkpoint import Checkpoint
     from hcompress.codes.count import Counts
+    from hcompress.spec.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,16 @@ class MakeCodebook:
     def foreseen(self, known: Forecast | None) -> Forecast | None:
         if known is not None:
             check_gives_columns(known.config)
-        return known and replace(known, code_length=self.code_length).as_floats()
+        return known and replace(known.as_floats(), code_length=self.code_length)
+
+    def check_labels(self, known: Vocabulary, max_steps: int) -> None:  # noqa: ARG002
+        from hcompress.data.known import check_labels
+        from hcompress.data.order import drawn
+        from hcompress.data.source import open_data
+
+        if self.data is not None:
+            source = open_data(self.data)
+            check_labels(source, known.characters, self.unknown, drawn(source, self.images))
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint

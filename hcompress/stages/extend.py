@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.charset import read_charset
 from hcompress.codes.options import ExtendOptions
 from hcompress.formats.open import Source
+from hcompress.progress import NoProgress
 from hcompress.spec.forecast import Forecast
 from hcompress.spec.refusals import check_grows
 from hcompress.stages.base import Env
+
+if TYPE_CHECKING:
+    from hcompress.spec.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +37,15 @@ class Extend(ExtendOptions):
             check_grows(known.config)
         if known is None or self.characters is None:
             return None
-        return replace(known, size=known.size + len(read_charset(self.characters)))
+        new = read_charset(self.characters)
+        return replace(known, size=known.size + len(new), vocabulary=None)
+
+    def check_labels(self, known: Vocabulary, max_steps: int) -> None:
+        from hcompress.codes.extend_lines import sight
+        from hcompress.data.source import open_data
+
+        named = read_charset(self.characters) if self.characters is not None else None
+        sight(self, named, open_data(self.data), known, max_steps, NoProgress())
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.charset import read_charset

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.charset import UnknownCharacter
@@ -16,6 +16,9 @@ from hcompress.spec.forecast import Forecast
 from hcompress.spec.refusals import check_has_codes
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
+
+if TYPE_CHECKING:
+    from hcompress.spec.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,14 @@ class Recode:
         if known is not None:
             check_has_codes(known.config)
         return known
+
+    def check_labels(self, known: Vocabulary, max_steps: int) -> None:  # noqa: ARG002
+        from hcompress.data.known import check_labels
+        from hcompress.data.order import drawn
+        from hcompress.data.source import open_data
+
+        source = open_data(self.data)
+        check_labels(source, known.characters, self.unknown, drawn(source, self.images))
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         import torch

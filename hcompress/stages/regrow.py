@@ -55,19 +55,33 @@ class Regrow:
     def foreseen(self, known: Forecast | None) -> Forecast | None:
         if known is None:
             return None
+        missing = self._parts.lacking(known.config)
         changes: dict[str, Any] = {}
         head, inputs = known.config.head, known.config.inputs
-        if self.matrices and head.code_length is not None:
+        if missing.matrices and head.code_length is not None:
             changes["head"] = Softmax()
-        if self.matrices and inputs is not None and inputs.code_length is not None:
+        if missing.matrices and inputs is not None and inputs.code_length is not None:
             changes["inputs"] = Learned()
-        if self.layers:
+        if missing.layers:
             changes["shared_layers"] = False
-        if self.ffn:
+        if missing.ffn:
             changes["ffn"] = True
-        if self.batch_norm:
+        if missing.batch_norm:
+            self._measured_on()
             changes["batch_norm"] = BatchNorm.LIVE
         return known.as_floats(**changes)
+
+    @property
+    def _parts(self) -> Parts:
+        return Parts(self.matrices, self.layers, self.ffn, self.batch_norm)
+
+    def _measured_on(self) -> Path:
+        if self.data is None:
+            raise UsageError(
+                "regrow: folded batch normalisation is measured on images:"
+                " name them (data), or leave it folded (batch_norm)"
+            )
+        return self.data
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         import torch
@@ -77,12 +91,12 @@ class Regrow:
 
         assert source is not None
         before = load_checkpoint(source)
-        parts = Parts(self.matrices, self.layers, self.ffn, self.batch_norm)
-        lines = self._lines(before.config) if parts.measured(before.config) else None
+        missing = self._parts.lacking(before.config)
+        lines = self._lines(before.config) if missing.batch_norm else None
         shown = lines.watched(self.name, env.progress) if lines is not None else ()
         torch.manual_seed(env.seed)
         torch.set_num_threads(env.threads)
-        model = regrown(before.model, (torch.from_numpy(batch.images) for batch in shown), parts)
+        model = regrown(before.model, (torch.from_numpy(batch.images) for batch in shown), missing)
         save_checkpoint(out / MODEL_FILE, model, before.vocabulary, env.provenance)
         return {
             "images": lines.images if lines is not None else 0,
@@ -96,10 +110,5 @@ class Regrow:
         from hcompress.data.feed import drawn_images
         from hcompress.data.source import open_data
 
-        if self.data is None:
-            raise UsageError(
-                "regrow: folded batch normalisation is measured on images:"
-                " name them (data), or leave it folded (batch_norm)"
-            )
-        source = open_data(self.data)
+        source = open_data(self._measured_on())
         return drawn_images(source, self.images, self.batch, config.preprocessing, self.workers)

@@ -17,7 +17,13 @@ from hcompress.spec.config import TransformerConfig
 from hcompress.training.calibration import fitted_temperature
 from hcompress.training.closed_form import fit_head
 from hcompress.training.feature_cache import encode_lines
-from hcompress.training.line_trainer import LineTrainer, snapshot_file, step_batches, validate_lines
+from hcompress.training.line_trainer import (
+    Aim,
+    LineTrainer,
+    snapshot_file,
+    step_batches,
+    validate_lines,
+)
 from hcompress.training.loop import Loss, Task, Validated, train
 from hcompress.training.schedule import Schedule
 
@@ -31,6 +37,13 @@ if TYPE_CHECKING:
 MATRICES = ("student.decoder.",)
 """What Muon takes. A row a character is a table and no matrix. The Hamming head's two projections
 would be a third of its time; with them it read no more lines of known fonts (reports/LOG.md)."""
+
+
+def check_lines(lines: DataSource, validation: DataSource | None, aim: Aim) -> None:
+    """Raises InputRefused naming the labels that have characters the model has not."""
+    for source in (lines, validation):
+        if source is not None:
+            check_labels(source, aim.vocabulary.characters, aim.unknown)
 
 
 def train_lines(
@@ -59,7 +72,7 @@ def train_lines(
     slim = isinstance(body, TransformerConfig) and body.shared_layers and not body.ffn
     if options.slim_routes and slim:
         raise UsageError("the decoder is slim already: it has no other routes; set slim_routes = 0")
-    check_labels(lines, vocabulary.characters, trainer.aim.unknown)
+    check_lines(lines, validation, trainer.aim)
     lines, naming = lenient(lines, trainer.aim.unknown), Naming(workplace.progress)
     schedule = Schedule(
         options.steps,

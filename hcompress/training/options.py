@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from hcompress.charset import UnknownCharacter
 from hcompress.compute.precision import Precision
@@ -12,6 +12,9 @@ from hcompress.data.options import Unknown, Workers
 from hcompress.progress import Progress
 from hcompress.spec.config import Backbone, TransformerConfig
 from hcompress.strict.schema import MOST_BATCH, MOST_IMAGES, Param
+
+if TYPE_CHECKING:
+    from hcompress.spec.vocabulary import Vocabulary
 
 Width = Annotated[int, Param("features d of encoder and decoder", 4, 4096)]
 FfnWidth = Annotated[int, Param("hidden features of the feed-forward networks", 4, 16384)]
@@ -84,6 +87,20 @@ class LineTraining:
     precision: Annotated[Precision, Param("arithmetic of the training")] = Precision.AUTO
     workers: Workers = 1
 
+    def check_labels(self, known: Vocabulary, max_steps: int) -> None:  # noqa: ARG002
+        """Raises InputRefused of lines that the stage would refuse, before anything is learnt."""
+        from hcompress.data.known import check_labels
+        from hcompress.data.source import open_data
+
+        for path in (self._lines, self.validation):
+            if path is not None:
+                check_labels(open_data(path), known.characters, self.unknown)
+
+    @property
+    def _lines(self) -> Path | None:
+        """The stage's ``data``."""
+        return getattr(self, "data", None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(Shape, LineTraining):
@@ -111,6 +128,15 @@ class TrainOptions(Shape, LineTraining):
     def glyphs_first(self) -> Path | None:
         """`glyphs`, if any step is spent on them."""
         return self.glyphs if self.glyph_steps or self.glyph_first else None
+
+    def check_labels(self, known: Vocabulary, max_steps: int) -> None:
+        from hcompress.data.known import check_labels
+        from hcompress.data.source import open_data
+
+        super().check_labels(known, max_steps)
+        if self.glyphs_first is not None:
+            glyphs = open_data(self.glyphs_first)
+            check_labels(glyphs, known.characters, self.unknown, single=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from hcompress.recognisers.build import build
 from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.transformer.model import Transformer
 from hcompress.training.character_phase import train_glyphs
-from hcompress.training.line_phase import train_lines
+from hcompress.training.line_phase import check_lines, train_lines
 from hcompress.training.line_trainer import Aim, LineTrainer
 
 if TYPE_CHECKING:
@@ -39,14 +39,15 @@ def train_teacher(
     started = build(options.config(), len(vocabulary))
     assert isinstance(started, Transformer)
     report: dict[str, Any] = {"precision": resolve(options.precision).value}
-    if glyphs is not None:
-        report["glyphs"] = train_glyphs(options, glyphs, fabric, started, vocabulary, workplace)
     aim = Aim(
         vocabulary,
         options.unknown,
         Losses(options.smoothing),
         slim_routes=options.slim_routes,
     )
+    check_lines(lines, validation, aim)  # before hours are spent on glyphs
+    if glyphs is not None:
+        report["glyphs"] = train_glyphs(options, glyphs, fabric, started, vocabulary, workplace)
     trainer = LineTrainer(started, None, aim)
     model, report["lines"] = train_lines(
         "lines", options, lines, validation, trainer, fabric, workplace

@@ -31,6 +31,7 @@ from hcompress.foreign.options import AS_FOUND, Blank, ImportOptions
 from hcompress.metrics import Ignore, Ignored, folded, misread, similarity, wilson
 from hcompress.metrics import paired as paired_share
 from hcompress.progress import NoProgress
+from hcompress.runs import accuracy as runs_accuracy
 from hcompress.runs.accuracy import Accuracy
 from hcompress.runs.recipe import Evaluate
 from tests.data.numbers import Numbers
@@ -62,8 +63,8 @@ def lines(*pairs: tuple[str, str]) -> list[Line]:
 def test_evaluate_has_every_key_of_the_contract() -> None:
     found = evaluate(Parrot(), Numbers(90), model="m", data="d")
     assert set(found) == {
-        "model", "model_digest", "data", "data_digest", "images", "accuracy", "accuracy_low",
-        "accuracy_high", "ned", "confidence", "seconds", "samples", "wrong",
+        "model", "model_digest", "reading", "data", "data_digest", "images", "accuracy",
+        "accuracy_low", "accuracy_high", "ned", "confidence", "seconds", "samples", "wrong",
     }  # fmt: skip
     assert found["images"] == 90
     assert found["accuracy"] == pytest.approx(60 / 90)
@@ -267,8 +268,9 @@ class Counted:
         self.calls += 1
         count = min(images, len(source))
         return {**more, "progress": None, "ignored": ignored.to_dict() if ignored else None,
-                "images": count, "order": order.sampled(source, count),
-                "data_digest": source.digest, "accuracy": 0.9}  # fmt: skip
+                "reading": runs_accuracy.READING, "images": count,
+                "order": order.sampled(source, count), "data_digest": source.digest,
+                "accuracy": 0.9}  # fmt: skip
 
 
 def test_accuracy_is_measured_once_per_model_and_data(
@@ -370,6 +372,8 @@ def test_what_was_read_of_other_files_is_measured_anew(
     assert measure()
     assert not measure()
     monkeypatch.setattr(order, "VERSION", order.VERSION + 1)  # other lines by chance
+    assert measure()
+    monkeypatch.setattr(runs_accuracy, "READING", runs_accuracy.READING + 1)
     assert measure()
     charset = ImportOptions(charset=tmp_path / "said.txt")
     for text in ("abc", "abd"):

@@ -20,6 +20,7 @@ from hcompress.gate.limits import AccuracyLimits, ArtifactLimits, Bounds, Limits
 from hcompress.gate.run import append_summary, read_evaluation, run_gate, update, update_gate
 from hcompress.gate.show import HEADER, NAMES, cells, markdown
 from hcompress.gate.verdict import Status, Verdict
+from hcompress.metrics import READING
 from tests import model_files as make
 
 EVALUATION = Evaluation(Decimal("0.95"), 2000, "d" * 64)
@@ -618,6 +619,8 @@ def test_an_evaluation_is_of_this_model_with_these_lists(tmp_path: Path) -> None
     assert not fits("m", "l", model_digest="m", lists_digest="k")
     assert not fits("m", None, model_digest="m", lists_digest="l")
     assert not fits("m", None, model_digest="n")
+    assert fits("m", None, model_digest="m", reading=READING)
+    assert not fits("m", None, model_digest="m", reading=READING - 1)
     assert not fits("m", None)
     assert not fits(None, None)  # no model, no evaluation of it
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from hcompress.artifacts.source import open_source
 from hcompress.checkpoints.checkpoint import save_checkpoint
 from hcompress.codes.options import Method
 from hcompress.errors import EnvironmentFailed, InputRefused, UsageError
-from hcompress.runs.forecast import after, bytes_of
+from hcompress.runs.forecast import after, bytes_of, forecast_of
 from hcompress.runs.plan import make_plan
 from hcompress.runs.recipe import load_recipe
 from hcompress.runs.runner import StageOptions, run_stage
@@ -36,6 +37,7 @@ from hcompress.stages.regrow import Regrow
 from hcompress.stages.replace_head import ReplaceHead
 from hcompress.stages.slim_decoder import SlimDecoder
 from hcompress.stages.swap_backbone import SwapBackbone
+from tests.builders import HAMMING as HAMMING_CONFIG
 from tests.builders import SOFTMAX, recogniser
 from tests.fake_stages import FakeSlim
 
@@ -139,6 +141,12 @@ HAMMING = {"head": Hamming(64), "inputs": HammingInputs(64)}
         (Recode(data=Path()), {}, "no codes to move"),
         (Extend(data=Path()), {}, "only a Hamming classifier"),
         (SwapBackbone(), HAMMING, "comes before replace-head"),
+        (ReplaceHead(), {}, "no codebook lies beside"),
+        (ReplaceHead(), HAMMING, "codes are made from a whole softmax"),
+        (ReplaceHead(classifier=False), HAMMING, "codes replace a whole one"),
+        (Regrow(), {}, "nothing to give back"),
+        (Regrow(matrices=False, layers=False, ffn=False), HAMMING, "nothing to give back"),
+        (Regrow(), {"batch_norm": BatchNorm.FOLDED}, "measured on images"),
     ],
 )
 def test_what_the_stage_will_refuse_is_refused_in_its_plan(
@@ -170,6 +178,55 @@ def test_a_dry_run_looks_into_the_model_before_it_looks_for_data(tmp_path: Path)
         run_recipe(recipe, file, tmp_path / "run", RunOptions(digest_data=_without_fonts))
 
 
+def test_codes_are_left_behind_by_every_stage_but_theirs(tmp_path: Path) -> None:
+    """`replace-head` finds none after it: the run would say so hours later."""
+    known = Forecast(TransformerConfig(), 100, 0)
+    coded = after(MakeCodebook(method=Method.COLUMNS), known)
+    assert isinstance(coded, Forecast)
+    assert after(ReplaceHead(), coded) is not None
+    with pytest.raises(UsageError, match="no codebook lies beside"):
+        after(ReplaceHead(), after(SlimDecoder(), coded))
+    embedded = after(ReplaceHead(classifier=False), coded)
+    assert after(ReplaceHead(embedding=False), embedded) is not None
+    made = run_stage(
+        MakeCodebook(method=Method.COLUMNS, code_length=64),
+        open_source(save_checkpoint_of(tmp_path / "model.safetensors")),
+        tmp_path / "coded",
+        StageOptions(),
+    )
+    found = forecast_of(made.opened)
+    assert isinstance(found, Forecast)
+    assert found.code_length == 64
+    (tmp_path / "coded" / "codebook.safetensors").write_bytes(b"damaged")
+    found = forecast_of(made.opened)
+    assert isinstance(found, Forecast)
+    assert found.code_length is None
+
+
+@pytest.mark.parametrize(
+    ("stage", "option"),
+    [("finetune", "data"), ("finetune", "validation"), ("codebook", "data"), ("extend", "data")],
+)
+def test_a_dry_run_refuses_the_labels_that_the_run_will_refuse(
+    tmp_path: Path, stage: str, option: str
+) -> None:
+    known, strange = picture(tmp_path), tmp_path / "strange.tsv"
+    strange.write_text("one.png\ta\n" * 3, encoding="utf-8")
+    values = {"data": known, option: known if stage == "extend" else strange}
+    file = save_checkpoint_of(
+        tmp_path / "model.safetensors", HAMMING_CONFIG if stage == "extend" else SOFTMAX
+    )
+    more = "".join(f'{name} = "{path}"\n' for name, path in values.items())
+    more += "distil = 0\n" if stage == "finetune" else ""
+    path = tmp_path / "r.toml"
+    path.write_text(f'schema_version = 1\nname = "x"\n[[stages]]\nstage = "{stage}"\n{more}')
+    with pytest.raises((InputRefused, UsageError)) as planned:
+        make_plan(load_recipe(path, STAGES), file, tmp_path / "run")
+    with pytest.raises((InputRefused, UsageError)) as run:
+        run_recipe(load_recipe(path, STAGES), file, tmp_path / "run", RunOptions())
+    assert str(planned.value) == str(run.value)
+
+
 def _without_fonts(_: Path) -> str:
     raise EnvironmentFailed("no fonts")
 
@@ -181,7 +238,7 @@ def _half_of(folder: Path) -> Path:
     return path
 
 
-def save_checkpoint_of(path: Path) -> Path:
-    made = recogniser(SOFTMAX)
+def save_checkpoint_of(path: Path, config: TransformerConfig = SOFTMAX) -> Path:
+    made = recogniser(config)
     save_checkpoint(path, made.model, made.vocabulary, Provenance("train", None))
     return path
