@@ -37,6 +37,8 @@ FEW: Final = 1024
 """Numbers of a matrix below which a table of levels costs more than it gives."""
 SHARES: Final = 127
 """A group's scale is one of so many parts of its row's greatest, up or down: a byte for it."""
+FINE: Final = 16
+"""Units that the least of all rows' scales must have, for one unit to do for all of them."""
 
 
 class Rounded(NamedTuple):
@@ -45,7 +47,7 @@ class Rounded(NamedTuple):
     values: NDArray[np.int8]
     """[rows, columns], from -2^(bits-1) to 2^(bits-1) - 1."""
     units: NDArray[np.float16]
-    """[rows, 1]."""
+    """[rows, 1], or [1, 1] for all rows."""
     shares: NDArray[np.int8] | None
     """[rows, groups]: a group's scale is so many of its row's units; None: every row is one group,
     of one unit. A scale may be negative: the numbers reach further below than above."""
@@ -68,12 +70,15 @@ def rounded(
     group: int,
     moment: NDArray[Any] | None = None,
     held: Levels | None = None,
+    *,
+    alike: bool = False,
 ) -> Rounded:
     """weight [rows, columns] in numbers of ``bits`` bits, a scale for ``group`` columns.
 
     ``moment`` is the inputs' second moment: [columns, columns], with which errors are made good,
     its diagonal [columns], which only weighs them, or None. ``group`` divides the columns.
-    ``held`` are the numbers' levels; those that suit the weight if not given.
+    ``held`` are the numbers' levels; those that suit the weight if not given. ``alike``: rows of
+    one group may have scales of one unit, where that is fine enough for the least of them.
     """
     weight = weight.astype(np.float32)
     rows, columns = weight.shape
@@ -82,10 +87,10 @@ def rounded(
     if moment is None or moment.ndim == 1:
         blocks = weight.reshape(rows, -1, group)
         scales, _ = searched(blocks, held, importance.reshape(-1, group))
-        grid = _Grid.of(scales)
+        grid = _Grid.of(scales, alike)
         values = _values(blocks, grid.near(scales)[..., None], held).reshape(rows, columns)
         return _made(values, grid.near(scales), grid, held)
-    return _compensated(weight, held, group, moment, importance)
+    return _compensated(weight, held, group, moment, importance, alike)
 
 
 def suited(weight: Floats, bits: int, group: int, importance: Floats | None = None) -> Levels:
@@ -105,17 +110,20 @@ class _Grid(NamedTuple):
     """Which scales the rows' groups may have."""
 
     units: Floats
-    """[rows, 1]."""
+    """[rows, 1], or [1, 1] for all rows."""
     single: bool
     """A row has one group, whose scale is FP16."""
 
     @classmethod
-    def of(cls, scales: Floats) -> _Grid:
+    def of(cls, scales: Floats, alike: bool) -> _Grid:
         """One for scales [rows, groups], the greatest in reach."""
-        units = np.abs(scales).max(1, keepdims=True) / SHARES
-        # FP16 grows coarse below 2^-14, and is nothing below 2^-24.
-        held = np.maximum(units, 2.0**-24).astype(np.float16).astype(np.float32)
-        return cls(held, scales.shape[1] == 1)
+        single, sizes = scales.shape[1] == 1, np.abs(scales)
+        units = _held(sizes.max(1, keepdims=True) / SHARES)
+        if single and alike:
+            common = _held(sizes.max(keepdims=True) / SHARES)
+            if sizes.min() >= FINE * common:
+                return cls(common, single=False)
+        return cls(units, single)
 
     def near(self, scales: Floats) -> Floats:
         """The nearest that can be stored to each of [rows, groups], never zero."""
@@ -129,6 +137,11 @@ class _Grid(NamedTuple):
         """How many units each of [rows, groups] is nearest to, never none."""
         shares = np.clip(np.rint(scales / self.units), -SHARES, SHARES)
         return np.where(shares == 0, np.float32(1), shares)
+
+
+def _held(units: Floats) -> Floats:
+    """As FP16 holds them, which grows coarse below 2^-14 and is nothing below 2^-24."""
+    return np.maximum(units, 2.0**-24).astype(np.float16).astype(np.float32)
 
 
 def _made(values: Floats, scales: Floats, grid: _Grid, held: Levels) -> Rounded:
@@ -177,7 +190,7 @@ def _values(weight: Floats, scale: Floats, held: Levels) -> Floats:
 
 
 def _compensated(
-    weight: Floats, held: Levels, group: int, moment: NDArray[Any], importance: Floats
+    weight: Floats, held: Levels, group: int, moment: NDArray[Any], importance: Floats, alike: bool
 ) -> Rounded:
     rows, columns = weight.shape
     work = weight.astype(np.float32).copy()
@@ -200,7 +213,7 @@ def _compensated(
             errors[:, column - part.start] = error
         work[:, part.stop :] -= errors @ factors[part, part.stop :]
     damped = _damped(moment).astype(np.float32)
-    grid = _Grid.of(scales)
+    grid = _Grid.of(scales, alike)
     scales = grid.near(scales)
     for _ in range(PASSES):
         values = _descended(weight, values, scales, damped, held)

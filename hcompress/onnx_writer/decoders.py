@@ -38,6 +38,8 @@ class Store:
                 made.raw_data, made.dims, made.data_type,
             ):  # fmt: skip
                 return there.name
+        if any(there.name == made.name for there in self.tensors):  # weights and biases of a head
+            made.name += f".{len(self.tensors)}"
         self.tensors.append(made)
         return made.name
 

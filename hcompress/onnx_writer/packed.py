@@ -187,6 +187,20 @@ class Stack(Packed):
 
 
 @dataclass(frozen=True)
+class Turned(Packed):
+    """A matrix whose rows are stored as columns."""
+
+    across: Packed
+    """[columns, rows]."""
+
+    def floats(self) -> Floats:
+        return self.across.floats().T
+
+    def emit(self, store: Store) -> str:
+        return store.op("Transpose", _inner(store, "across", self.across), perm=[1, 0])
+
+
+@dataclass(frozen=True)
 class Spread(Packed):
     """Rows that are stored, at the places of a mask; everywhere else the one row 0."""
 

@@ -29,7 +29,7 @@ class Ints(Packed):
     values: NDArray[np.int8]
     """[rows, columns], from -2^(bits-1) to 2^(bits-1) - 1."""
     scales: NDArray[np.float16]
-    """[rows, groups]; groups divide the columns evenly. Or [rows, 1] beside `shares`."""
+    """[rows, groups]; groups divide the columns evenly. Beside `shares` [rows, 1] or [1, 1]."""
     bits: int
     shares: NDArray[np.int8] | None = None
     """[rows, groups]: a group's scale is so many of its row's."""
@@ -63,10 +63,10 @@ class Ints(Packed):
         return (groups * steps[..., None]).reshape(rows, columns)
 
     def cut(self, start: int, end: int) -> Ints:
-        shares = None if self.shares is None else self.shares[start:end]
-        return replace(
-            self, values=self.values[start:end], scales=self.scales[start:end], shares=shares
-        )
+        here = slice(start, end)
+        shares = None if self.shares is None else self.shares[here]
+        scales = self.scales if len(self.scales) < len(self.values) else self.scales[here]
+        return replace(self, values=self.values[here], scales=scales, shares=shares)
 
     def emit(self, store: Store) -> str:
         scales = store.tensor("scale", self.scales)

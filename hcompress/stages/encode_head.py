@@ -35,7 +35,7 @@ class EncodeHead:
     ] = 0
 
     name: ClassVar[str] = "encode-head"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     summary: ClassVar[str] = "store the classes of a foreign recogniser in fewer bytes"
     consumes: ClassVar[Kind] = Kind.ONNX
     produces: ClassVar[Kind] = Kind.ONNX

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hcompress.foreign.edit import Stored
-from hcompress.heads.encodings.encode import Encoded, Teacher, assembled
+from hcompress.heads.encodings.encode import Encoded, Teacher, assembled, moved
 from hcompress.heads.encodings.fit import made_good
 from hcompress.onnx_writer.packed import LowRank, Packed, Products
 from hcompress.onnx_writer.whole_numbers import Ints
@@ -111,13 +111,15 @@ def distilled_head(
     packed = one.fit(teacher.weight[coded], evidence.moment)
     bias = teacher.bias.copy()
     bias[coded] = made_good(bias[coded], teacher.weight[coded], packed, evidence.mean)
-    return distilled(teacher, packed, bias, ground.fitted, steps, seed, progress)
+    error = moved(teacher, packed, evidence)
+    return distilled(teacher, packed, bias, error, ground.fitted, steps, seed, progress)
 
 
 def distilled(
     teacher: Teacher,
     packed: Packed,
     bias: Floats,
+    error: float,
     features: Sequence[Floats],
     steps: int,
     seed: int,
@@ -125,12 +127,12 @@ def distilled(
 ) -> Encoded:
     """The packed rows [C, d] and biases [V], trained for ``steps`` on lines' features [T, d].
 
-    What is compared is the distribution over the live classes; frames of blank, which are alike,
-    are drawn as seldom as all others together.
+    ``error`` is what the rows move scores by (`moved`). What is compared is the distribution over
+    the live classes; frames of blank, which are alike, are drawn as seldom as all others together.
     """
     coded = learner(packed)
     if coded is None or not steps:
-        return assembled(teacher, packed, bias)
+        return assembled(teacher, packed, bias, error)
     torch.manual_seed(seed)
     live = np.setdiff1d(np.arange(len(bias)), teacher.dead)
     row_of = torch.from_numpy(np.searchsorted(live, teacher.coded))
@@ -161,7 +163,7 @@ def distilled(
     progress.finish()
     learnt = bias.copy()
     learnt[live] += shift.detach().numpy()
-    return assembled(teacher, coded.packed(), learnt)
+    return assembled(teacher, coded.packed(), learnt, error)
 
 
 def _share(step: int, steps: int) -> float:

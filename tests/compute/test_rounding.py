@@ -33,6 +33,21 @@ def test_numbers_stay_within_their_bits_and_near_the_weights(bits: int) -> None:
     assert error < 4.0 ** (1.2 - bits)
 
 
+def test_rows_alike_have_scales_of_one_unit() -> None:
+    weight = RNG.normal(size=(500, 24)).astype(np.float32)
+    moment = np.eye(24)
+    own, alike = rounded(weight, 3, 24, moment), rounded(weight, 3, 24, moment, alike=True)
+    assert alike.units.shape == (1, 1)
+    assert Ints.of(own).bytes - Ints.of(alike).bytes == 500 - 2
+
+    def error(made: Rounded) -> float:
+        return float(np.square(floats(made) - weight).sum())
+
+    assert error(alike) < 1.01 * error(own)
+    weight[7] *= 1e-3  # too fine for a unit that does for the others
+    assert rounded(weight, 3, 24, moment, alike=True).units.shape == (500, 1)
+
+
 def test_errors_are_made_good_by_what_is_rounded_later() -> None:
     """With inputs that hang together the output's error falls to a fraction."""
     mixed = RNG.normal(size=(32, 8)) @ RNG.normal(size=(8, 32)) / 3

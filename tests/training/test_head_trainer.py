@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hcompress.heads.encodings.encode import Encoded, Evidence, Teacher
+from hcompress.heads.encodings.encode import Encoded, Evidence, Teacher, moved
 from hcompress.heads.encodings.fit import made_good
 from hcompress.heads.encodings.menu import encoding
 from hcompress.progress import NoProgress
@@ -25,7 +25,8 @@ def trained(name: str, steps: int) -> Encoded:
     packed = encoding(name, WIDTH).fit(WEIGHT[coded], evidence.moment)
     bias = BIAS.copy()
     bias[coded] = made_good(bias[coded], WEIGHT[coded], packed, evidence.mean)
-    return distilled(TEACHER, packed, bias, FEATURES, steps, 3, NoProgress())
+    error = moved(TEACHER, packed, evidence)
+    return distilled(TEACHER, packed, bias, error, FEATURES, steps, 3, NoProgress())
 
 
 def kept(head: Encoded) -> float:

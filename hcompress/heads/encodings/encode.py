@@ -7,18 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from hcompress.heads.encodings.fit import made_good
-from hcompress.onnx_writer.packed import Halves, Packed, Spread, Stack
+from hcompress.onnx_writer.packed import Halves, Packed, Spread, Stack, Turned
+from hcompress.onnx_writer.whole_numbers import Ints
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
     Fit = Callable[[Floats, NDArray[Any]], Packed]
+
+
+BYTE: Final = 127
+"""The greatest number of a byte, up or down."""
+COARSEST: Final = 0.5
+"""A bias is rounded to no more than this share of what its weights' rounding moves scores by: that
+adds a fiftieth to the square of it."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +94,20 @@ def encoded(teacher: Teacher, evidence: Evidence, fit: Fit) -> Encoded:
     packed = fit(teacher.weight[coded], evidence.moment)
     bias = teacher.bias.copy()
     bias[coded] = made_good(bias[coded], teacher.weight[coded], packed, evidence.mean)
-    return assembled(teacher, packed, bias)
+    return assembled(teacher, packed, bias, moved(teacher, packed, evidence))
 
 
-def assembled(teacher: Teacher, packed: Packed, bias: Floats) -> Encoded:
-    """Rows [coded, d] and biases [V] put where they belong."""
+def moved(teacher: Teacher, packed: Packed, evidence: Evidence) -> float:
+    """What the rows [coded, d] move scores by, root mean square, apart from their means."""
+    off = teacher.weight[teacher.coded] - packed.floats()
+    return float(np.sqrt(np.einsum("ij,ij->i", off @ evidence.moment, off).mean()))
+
+
+def assembled(teacher: Teacher, packed: Packed, bias: Floats, error: float) -> Encoded:
+    """Rows [coded, d] and biases [V] put where they belong.
+
+    ``error``: what the rows move scores by; biases need be no finer.
+    """
     live = np.ones(len(bias), bool)
     live[teacher.dead] = False
     there = np.flatnonzero(live)
@@ -106,10 +123,34 @@ def assembled(teacher: Teacher, packed: Packed, bias: Floats) -> Encoded:
             rows.append(packed.cut(start, start + len(places)))
             start += len(places)
     stacked: Packed = rows[0] if len(rows) == 1 else Stack(tuple(_joined(rows)))
+    heights = bias[there]
+    runs = [(special, len(places)) for special, places in segments]
     if not len(teacher.dead):
-        return Encoded(stacked, _halves(bias))
-    kept = np.concatenate([[_dead_bias(teacher)], bias[there]])[:, None]
-    return Encoded(Spread(stacked, live), Spread(_halves(kept), live))
+        return Encoded(stacked, _biases(heights, runs, error))
+    heights = np.concatenate([[_dead_bias(teacher)], heights])
+    return Encoded(Spread(stacked, live), Spread(_biases(heights, [(True, 1), *runs], error), live))
+
+
+def _biases(values: Floats, runs: Sequence[tuple[bool, int]], error: float) -> Packed:
+    """Biases [n] upright, [n, 1]: bytes of one unit for the coded ones of ``runs`` (special,
+    length), if that is fine enough beside the error of scores."""
+    special = np.repeat([kind for kind, _ in runs], [length for _, length in runs])
+    coded = values[~special]
+    step = float(np.abs(coded).max(initial=0)) / BYTE
+    unit = np.float16(min(step, COARSEST * error))
+    if unit == 0 or step > COARSEST * error:
+        return _halves(values[:, None])
+    parts: list[Packed] = []
+    start = 0
+    for kind, length in runs:
+        here = values[start : start + length]
+        start += length
+        if kind:
+            parts.append(_halves(here[:, None]))
+            continue
+        numbers = np.clip(np.rint(here / np.float32(unit)), -BYTE, BYTE).astype(np.int8)
+        parts.append(Turned(Ints(numbers[None], np.full((1, 1), unit), 8)))
+    return parts[0] if len(parts) == 1 else Stack(tuple(_joined(parts)))
 
 
 def _halves(values: Floats) -> Halves:

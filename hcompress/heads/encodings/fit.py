@@ -35,7 +35,7 @@ BLOCK: Final = 64
 def fit_ints(weight: Floats, moment: NDArray[Any], bits: int, group: int | None = None) -> Ints:
     """Whole numbers, a scale a class or for ``group`` features of it."""
     size = weight.shape[1] if group is None else group_size(weight.shape[1], group)
-    return Ints.of(rounded(weight, bits, size, moment))
+    return Ints.of(rounded(weight, bits, size, moment, alike=True))
 
 
 def fit_halves(weight: Floats, _moment: NDArray[Any]) -> Halves:

@@ -39,6 +39,8 @@ _NUMBERED: Final = re.compile(r"(products|rotated|low-rank|signs)-([1-9][0-9]{0,
 _INTS: Final = re.compile(r"int([345678])")
 MOST_SIGNS: Final = 8
 """Bits a feature: from there whole numbers of 8 bits keep more, and take less."""
+EXACT: Final = ("fp16", "int8")
+"""What moves scores by less than a byte's step of a bias would."""
 WIDTHS: Final = (2, 3, 4, 5, 6, 8, 12, 16)
 """Features to a part of a product quantisation."""
 ROTATED: Final = (3, 4, 6, 8, 12, 16)
@@ -99,15 +101,16 @@ def _numbered(kind: str, count: int, width: int, seed: int) -> Fit:
 def stored_bytes(name: str, classes: int, width: int) -> int:
     """About what a classifier of ``classes`` classes takes in the encoding of that name.
 
-    Raises UsageError as `encoding`.
+    A bias takes a byte, or two where the rows are exact: which of them shows when it is fitted, and
+    likewise whether scales of whole rows take one. Raises UsageError as `encoding`.
     """
     encoding(name, width)
-    biases = 2 * classes
+    biases = (2 if name in EXACT else 1) * classes
     if name == "fp16":
         return 2 * classes * width + biases
     found = _INTS.fullmatch(name)
     if found:
-        return classes * width * int(found[1]) // 8 + 2 * classes + biases
+        return classes * width * int(found[1]) // 8 + classes + biases
     numbered = _NUMBERED.fullmatch(name)
     assert numbered is not None
     kind, count = numbered[1], int(numbered[2])
@@ -117,7 +120,7 @@ def stored_bytes(name: str, classes: int, width: int) -> int:
         axes = count * min(MOST_AXES, width // count)
         turn = axes * (width * BITS // 8 + width // group_size(width, GROUP) + 2)
         return classes * count + 2 * min(ENTRIES, classes) * axes + turn + biases
-    a_class = count + 2 if kind == "low-rank" else -(-count // 8)
+    a_class = count + 1 if kind == "low-rank" else -(-count // 8)
     return classes * a_class + 2 * count * width + biases
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from hcompress.errors import UsageError
 from hcompress.heads.encodings.encode import Encoded, Evidence, Teacher, encoded
+from hcompress.heads.encodings.fit import made_good
 from hcompress.heads.encodings.menu import encoding, menu
-from hcompress.onnx_writer.packed import Halves, Spread
+from hcompress.onnx_writer.packed import Spread
 
 RNG = np.random.default_rng(11)
 CLASSES, WIDTH = 600, 24
@@ -78,7 +79,33 @@ def test_without_dead_classes_no_mask_is_stored() -> None:
     teacher = Teacher(TEACHER.weight, TEACHER.bias, (0,), DEAD[:0])
     made = encoded(teacher, EVIDENCE, encoding("int4", WIDTH).fit)
     assert not isinstance(made.weight, Spread)
-    assert isinstance(made.bias, Halves)
+    assert not isinstance(made.bias, Spread)
+
+
+def test_biases_are_bytes_where_weights_are_rougher() -> None:
+    for name, wanted in (("fp16", False), ("int8", False), ("int3", True), ("products-8", True)):
+        made = head(name)
+        rough = made.bias.bytes < 1.6 * CLASSES
+        assert rough == wanted, name
+        live = np.setdiff1d(np.arange(CLASSES), [0, *DEAD])
+        own = made_good(
+            TEACHER.bias[TEACHER.coded],
+            TEACHER.weight[TEACHER.coded],
+            encoding(name, WIDTH, 1).fit(TEACHER.weight[TEACHER.coded], EVIDENCE.moment),
+            EVIDENCE.mean,
+        )
+        np.testing.assert_allclose(made.floats()[1][live], own, atol=0.03 if wanted else 0.002)
+        assert made.floats()[1][0] == pytest.approx(TEACHER.bias[0], rel=1e-3)
+
+
+def test_a_bias_that_a_byte_cannot_tell_stays_a_float() -> None:
+    bias = TEACHER.bias.copy()
+    bias[7] = -1e9
+    teacher = Teacher(TEACHER.weight, bias, (0,), DEAD)
+    found = encoded(teacher, EVIDENCE, encoding("int3", WIDTH).fit).floats()[1]
+    assert found[7] < -6e4
+    near = [i for i in range(20) if i not in (7, *DEAD)]
+    np.testing.assert_allclose(found[near], TEACHER.bias[near], atol=0.5)
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
