@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from hcompress.data.render.charset_lines import PHOTOGRAPHED, charset_lines
+from hcompress.data.render.plates import DIGITS, LETTERS, PlateLines
 from hcompress.data.render.rough import RoughLines
 from hcompress.data.render.source import RenderedSource
 from hcompress.data.render.spec import Mode, Split, TextSpec
@@ -26,10 +27,13 @@ MOST: Final = 40
 def calibration_lines(characters: Sequence[str], count: int, seed: int) -> DataSource:
     """Everyday lines and lines of all of the model's characters, in training fonts; half rough.
 
-    Models of few characters get lines of these alone. Raises EnvironmentFailed if the fonts are
-    not installed.
+    Half of the rough ones are plates and signs. Models of few characters get lines of these alone,
+    and no plates if they lack letters. Raises EnvironmentFailed if the fonts are not installed.
     """
-    rough = RoughLines(_lines(characters, count, seed + 1), seed)
+    rough: DataSource = RoughLines(_lines(characters, count, seed + 1), seed)
+    if set(LETTERS + DIGITS) <= set(characters):
+        plates = RoughLines(PlateLines(tuple(characters), count, seed + 2), seed + 1)
+        rough = InTurn(rough, plates, count)
     return InTurn(_lines(characters, count, seed), rough, count)
 
 
