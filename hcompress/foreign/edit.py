@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import ModelProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from hcompress.errors import InputRefused
+from hcompress.foreign.opset import raised
 from hcompress.onnx_writer.decoders import DOMAIN, Store
 from hcompress.onnx_writer.packed import Packed
 
@@ -51,7 +51,7 @@ def with_stored(
     an older opset than the decoders' is brought to theirs. Raises KeyError if there is no such
     initialiser, InputRefused if the graph cannot be brought to that opset.
     """
-    made = _renewed(proto)
+    made = raised(proto, DECODERS_SINCE, "which packed weights need")
     there = {one.name: one for one in made.graph.initializer}
     store = Store("")
     for name, how in stored.items():
@@ -73,6 +73,54 @@ def with_stored(
     made.functions.extend(wanted)
     made.ir_version = max(made.ir_version, FUNCTIONS_SINCE)
     return made
+
+
+def decoded(stored: ModelProto, floats: ModelProto) -> frozenset[str]:
+    """Weights of the float graph that the stored one has nodes for."""
+    there = {one.name for one in stored.graph.initializer}
+    return frozenset(one.name for one in floats.graph.initializer if one.name not in there)
+
+
+def with_decoders(made: ModelProto, stored: ModelProto, names: frozenset[str]) -> ModelProto:
+    """A graph of floats with the weights of those ``names`` decoded as the stored one does.
+
+    Weights that nothing asks for any more are left out.
+    """
+    taken = {name for node in made.graph.node for name in node.input}
+    nodes = _makers(stored, names & taken)
+    used = {name for node in nodes for name in node.input}
+    whole = ModelProto()
+    whole.CopyFrom(made)
+    kept = [one for one in made.graph.initializer if one.name in taken - names]
+    there = {one.name for one in kept}
+    packed = (one for one in stored.graph.initializer if one.name in used - there)
+    del whole.graph.node[:], whole.graph.initializer[:], whole.functions[:]
+    whole.graph.node.extend([*nodes, *made.graph.node])
+    whole.graph.initializer.extend([*kept, *packed])
+    kinds = {node.op_type for node in nodes if node.domain == DOMAIN}
+    if not kinds:
+        return whole
+    if all(one.domain != DOMAIN for one in whole.opset_import):
+        whole.opset_import.append(helper.make_opsetid(DOMAIN, 1))
+    for function in stored.functions:
+        if function.name in kinds:
+            again = whole.functions.add()
+            again.CopyFrom(function)
+            del again.opset_import[:]
+            again.opset_import.extend(whole.opset_import)
+    whole.ir_version = max(whole.ir_version, FUNCTIONS_SINCE)
+    return whole
+
+
+def _makers(stored: ModelProto, names: frozenset[str]) -> list[NodeProto]:
+    """The nodes that values hang on, in order."""
+    asked = set(names)
+    kept = []
+    for node in reversed(stored.graph.node):
+        if asked & set(node.output):
+            asked |= set(node.input)
+            kept.append(node)
+    return kept[::-1]
 
 
 def with_bias(model: ForeignModel, stored: ModelProto) -> tuple[ForeignModel, ModelProto]:
@@ -100,30 +148,6 @@ def _with_zeros(proto: ModelProto, part: Classifier, name: str) -> ModelProto:
     inner = f"{part.weight}.product"
     product.output[0] = inner
     made.graph.node.insert(place + 1, helper.make_node("Add", [inner, name], [part.scores]))
-    return made
-
-
-def _renewed(proto: ModelProto) -> ModelProto:
-    """A copy whose opset is one that decoders can be written in."""
-    made = ModelProto()
-    made.CopyFrom(proto)
-    old = next((one.version for one in made.opset_import if one.domain in ("", "ai.onnx")), 0)
-    if old >= DECODERS_SINCE:
-        return made
-    from onnx.version_converter import ConvertError, convert_version
-
-    try:
-        newer = convert_version(made, DECODERS_SINCE)
-    except (ConvertError, RuntimeError) as error:
-        line = " ".join(str(error).split())[:200]
-        raise InputRefused(
-            f"opset {old} cannot be brought to {DECODERS_SINCE}, which packed weights need: export"
-            f" it again: {line}"
-        ) from None
-    del made.graph.node[:], made.graph.initializer[:], made.opset_import[:]
-    made.graph.node.extend(newer.graph.node)  # inputs and outputs are to stay as they were said
-    made.graph.initializer.extend(newer.graph.initializer)
-    made.opset_import.extend(newer.opset_import)
     return made
 
 

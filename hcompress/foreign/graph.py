@@ -41,8 +41,8 @@ MOST_BYTES: Final = 1 << 30
 """Bytes of a model: protobuf itself stops at twice that, and no line recogniser comes near."""
 OPSETS: Final = range(9, 22)
 _FOLDED: Final = frozenset(
-    ("Add", "Cast", "Concat", "DequantizeLinear", "Div", "Gather", "Identity", "Mul", "Reshape",
-     "Slice", "Squeeze", "Sub", "Transpose", "Unsqueeze")
+    ("Add", "Cast", "Concat", "DequantizeLinear", "Div", "Gather", "Identity", "Mul",
+     "QuantizeLinear", "Reshape", "Slice", "Squeeze", "Sub", "Transpose", "Unsqueeze")
 )  # fmt: skip
 """What is worked out where all that goes in is known: none makes much of little."""
 _QUANTISED: Final = frozenset(

@@ -18,6 +18,7 @@ from hcompress.stages.half import Half
 from hcompress.stages.import_model import ImportModel
 from hcompress.stages.initialise import Initialise
 from hcompress.stages.int8 import Int8
+from hcompress.stages.int8_body import Int8Body
 from hcompress.stages.onnx import OnnxStage
 from hcompress.stages.quantise import Quantise
 from hcompress.stages.recode import Recode
@@ -32,6 +33,7 @@ _IN_ORDER: tuple[type[Stage], ...] = (
     EncodeHead,
     Quantise,
     DistilBody,
+    Int8Body,
     DropIn,
     Train,
     Initialise,
