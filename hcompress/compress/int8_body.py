@@ -115,13 +115,14 @@ def int8_body(
 
     whole = error(able)
     floats: list[str] = []
-    progress.start("sensitivity", len(able))
-    for name in able:
-        without = error({other: one for other, one in able.items() if other != name})
-        if whole - without > harm * whole:
-            floats.append(name)
-        progress.advance(1)
-    progress.finish()
+    if harm < 1:  # nothing makes more than all of it
+        progress.start("sensitivity", len(able))
+        for name in able:
+            without = error({other: one for other, one in able.items() if other != name})
+            if whole - without > harm * whole:
+                floats.append(name)
+            progress.advance(1)
+        progress.finish()
     chosen = {name: one for name, one in able.items() if name not in floats}
     if not chosen:
         raise UsageError(f"harm = {harm:g}: every convolution stays in floats: allow more")

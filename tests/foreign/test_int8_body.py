@@ -12,7 +12,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, helper
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from hcompress.artifacts.source import open_source
 from hcompress.errors import UsageError
@@ -21,11 +21,13 @@ from hcompress.foreign.gelu import with_gelus
 from hcompress.foreign.graph import normalised
 from hcompress.foreign.opset import opset_of
 from hcompress.runs.runner import StageOptions, run_stage
+from hcompress.runtime.foreign_reader import ForeignReader
 from hcompress.stages.base import Stage
 from hcompress.stages.drop_in import DropIn
 from hcompress.stages.int8_body import Int8Body
 from hcompress.stages.quantise import Quantise
 from tests.foreign.builders import recogniser, saved, stripes, tensor
+from tests.foreign.conftest import Real
 from tests.foreign.test_chain import DEPTH, convolutional, read, texts
 from tests.foreign.test_graph import answer
 
@@ -151,3 +153,25 @@ def test_what_harms_most_stays_in_floats(lines: Path, tmp_path: Path) -> None:
 def test_a_body_without_convolutions_is_refused(lines: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no convolution"):
         ran(Int8Body(data=lines, images=4), saved(recogniser(), tmp_path), tmp_path / "int8")
+
+
+WORDS = ("Invoice 2031", "TOTAL 18.50", "Room 204", "open 9:00-17:30", "No. 77315", "Thank you")
+
+
+@pytest.mark.parametrize("name", ["v6-small", "v4"])
+def test_real_recognisers_read_on(name: str, real: Real, tmp_path: Path) -> None:
+    (tmp_path / "lines").mkdir()
+    for word in WORDS:
+        image = Image.new("RGB", (24 * len(word), 48), "white")
+        ImageDraw.Draw(image).text((8, 4), word, "black", ImageFont.load_default(32))
+        image.save(tmp_path / "lines" / f"{word[:4].strip()}.png")
+    pictures = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "lines").iterdir())]
+    stage = Int8Body(data=tmp_path / "lines", images=6, harm=1.0)
+    made = ran(stage, real(name), tmp_path / "int8")
+    assert kinds(made)["QuantizeLinear"] > 40
+    assert made.stat().st_size < 0.7 * real(name).stat().st_size
+    wanted, found = (
+        [one.text.replace(" ", "") for one in ForeignReader(file).read(pictures)]
+        for file in (real(name), made)
+    )  # between words, blank and space are near each other
+    assert found == wanted
