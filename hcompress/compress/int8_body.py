@@ -34,7 +34,7 @@ KEPT: Final = frozenset(("Add", "AveragePool", "Concat", "MaxPool", "Mul", "Relu
 """What computes with bytes if all that it is given are bytes."""
 SAMPLE: Final = 6000
 """Numbers of a value that are looked at, of each batch."""
-SHOWN: Final = 6
+SHOWN: Final = 12
 """Batches on which sensitivity is measured."""
 
 

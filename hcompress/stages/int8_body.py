@@ -15,7 +15,7 @@ from hcompress.spec.exported import ONNX_FILE
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
 
-BATCH = 4
+BATCH = 2
 """Lines at once: every value of the body is kept of them."""
 
 
