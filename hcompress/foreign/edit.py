@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from hcompress.foreign.model import Classifier, ForeignModel
 
+    Floats = NDArray[np.float32]
+
 FUNCTIONS_SINCE = 8
 """The IR version that brought local functions."""
 DECODERS_SINCE = 11
@@ -133,6 +135,24 @@ def with_bias(model: ForeignModel, stored: ModelProto) -> tuple[ForeignModel, Mo
     place = part.nodes[0]
     nodes = (place,) if proto.graph.node[place].output[0] == part.scores else (place, place + 1)
     return replace(model, proto=proto, classifier=replace(part, bias=name, nodes=nodes)), other
+
+
+def with_classifier(
+    model: ForeignModel, stored: ModelProto, weight: Floats, bias: Floats
+) -> ModelProto:
+    """The stored graph with other weights [V, d] and biases [V], both floats as they were."""
+    part = model.classifier
+    matrix = weight if part.rows else np.ascontiguousarray(weight.T)
+    new = {part.weight: matrix, part.bias: bias}
+    made = ModelProto()
+    made.CopyFrom(stored)
+    for one in made.graph.initializer:
+        value = new.get(one.name)
+        if value is not None:
+            kind = helper.tensor_dtype_to_np_dtype(one.data_type)
+            held = value.reshape(tuple(one.dims)).astype(kind)
+            one.CopyFrom(numpy_helper.from_array(held, one.name))
+    return made
 
 
 def _with_zeros(proto: ModelProto, part: Classifier, name: str) -> ModelProto:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from hcompress.stages.adapt import Adapt
 from hcompress.stages.base import Stage
 from hcompress.stages.codebook import MakeCodebook
 from hcompress.stages.distil_body import DistilBody
@@ -30,6 +31,7 @@ from hcompress.stages.train import Train
 
 _IN_ORDER: tuple[type[Stage], ...] = (
     ImportModel,
+    Adapt,
     EncodeHead,
     Quantise,
     DistilBody,

@@ -61,6 +61,7 @@ class Stage(Protocol):
 
 TAKES_FOREIGN: Final = (
     "import",
+    "adapt",
     "encode-head",
     "quantise",
     "distil-body",
