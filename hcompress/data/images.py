@@ -23,6 +23,7 @@ from hcompress.data.deep_grey import (
 from hcompress.data.netpbm import is_scaled, scaled
 from hcompress.data.transparency import laid
 from hcompress.errors import InputRefused, UsageError
+from hcompress.stand_in import stand_in
 from hcompress.strict.files import shown
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     except (Image.DecompressionBombError, *_DAMAGE) as error:
         what = str(error).replace("\n", " ") or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
-            what = f"none of {', '.join(FORMATS)}"
+            what = stand_in(data) or f"none of {', '.join(FORMATS)}"
         raise InputRefused(f"{name}: not a readable image: {what}") from None
     raise InputRefused(
         f"{name}: {width}x{height} is more than {MAX_PIXELS // 10**6} million pixels;"
