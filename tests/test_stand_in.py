@@ -67,7 +67,7 @@ def test_weights_beside_a_model_are_no_pointer(tmp_path: Path) -> None:
     """Short enough weights would be read from the pointer's text."""
     (tmp_path / "w.bin").write_bytes(POINTER)
     (tmp_path / "m.onnx").write_bytes(make.onnx_bytes(make.o_external("w", [4], location="w.bin")))
-    with pytest.raises(InputRefused, match="w.bin: a Git LFS pointer"):
+    with pytest.raises(InputRefused, match=r"w\.bin: a Git LFS pointer"):
         breakdown(tmp_path / "m.onnx")
 
 
