@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import math
@@ -470,6 +471,15 @@ def test_a_first_baseline_then_a_pass(project: Path) -> None:
     moved = limits_file(elsewhere)
     again = run_gate(moved, project / "baseline.json", project)
     assert again == verdict
+
+
+def test_byte_order_marks_are_passed_over(project: Path) -> None:
+    """Editors write them, and shells that `eval --json` is piped through."""
+    updated(project)
+    for name in ("limits.toml", "baseline.json", "eval.json"):
+        file = project / name
+        file.write_bytes(codecs.BOM_UTF8 + file.read_bytes())
+        assert not run_gate(project / "limits.toml").failed, name
 
 
 def test_a_pattern_is_the_one_file_that_fits(project: Path) -> None:
