@@ -195,7 +195,7 @@ def format_of(file: Path) -> Format:
     if safetensors.looks_like(head, size) or suffix == ".safetensors":
         return Format.SAFETENSORS
     if suffix in engine.SUFFIXES:
-        if is_text(head):
+        if is_text(head) and not engine.names_a_plan(file):
             raise InputRefused(
                 f"{shown(file)}: holds text, and is no engine: build or copy it again"
             )
