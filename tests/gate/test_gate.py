@@ -6,6 +6,7 @@ import codecs
 import hashlib
 import json
 import math
+import os
 from dataclasses import asdict, replace
 from decimal import Decimal
 from pathlib import Path
@@ -730,6 +731,9 @@ def test_the_summary_is_appended(tmp_path: Path) -> None:
     append_summary("nothing\n", {})
     with pytest.raises(EnvironmentFailed):
         append_summary("x", {"GITHUB_STEP_SUMMARY": str(tmp_path)})
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(EnvironmentFailed):  # nobody reads it
+        append_summary("x", {"GITHUB_STEP_SUMMARY": str(tmp_path / "pipe")})
 
 
 def test_errors_are_one_line(project: Path) -> None:
