@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from hcompress.errors import InputRefused, UsageError
+from hcompress.stand_in import stand_in
 
 MAX_CHARACTERS = 1_114_112
 MOST_PAIRS = 100
@@ -106,9 +107,12 @@ def read_charset(path: Path) -> tuple[str, ...]:
     if path.stat().st_size > MAX_FILE:
         raise InputRefused(f"{path}: larger than {MAX_FILE >> 20} MiB: not a charset")
     try:
-        text = path.read_bytes().decode("utf-8")
+        data = path.read_bytes()
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputRefused(f"{path}: not UTF-8 at byte {error.start}") from None
+    if (what := stand_in(data)) is not None:
+        raise InputRefused(f"{path}: {what}")
     characters = tuple(c for c in text if c not in "\r\n")
     try:
         check_characters(characters)

@@ -119,6 +119,8 @@ def verdict(
         return 128 + error.number, f"stopped by {name}: the same command goes on from here"
     if isinstance(error, OutputClosedError):
         return 128 + signal.SIGPIPE, ""
+    if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
+        return _foreign(error.__context__, debug)  # typer takes any for that of standard output
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0, ""
     return _foreign(error, debug)

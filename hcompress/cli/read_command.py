@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
 from hcompress.artifacts.packages import names_a_package
 from hcompress.artifacts.source import names_a_model
 from hcompress.cli.state import Json, state_of
-from hcompress.errors import InputRefused, UsageError
+from hcompress.errors import EnvironmentFailed, InputRefused, UsageError
 from hcompress.progress import NoProgress
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def read(
     Reads folders with all folders below them, in the order of names, and says what it leaves out.
     An IMAGE may be a pipe, or - for standard input. Cuts lines longer than the model's input
     between characters and reads them in pieces. Names an image that cannot be read, reads the
-    others, and ends with exit code 3. Remarks on a line that is taller than wide.
+    others, and ends with exit code 3; with 4 if a folder could not be opened. Remarks on a line
+    that is taller than wide, and on a file of several pictures, of which it reads the first.
 
     Confidence is between 0 and 1 and comparable between softmax and Hamming models: the product
     over the decoding steps, EOS included, of a calibrated step probability. An empty text of an
@@ -80,8 +82,18 @@ def read(
         if reading.remark:
             say(f"{path}: {reading.remark}")
     progress.finish()
-    if refused.count:
-        raise InputRefused(f"{refused.count} of {total} images could not be read: see above")
+    _check_all(refused.count, total, left_out.failed)
+
+
+def _check_all(refused: int, total: int, failed: int) -> None:
+    """Raises InputRefused if images were refused, EnvironmentFailed if none was, but something
+    among them could not be opened."""
+    more = f"{failed} more files or folders could not be opened: see above"
+    if refused:
+        also = f", and {more}" if failed else ": see above"
+        raise InputRefused(f"{refused} of {total} images could not be read{also}")
+    if failed:
+        raise EnvironmentFailed(f"{total} images read; {more}")
 
 
 def _entry(path: Path, reading: Reading) -> dict[str, Any]:
@@ -164,23 +176,42 @@ def _readings(
     from hcompress.data.batches import in_groups
 
     for part in in_groups(_opened(paths, progress, refused), _image, READ_BATCH):
-        readings = reader.read([image for _, image in part])
-        yield from zip((path for path, _ in part), readings, strict=True)
+        readings: Iterable[Any] = reader.read([opened.image for opened in part])
+        for opened, reading in zip(part, readings, strict=True):
+            yield opened.path, _with_remarks(reading, opened.remarks)
         progress.advance(len(part))
 
 
-def _image(opened: tuple[Path, NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    return opened[1]
+def _with_remarks(reading: Reading, remarks: Sequence[str]) -> Reading:
+    """And unsure of an empty text: what the remarks are of was not read."""
+    from hcompress.runtime.look import EMPTY_MOST
+
+    if not remarks:
+        return reading
+    if not reading.text.strip():
+        reading = replace(reading, confidence=min(reading.confidence, EMPTY_MOST))
+    return replace(reading, remark="; ".join(filter(None, (reading.remark, *remarks))))
 
 
-def _opened(
-    paths: Iterable[Path], progress: Progress, refused: _Refused
-) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+class _Opened(NamedTuple):
+    """An image, and what is to be said of its file."""
+
+    path: Path
+    image: NDArray[np.uint8]
+    remarks: list[str]
+
+
+def _image(opened: _Opened) -> NDArray[np.uint8]:
+    return opened.image
+
+
+def _opened(paths: Iterable[Path], progress: Progress, refused: _Refused) -> Iterator[_Opened]:
     from hcompress.data.images import read_piped_image
 
     for path in paths:
+        remarks: list[str] = []
         try:
-            image = read_piped_image(path)
+            image = read_piped_image(path, remarks.append)
         except (InputRefused, UsageError) as error:
             refused.add(error, str(error))
             progress.advance()
@@ -188,7 +219,7 @@ def _opened(
             refused.add(error, f"{path}: {error.strerror}")
             progress.advance()
         else:
-            yield path, image
+            yield _Opened(path, image, remarks)
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hcompress.errors import InputRefused
-from hcompress.strict.files import require_regular, stat_of
+from hcompress.stand_in import START
+from hcompress.strict.files import refuse_stand_in, require_regular, stat_of
 
 _MAGIC = 0xBEEFC0DE
 _VERSION = 1
@@ -118,6 +119,7 @@ class BTree:
         status = stat_of(self.path)
         require_regular(self.path, status.st_mode, "an LMDB")
         size = status.st_size
+        refuse_stand_in(self._pread(0, START), self.path)
         page_size = self._page_size_of(self._pread(0, _HEADER.size + _META.size))
         trees = []
         for place in (0, page_size):

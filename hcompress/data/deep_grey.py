@@ -47,7 +47,8 @@ def check_deep_colour(image: Image.Image) -> None:
     values = image.getextrema()
     bands = values if isinstance(values[0], tuple) else (values,)
     highest = max(int(high) for _, high in bands[: len(bands) - alpha])
-    if highest < DARKEST:
+    shown = alpha and bands[-1][0] < bands[-1][1]  # black letters that were cut out are black
+    if highest < DARKEST and not (shown and highest == 0):
         raise ValueError(_too_dark(highest, 255))
 
 

@@ -37,6 +37,12 @@ class LeftOut:
     def __init__(self) -> None:
         self._by_reason: dict[str, list[Path]] = {}
         self._more: dict[str, int] = {}
+        self.failed = 0
+        """Of them, folders and files that the machine would not give."""
+
+    def fail(self, path: Path, error: OSError) -> None:
+        self.failed += 1
+        self.add(path, (error.strerror or "cannot be opened").lower())
 
     def add(self, path: Path, why: str) -> None:
         named = self._by_reason.setdefault(why, [])
@@ -62,13 +68,17 @@ def images_below(folder: Path, left_out: LeftOut | None = None) -> Iterator[Path
     left_out = left_out or LeftOut()
 
     def unreadable(error: OSError) -> None:
-        left_out.add(Path(error.filename), (error.strerror or "cannot be opened").lower())
+        left_out.fail(Path(error.filename), error)
 
     for place, below, names in os.walk(folder, onerror=unreadable):
         below.sort()
         for name in sorted({*names, *below}):
             path = Path(place, name)
-            why = _not_taken(path)
+            try:
+                why = _not_taken(path)
+            except OSError as error:
+                left_out.fail(path, error)
+                continue
             if why is None:
                 yield path
             elif why:
@@ -76,7 +86,10 @@ def images_below(folder: Path, left_out: LeftOut | None = None) -> Iterator[Path
 
 
 def _not_taken(path: Path) -> str | None:
-    """Why a path is not taken; None if it is, and nothing for a folder that is gone through."""
+    """Why a path is not taken; None if it is, and nothing for a folder that is gone through.
+
+    Raises OSError if that can't be told.
+    """
     named = path.suffix.lower() in SUFFIXES
     try:
         mode = path.stat().st_mode
@@ -85,8 +98,12 @@ def _not_taken(path: Path) -> str | None:
         if not stat.S_ISREG(mode):
             return "no plain file"
         return None if named or _begins_as_image(path) else NO_IMAGE
-    except OSError as error:
-        return None if named else (error.strerror or "cannot be opened").lower()
+    except FileNotFoundError as error:
+        return None if named else (error.strerror or "leads nowhere").lower()
+    except OSError:
+        if named:
+            return None
+        raise
 
 
 def _begins_as_image(path: Path) -> bool:

@@ -9,6 +9,7 @@ import struct
 import sys
 import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,9 @@ from hcompress.data.deep_grey import (
     is_deep_grey,
 )
 from hcompress.data.netpbm import is_scaled, scaled
-from hcompress.data.transparency import laid
+from hcompress.data.transparency import laid, unsaid_alpha
 from hcompress.errors import InputRefused, UsageError
+from hcompress.stand_in import stand_in
 from hcompress.strict.files import shown
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ STDIN = "-"
 """The path that is standard input."""
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF")
 """What we let Pillow try: image formats in wide use, none that runs a program (EPS)."""
+MORE = "holds more than one picture, of which the first was read"
 _DAMAGE = (
     OSError,  # Pillow's UnidentifiedImageError and most truncation
     SyntaxError,  # broken PNG chunks
@@ -53,26 +56,34 @@ _DAMAGE = (
 """What Pillow's parsers raise on damaged files; everything is theirs, nothing of ours runs."""
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+Remark = Callable[[str], None]
+
+
+def _unsaid(_: str) -> None:
+    """A remark that nobody asked for."""
+
+
+def read_image(path: Path, remark: Remark = _unsaid) -> NDArray[np.uint8]:
     """height x width x 3 (RGB), turned as EXIF says, transparency laid where its ink shows.
 
-    Raises UsageError where there is no such file, InputRefused where it is not an image.
+    ``remark`` is told what else whoever gave the file should know of it. Raises UsageError where
+    there is no such file, InputRefused where it is not an image.
     """
     if not path.is_file():
         raise UsageError(f"{path}: no such image file")
     if path.stat().st_size > MAX_FILE:
         raise InputRefused(f"{path}: larger than {MAX_FILE // 2**20} MiB; give a smaller image")
-    return decode_image(path.read_bytes(), str(path))
+    return decode_image(path.read_bytes(), str(path), remark)
 
 
-def read_piped_image(path: Path) -> NDArray[np.uint8]:
+def read_piped_image(path: Path, remark: Remark = _unsaid) -> NDArray[np.uint8]:
     """As `read_image`; ``-`` is standard input, and a pipe is read to its end.
 
     For paths that a user names: a pipe that nobody writes to is waited for. Raises InputRefused for
     folders and devices, and for what is larger than a file may be.
     """
     if str(path) != STDIN and (path.is_file() or not path.exists()):
-        return read_image(path)
+        return read_image(path, remark)
     named = "standard input" if str(path) == STDIN else shown(path)
     with contextlib.ExitStack() as held:
         if str(path) == STDIN:
@@ -86,11 +97,14 @@ def read_piped_image(path: Path) -> NDArray[np.uint8]:
         raise InputRefused(f"{named}: is empty: no image came")
     if len(data) > MAX_FILE:
         raise InputRefused(f"{named}: larger than {MAX_FILE // 2**20} MiB; give a smaller image")
-    return decode_image(data, named)
+    return decode_image(data, named, remark)
 
 
-def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
-    """height x width x 3 (RGB) from an image file's bytes. Raises InputRefused naming ``name``."""
+def decode_image(data: bytes, name: str, remark: Remark = _unsaid) -> NDArray[np.uint8]:
+    """height x width x 3 (RGB) from an image file's bytes, of several pictures the first.
+
+    Raises InputRefused naming ``name``.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -101,16 +115,30 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
         ):
             width, height = opened.size
             if width * height <= MAX_PIXELS:
-                return np.array(_to_rgb(opened, data), dtype=np.uint8)
+                pixels = np.array(_to_rgb(opened, data), dtype=np.uint8)
+                if remark is not _unsaid and _goes_on(opened):
+                    remark(MORE)
+                return pixels
     except (Image.DecompressionBombError, *_DAMAGE) as error:
         what = str(error).replace("\n", " ") or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
-            what = f"none of {', '.join(FORMATS)}"
+            what = stand_in(data) or f"none of {', '.join(FORMATS)}"
         raise InputRefused(f"{name}: not a readable image: {what}") from None
     raise InputRefused(
         f"{name}: {width}x{height} is more than {MAX_PIXELS // 10**6} million pixels;"
         " give a smaller image"
     )
+
+
+def _goes_on(opened: Image.Image) -> bool:
+    """Whether another picture comes after a loaded one: to count them all could take hours."""
+    if opened.format == "MPO":  # a photograph: what follows is its depth, or itself in other light
+        return False
+    try:
+        opened.seek(1)
+    except _DAMAGE:
+        return False
+    return True
 
 
 def _to_rgb(opened: Image.Image, data: bytes) -> Image.Image:
@@ -119,15 +147,20 @@ def _to_rgb(opened: Image.Image, data: bytes) -> Image.Image:
 
     if is_scaled(opened):
         return Image.fromarray(scaled(opened, data)).convert("RGB")
-    deep_colour = is_deep_colour(opened)  # Pillow forgets it when it loads
+    deep_colour = is_deep_colour(opened)  # Pillow forgets it, and tiles, when it loads
+    tiles = list(getattr(opened, "tile", ()))
     ImageOps.exif_transpose(opened, in_place=True)  # a copy of a large image costs 160 MB
     if is_deep_grey(opened):
         return Image.fromarray(_deep_grey(opened)).convert("RGB")
     if deep_colour:
         check_deep_colour(opened)
+    if opened.mode == "La":  # Pillow knows no other way from it
+        opened = opened.convert("LA")
     if opened.has_transparency_data:
         return laid(opened if opened.mode == "RGBA" else opened.convert("RGBA"))
-    return opened.convert("RGB")
+    made = opened.convert("RGB")
+    cut_out = unsaid_alpha(tiles[0], made, data) if opened.format == "BMP" and tiles else None
+    return made if cut_out is None else laid(cut_out)
 
 
 def _deep_grey(opened: Image.Image) -> NDArray[np.uint8]:

@@ -1,12 +1,13 @@
 """What lies behind a picture's transparent parts: the colour on which its ink shows.
 
 White, as on paper, unless that hides ink: white letters that were cut out for a dark page are laid
-on black, and letters of both kinds on grey.
+on black, and letters of both kinds on grey. A picture that is as transparent everywhere has no such
+parts.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -29,8 +30,33 @@ def laid(image: Image.Image) -> Image.Image:
     """RGB, from RGBA: the picture on the ground that shows the most of it."""
     from PIL import Image
 
+    if _is_even(image, "A") and not _is_even(image, "RGB"):
+        return image.convert("RGB")
     ground = _ground(np.asarray(image))
     return Image.alpha_composite(Image.new("RGBA", image.size, (ground,) * 3), image).convert("RGB")
+
+
+def unsaid_alpha(tile: Any, rgb: Image.Image, data: bytes) -> Image.Image | None:
+    """RGBA, if all that stands on an image is in bytes that are said to mean nothing; else None.
+
+    Some write a BMP's transparency in the fourth bytes of its pixels. ``tile``: where Pillow found
+    the pixels in ``data``. ``rgb``: what it made of them.
+    """
+    from PIL import Image
+
+    codec, _, offset, said = tile
+    if codec != "raw" or said[0] != "BGRX":
+        return None
+    if not _is_even(rgb, "RGB"):
+        return None
+    whole = Image.frombytes("RGBA", rgb.size, data[offset:], "raw", "BGRA", *said[1:])
+    return None if _is_even(whole, "A") else whole
+
+
+def _is_even(image: Image.Image, bands: str) -> bool:
+    """Whether each of the channels is the same in all pixels."""
+    ends = [image.getchannel(band).getextrema() for band in bands]
+    return all(lowest == highest for lowest, highest in ends)
 
 
 def _ground(pixels: NDArray[np.uint8]) -> int:

@@ -9,7 +9,15 @@ from pathlib import Path
 
 from hcompress.errors import InputRefused
 from hcompress.formats.layout import Piece
-from hcompress.strict.files import USAGE, of_the_system, quoted, shown
+from hcompress.stand_in import START
+from hcompress.strict.files import (
+    USAGE,
+    of_the_system,
+    open_regular,
+    quoted,
+    refuse_stand_in,
+    shown,
+)
 
 MAX_FILES = 10_000
 
@@ -110,6 +118,9 @@ def _size_beneath(model: Path, location: str, where: str) -> int:
             raise InputRefused(f"{where}: {what} is no plain file: nothing was opened")
     if os.path.samestat(status, model.stat()):
         raise InputRefused(f"{where}: external data is the model file itself")
+    if status.st_size:
+        with open_regular(place) as (stream, _):
+            refuse_stand_in(stream.read(START), shown(place))
     return status.st_size
 
 

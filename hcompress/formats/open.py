@@ -21,8 +21,9 @@ from hcompress.formats import engine, safetensors
 from hcompress.formats import onnx as onnxfile
 from hcompress.formats import torchsave as torchfile
 from hcompress.formats.layout import Layout
+from hcompress.stand_in import START, is_text
 from hcompress.strict.digest import file_digest, stream_digest
-from hcompress.strict.files import in_folder, open_regular, shown, stat_of
+from hcompress.strict.files import in_folder, open_regular, refuse_stand_in, shown, stat_of
 from hcompress.strict.json import strict_json
 
 _TORCH_SUFFIXES = frozenset((".pt", ".pth", ".ckpt", ".bin"))
@@ -44,7 +45,6 @@ _LAYOUTS = {
 }
 MOST_BYTES = 4 << 30
 """Bytes of a model that is loaded or told by its digest; any size is measured."""
-_POINTER = b"version https://git-lfs."
 _SAYING = (Format.SAFETENSORS, Format.ONNX)
 """Formats with a place for what we say of a model."""
 
@@ -187,17 +187,18 @@ def layout(source: Path | ModelFile) -> Layout:
 def format_of(file: Path) -> Format:
     """What the file holds. Raises InputRefused if it is nothing we read."""
     with open_regular(file) as (stream, size):
-        head = stream.read(32)
-    if head.startswith(_POINTER):
-        raise InputRefused(
-            f"{shown(file)}: a Git LFS pointer, not the file it stands for: run `git lfs pull`"
-        )
+        head = stream.read(START)
+    refuse_stand_in(head, shown(file))
     suffix = file.suffix.lower()
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return Format.TORCH
     if safetensors.looks_like(head, size) or suffix == ".safetensors":
         return Format.SAFETENSORS
     if suffix in engine.SUFFIXES:
+        if is_text(head) and not engine.names_a_plan(file):
+            raise InputRefused(
+                f"{shown(file)}: holds text, and is no engine: build or copy it again"
+            )
         return Format.ENGINE
     # Nothing marks an ONNX file; every exporter writes the IR version, field 1, first. Asked
     # before a sidecar is looked for: a JSON laid beside an ONNX file must not speak for it.

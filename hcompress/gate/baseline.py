@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -82,7 +83,8 @@ def identity(path: str) -> str:
 
 def parse_baseline(text: str | bytes, where: str) -> Baseline:
     """A baseline file's text. Raises InputRefused unless `gate --update` wrote it."""
-    _, raw = take_version(strict_json(text, where), "schema_version", (SCHEMA_VERSION,), where)
+    plain = text.removeprefix(codecs.BOM_UTF8) if isinstance(text, bytes) else text
+    _, raw = take_version(strict_json(plain, where), "schema_version", (SCHEMA_VERSION,), where)
     if "history" not in raw:
         raise InputRefused(f"{where}: history is missing: why each update was made")
     found = read(Baseline, raw, where)

@@ -225,7 +225,9 @@ def append_summary(text: str, environment: Mapping[str, str] = os.environ) -> No
     if not target:
         return
     try:
-        with Path(target).open("a", encoding="utf-8") as stream:
+        # O_NONBLOCK: a pipe that nobody reads must not hang a build.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        with os.fdopen(os.open(target, flags, 0o666), "w", encoding="utf-8") as stream:
             stream.write(text)
     except OSError as error:
         raise EnvironmentFailed(

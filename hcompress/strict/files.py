@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, UsageError
+from hcompress.stand_in import stand_in
 
 CHUNK = 1 << 20
 USAGE: Final = frozenset(
@@ -145,12 +146,24 @@ def chunks(stream: BinaryIO, offset: int, count: int, path: Path) -> Iterator[by
         yield data
 
 
+def refuse_stand_in(start: bytes, where: str | Path) -> None:
+    """Raises InputRefused, naming ``where``, if a file's first bytes are those of a stand-in."""
+    what = stand_in(start)
+    if what is not None:
+        raise InputRefused(f"{where}: {what}")
+
+
 def read_small(path: Path, limit: int) -> bytes:
-    """A whole small file. Raises InputRefused where it is larger than ``limit`` bytes."""
+    """A whole small file.
+
+    Raises InputRefused where it is larger than ``limit`` bytes, or another stands in its place.
+    """
     with open_regular(path) as (stream, size):
         if size > limit:
             raise InputRefused(f"{shown(path)}: {size} bytes where at most {limit} are expected")
-        return read_exactly(stream, 0, size, path)
+        data = read_exactly(stream, 0, size, path)
+    refuse_stand_in(data, shown(path))
+    return data
 
 
 def of_the_system(error: OSError) -> HcompressError:

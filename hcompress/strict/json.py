@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import math
@@ -42,7 +43,7 @@ def strict_json(data: bytes | str, where: str) -> Any:
 
 def read_json(path: Path, limit: int = MAX_FILE_BYTES) -> Any:
     """Parse a whole JSON file. Raises UsageError (absent) and InputRefused (anything else)."""
-    return strict_json(read_small(path, limit), shown(path))
+    return strict_json(read_small(path, limit).removeprefix(codecs.BOM_UTF8), shown(path))
 
 
 def json_text(value: Any, indent: int | None = 2, ascii_only: bool = False) -> str:

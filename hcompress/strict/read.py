@@ -120,9 +120,12 @@ class _Reader:
             return self._sequence(shape, raw, at)
         if base is dict:
             name, inner = shape.inner
+            table = self._table(raw, at)
+            if _plainly(name, table) and _plainly(inner, table.values()):
+                return dict(table)
             return {
                 self.value(name, key, (*at, key)): self.value(inner, entry, (*at, key))
-                for key, entry in self._table(raw, at).items()
+                for key, entry in table.items()
             }
         if base is types.UnionType or dataclasses.is_dataclass(base):
             return self._dataclass(shape, self._table(raw, at), at)
@@ -182,6 +185,8 @@ class _Reader:
             raise self._unlike(
                 raw, at, f"a list of {len(inner)}" if fixed else f"a list, each {each}"
             )
+        if not fixed and _plainly(inner[0], raw):
+            return shape.base(raw)
         shapes = inner if fixed else inner * len(raw)
         return shape.base(
             self.value(one, entry, (*at, _called(one, entry, index)))
@@ -221,6 +226,17 @@ class _Reader:
 
     def _wrong(self, at: _At, what: str) -> HcompressError:
         return self.refuse(" ".join(filter(None, (f"{self.where}:", _dotted(at), what))))
+
+
+def _plainly(shape: Shape, values: Collection[Any]) -> bool:
+    """Whether all are texts, or whole numbers, and right: found out in a tenth of the time, since
+    a file may hold millions."""
+    if set(map(type, values)) != {shape.base} or shape.param.pattern:
+        return False
+    if shape.base is not int:
+        return shape.base is str
+    ends = (min(values), max(values))
+    return not any(huge(end) or _outside(shape.param, end) for end in ends)
 
 
 def _number(kind: type, raw: object) -> object:

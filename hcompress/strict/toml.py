@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from hcompress.errors import EnvironmentFailed, HcompressError, UsageError
-from hcompress.strict.files import quoted, shown
+from hcompress.strict.files import quoted, refuse_stand_in, shown
 from hcompress.strict.read import read, take_version
 from hcompress.strict.show import show
 
@@ -39,7 +39,8 @@ def read_toml(
 ) -> dict[str, Any]:
     """The parsed file.
 
-    Raises UsageError if there is none that can be read, ``refuse`` if it is no TOML of our size.
+    Raises UsageError if there is none that can be read, ``refuse`` if it is no TOML of our size,
+    InputRefused if another file stands in its place.
     """
     if not path.is_file():  # a pipe would be waited for
         raise UsageError(f"{shown(path)}: no such {noun}")
@@ -52,6 +53,7 @@ def read_toml(
         ) from None
     if len(data) > _MOST_BYTES:
         raise refuse(f"{shown(path)}: larger than {_MOST_BYTES >> 20} MiB: not a {noun}")
+    refuse_stand_in(data, shown(path))
     try:
         return tomllib.loads(data.decode("utf-8-sig"), parse_float=parse_float)
     # ValueError: not UTF-8, too many digits

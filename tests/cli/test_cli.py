@@ -204,6 +204,7 @@ FAILURES: list[tuple[BaseException, int, str]] = [
     (RuntimeError("/dev/shm/x: No space left on device (28)"), 4, "error: No space left on dev"),
     (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300), 2, "error: xxx"),
     (FileExistsError(errno.EEXIST, "File exists", "a"), 2, "error: a: file exists"),
+    (BrokenPipeError(errno.EPIPE, "Broken pipe", "a"), 4, "error: a: Broken pipe"),
     (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a"), 2, "error: a: not a directory"),
     (RuntimeError("[pair.cc:553] Connection closed by peer [::1]:9"), 4, "error: another process"),
     (

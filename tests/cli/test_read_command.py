@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -145,6 +146,50 @@ def test_a_column_is_remarked_on(tmp_path: Path, capsys: pytest.CaptureFixture[s
     out = capsys.readouterr()
     assert "turn it" in json.loads(out.out)["remark"]
     assert out.err.startswith(f"{tall}: taller than wide")
+
+
+def test_a_file_of_several_pictures_is_remarked_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The ink may be on any of them: an empty text of the first is not sure."""
+    model = exported(tmp_path, recogniser(LIGHT))
+    blank = Image.new("RGB", (60, 30), "white")
+    inked = Image.open(picture(tmp_path / "i.png", 60)).resize((60, 30))
+    for kind, first, then in (
+        ("tif", blank, [inked]), ("gif", inked, [blank]), ("webp", blank, [inked]),
+        ("png", blank, [inked]), ("tif", blank, []), ("mpo", inked, [blank]),
+    ):  # fmt: skip
+        file = tmp_path / f"x.{kind}"
+        first.save(file, save_all=bool(then), **({"append_images": then} if then else {}))
+        assert main(["read", str(model), str(file), "--json"]) == 0
+        out = capsys.readouterr()
+        entry = json.loads(out.out)
+        several = bool(then) and kind != "mpo"
+        assert ("more than one picture" in entry.get("remark", "")) is several, kind
+        assert ("more than one picture" in out.err) is several, kind
+        assert entry["text"].strip() or not several or entry["confidence"] <= 0.1
+
+
+def test_a_folder_that_cannot_be_opened_is_no_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = exported(tmp_path, recogniser(LIGHT))
+    for name in ("a.png", "shut/b.png"):
+        picture(tmp_path / "images" / name)
+    scan = os.scandir
+
+    def shut(path: str) -> Any:
+        if str(path).endswith("shut"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", shut)
+    assert main(["read", str(model), str(tmp_path / "images")]) == 4
+    out = capsys.readouterr()
+    assert len(out.out.splitlines()) == 1
+    assert "shut: permission denied" in out.err
+    (tmp_path / "images" / "c.png").write_text("none")
+    assert main(["read", str(model), str(tmp_path / "images")]) == 3
 
 
 def test_large_images_are_not_held_together(tmp_path: Path) -> None:

@@ -117,3 +117,15 @@ def test_a_blank_page_of_many_bits_is_blank() -> None:
         held = io.BytesIO()
         Image.fromarray(page).save(held, "PNG")
         assert (decode_image(held.getvalue(), "x") == shade // 257).all()
+
+
+def test_black_letters_cut_out_in_16_bits_are_no_dark_picture() -> None:
+    def cut_out(grey: int, alpha: NDArray[np.float64]) -> bytes:
+        return png16(np.stack([np.full((8, 16), grey), alpha], -1).reshape(8, 32), 4)
+
+    alpha = np.where(np.arange(16) % 4 < 2, 65535.0, 0.0) * np.ones((8, 1))
+    found = decode_image(cut_out(0, alpha), "x")[0, :, 0]
+    assert found.tolist() == [0, 0, 255, 255] * 4
+    for grey, seen in ((9 * 257, alpha), (0, alpha / 257 / 4)):
+        with pytest.raises(InputRefused, match="fewer bits"):
+            decode_image(cut_out(grey, seen), "x")

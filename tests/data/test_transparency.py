@@ -77,3 +77,23 @@ def test_a_grey_that_stands_for_nothing_in_16_bits() -> None:
     Image.fromarray(grey).save(held, "PNG", transparency=30_000)
     found = decode_image(held.getvalue(), "x")[..., 0]
     np.testing.assert_array_equal(found, np.where(SHAPES, 0, 255))
+
+
+def test_a_picture_that_is_as_transparent_everywhere_is_its_colours() -> None:
+    page = np.full((*SHAPES.shape, 4), 255, np.uint8)
+    page[SHAPES, :3] = 0
+    for alpha in (0, 1, 90):
+        page[..., 3] = alpha
+        found = decode_image(saved(page), "x")[..., 0]
+        assert (found[SHAPES] == 0).all()
+        assert (found[~SHAPES] == 255).all()
+
+
+def test_ink_in_the_unused_bytes_of_a_bmp_shows() -> None:
+    """Pillow writes RGBA so, and reads three of the four."""
+    for shade in (255, 0):
+        found = decode_image(saved(cut_out(shade), "BMP"), "x").astype(int)[..., 0]
+        assert (np.abs(found[SHAPES] - found[0, 0]) > 70).all()
+    opaque = np.dstack([np.repeat(np.where(SHAPES, 0, 255)[..., None], 3, 2), 255 * SHAPES])
+    found = decode_image(saved(opaque.astype(np.uint8), "BMP"), "x")[..., 0]
+    assert (found == np.where(SHAPES, 0, 255)).all()  # they mean nothing where colours say all

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import math
+import os
 from dataclasses import asdict, replace
 from decimal import Decimal
 from pathlib import Path
@@ -472,6 +474,15 @@ def test_a_first_baseline_then_a_pass(project: Path) -> None:
     assert again == verdict
 
 
+def test_byte_order_marks_are_passed_over(project: Path) -> None:
+    """Editors write them, and shells that `eval --json` is piped through."""
+    updated(project)
+    for name in ("limits.toml", "baseline.json", "eval.json"):
+        file = project / name
+        file.write_bytes(codecs.BOM_UTF8 + file.read_bytes())
+        assert not run_gate(project / "limits.toml").failed, name
+
+
 def test_a_pattern_is_the_one_file_that_fits(project: Path) -> None:
     text = LIMITS.replace('"model.safetensors"', '"built/rec-*.safetensors"')
     limits = limits_file(project, text.replace('"eval.json"', '"eval-?[0-9a-f]*.json"'))
@@ -720,6 +731,9 @@ def test_the_summary_is_appended(tmp_path: Path) -> None:
     append_summary("nothing\n", {})
     with pytest.raises(EnvironmentFailed):
         append_summary("x", {"GITHUB_STEP_SUMMARY": str(tmp_path)})
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(EnvironmentFailed):  # nobody reads it
+        append_summary("x", {"GITHUB_STEP_SUMMARY": str(tmp_path / "pipe")})
 
 
 def test_errors_are_one_line(project: Path) -> None:
