@@ -25,6 +25,14 @@ IGNORED: Final = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
+class Listed:
+    """What classes stand for, in order, the blank left out, and who says so."""
+
+    characters: Sequence[str]
+    source: str
+
+
+@dataclass(frozen=True)
 class Architecture:
     """A recogniser that is known, and how its checkpoint becomes a graph."""
 
@@ -45,14 +53,18 @@ class Architecture:
     """It answers [T, N, V], not [N, T, V]."""
     write: Callable[[Net, str], str]
     """Writes the graph from the image to each class's score."""
-    characters: Callable[[State, int], Sequence[str] | None] = lambda _state, _classes: None
-    """The classes in order, the blank left out, if the checkpoint says or its framework has one
-    list for that many classes."""
+    characters: Callable[[State, int], Listed | None] = lambda _state, _classes: None
+    """What the checkpoint says of so many classes, or its framework of all that have so many."""
 
     @property
     def classes(self) -> str:
         """The classifier's weight."""
         return f"{self.head}weight"
+
+    @property
+    def of_head(self) -> tuple[str, ...]:
+        """The names of its classifier's tensors."""
+        return tuple(name for name in self.shapes if name.startswith(self.head))
 
 
 def conv(name: str, out: Side, into: Side, *kernel: int, bias: bool = True) -> Shapes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from hcompress.foreign.checkpoints.state import read_state
 from hcompress.spec.foreign_header import CHARACTERS, lines_of
 
 if TYPE_CHECKING:
-    from hcompress.foreign.checkpoints.architecture import Architecture
+    from hcompress.foreign.checkpoints.architecture import Architecture, Listed
     from hcompress.formats.open import ModelFile
 
 
@@ -24,7 +23,7 @@ class Converted:
 
     proto: ModelProto
     architecture: Architecture
-    characters: Sequence[str] | None
+    listed: Listed | None
     """Its classes in order, the blank left out; None if nobody says."""
 
 
@@ -41,8 +40,9 @@ def converted(file: ModelFile, asked: str | None = None) -> Converted:
     scores = known.write(net, "image")
     answer = ("T", "N", classes) if known.time_first else ("N", "T", classes)
     proto = net.model(scores, ("N", known.channels, known.height, "W"), answer)
-    characters = known.characters(state, classes)
+    listed = known.characters(state, classes)
     # Where other runtimes look for it, as PP-OCR's files have it.
-    if characters is not None and lines_of("\n".join(characters)) == list(characters):
-        helper.set_model_props(proto, {CHARACTERS: "\n".join(characters)})
-    return Converted(proto, known, characters)
+    lines = "" if listed is None else "\n".join(listed.characters)
+    if listed is not None and lines_of(lines) == list(listed.characters):
+        helper.set_model_props(proto, {CHARACTERS: lines})
+    return Converted(proto, known, listed)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from hcompress.foreign.checkpoints.architecture import Architecture, conv, linear, lstm, norm
+from hcompress.foreign.checkpoints.architecture import (
+    Architecture,
+    Listed,
+    conv,
+    linear,
+    lstm,
+    norm,
+)
 from hcompress.foreign.options import Blank
 
 if TYPE_CHECKING:
@@ -41,7 +47,7 @@ def _write(net: Net, value: str) -> str:
     return net.linear(value, "fc")
 
 
-def _characters(state: State, classes: int) -> Sequence[str] | None:
+def _characters(state: State, classes: int) -> Listed | None:
     """`char2idx`: a class for each character, from 1 on."""
     said = state.said.get("char2idx")
     if not isinstance(said, dict):
@@ -49,7 +55,7 @@ def _characters(state: State, classes: int) -> Sequence[str] | None:
     places = {place: one for one, place in said.items() if isinstance(one, str) and one}
     if sorted(map(str, places)) != sorted(map(str, range(1, classes))):
         return None
-    return [places[place] for place in range(1, classes)]
+    return Listed([places[place] for place in range(1, classes)], "the checkpoint's char2idx")
 
 
 KHMER: Final = Architecture(

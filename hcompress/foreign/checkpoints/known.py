@@ -35,9 +35,9 @@ def recognised(state: State, asked: str | None = None) -> Architecture:
         if asked is not None:
             raise InputRefused(f"{state.where}: no {asked}: {what}")
         raise InputRefused(
-            f"{state.where}: a checkpoint of no recogniser that is known ({', '.join(ARCHITECTURES)},"
-            f" by their tensors' names): {_tried(state, found, what)}: say --arch NAME to be told"
-            " more of one, or export it to ONNX"
+            f"{state.where}: a checkpoint of no recogniser that is known by its tensors' names"
+            f" ({', '.join(ARCHITECTURES)}): {_tried(state, found, what)}: say --arch NAME to be"
+            " told more of one, or export it to ONNX"
         )
     check_shapes(found, state)
     return found
