@@ -52,7 +52,8 @@ class Reader(Protocol):
 
 
 def open_reader(model: Path | ModelFile, options: ImportOptions = AS_FOUND) -> Reader:
-    """A reader for a checkpoint, ours or of a known recogniser, or an ONNX file, or an artifact folder holding one.
+    """A reader for a checkpoint, ours or of a known recogniser, for an ONNX file, or for an
+    artifact folder holding one.
 
     ``options`` say of a recogniser from elsewhere what its file does not say. Raises UsageError if
     there is nothing and InputRefused if it is not a model that reads, or is damaged.

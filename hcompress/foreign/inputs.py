@@ -107,8 +107,8 @@ def prepared(picture: NDArray[np.uint8], image: ImageInput) -> NDArray[np.float3
     size = size_of(picture.shape, image)
     resized = _resized(picture, image.height, size.width, image)
     mean, std = (np.array(one, np.float32)[:, None, None] for one in (image.mean, image.std))
-    made: NDArray[np.float32] = (resized.transpose(2, 0, 1).astype(np.float32) / 255 - mean) / std
-    return widened(made, size.padded, image)
+    made = (resized.transpose(2, 0, 1).astype(np.float32) / 255 - mean) / std
+    return widened(made.astype(np.float32), size.padded, image)
 
 
 def widened(line: NDArray[np.float32], width: int, image: ImageInput) -> NDArray[np.float32]:
