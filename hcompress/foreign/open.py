@@ -43,6 +43,8 @@ class Opened:
     model: ForeignModel
     found: tuple[str, ...]
     """Lines for people."""
+    believed: bool = False
+    """Its framework says so: neither classes nor preprocessing were guessed, or asked for."""
 
 
 def open_foreign(source: Source, options: ImportOptions = AS_FOUND) -> ForeignModel:
@@ -95,8 +97,8 @@ def examine(source: Source, options: ImportOptions = AS_FOUND) -> Opened:
     """As `open_foreign`, and says how it was found."""
     file = open_file(source, ONNX_FILE, "ONNX file")
     if file.bare:
-        model, found = open_checkpoint(file, options)
-        return Opened(model, tuple(found))
+        model, found, believed = open_checkpoint(file, options)
+        return Opened(model, found, believed)
     header = foreign_header(file)
     proto = load_graph(file)
     where = shown(file.path)

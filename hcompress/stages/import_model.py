@@ -63,7 +63,8 @@ class ImportModel:
         opened = examine(source, self.options)
         model = renamed(opened.model)
         data = with_header(model.proto, model.spec, env.provenance, asdict(model.classifier))
-        checked = check_reading(Frames(data, model.spec, env.threads, "the imported model"))
+        frames = Frames(data, model.spec, env.threads, "the imported model")
+        checked = check_reading(frames, opened.believed)
         for line in (*opened.found, checked.remark):
             env.progress.say(line)
         write_bytes(out / ONNX_FILE, data)

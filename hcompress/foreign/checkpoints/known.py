@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from hcompress.errors import InputRefused, UsageError
 from hcompress.foreign.checkpoints.architecture import IGNORED, Architecture, check_shapes
+from hcompress.foreign.checkpoints.doctr import CRNN_LARGE, CRNN_SMALL, CRNN_VGG
+from hcompress.foreign.checkpoints.easyocr import GENERATION_1, GENERATION_2
 from hcompress.foreign.checkpoints.khmer import KHMER
 from hcompress.strict.files import quoted
 from hcompress.strict.show import show
@@ -14,7 +16,9 @@ from hcompress.strict.show import show
 if TYPE_CHECKING:
     from hcompress.foreign.checkpoints.state import State
 
-ARCHITECTURES: Final[Mapping[str, Architecture]] = {one.name: one for one in (KHMER,)}
+ARCHITECTURES: Final[Mapping[str, Architecture]] = {
+    one.name: one for one in (KHMER, GENERATION_1, GENERATION_2, CRNN_VGG, CRNN_SMALL, CRNN_LARGE)
+}
 """By the name that `--arch` gives."""
 
 

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from hcompress.formats.open import ModelFile
 
 
-def open_checkpoint(file: ModelFile, options: ImportOptions) -> tuple[ForeignModel, list[str]]:
-    """The recogniser, and how what is known of it was found, for people.
+def open_checkpoint(
+    file: ModelFile, options: ImportOptions
+) -> tuple[ForeignModel, tuple[str, ...], bool]:
+    """The recogniser; how what is known of it was found, for people; whether all of it is known.
 
     Raises as `converted`, and InputRefused if what its classes stand for can't be told.
     """
@@ -52,7 +54,9 @@ def open_checkpoint(file: ModelFile, options: ImportOptions) -> tuple[ForeignMod
         f"input: {name} at a height of {image.height}: "
         + ("as its framework has it" if options.preprocessing is None else "as asked"),
     ]  # fmt: skip
-    return ForeignModel(proto, part.classifier, spec), found
+    asked = options.charset is not None or options.preprocessing is not None
+    whole = made.listed is not None and not asked
+    return ForeignModel(proto, part.classifier, spec), tuple(found), whole
 
 
 def _listing(made: Converted, count: int, options: ImportOptions, file: ModelFile) -> Listing:
