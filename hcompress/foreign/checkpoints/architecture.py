@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Final
 
 from hcompress.errors import InputRefused
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 Side = int | str
 Shapes = Mapping[str, tuple[Side, ...]]
+MOST_ELEMENTS: Final = 1 << 28
+"""Weights: 1 GiB of float32."""
 IGNORED: Final = "num_batches_tracked"
 """What a BatchNorm counts in training; nothing is computed from it."""
 
@@ -97,7 +100,8 @@ def lstm(name: str, hidden: str, *inputs: Side) -> Shapes:
 
 
 def check_shapes(architecture: Architecture, state: State) -> None:
-    """Raises InputRefused, naming the tensor, if one has another shape than it must."""
+    """Raises InputRefused, naming the tensor, if one has another shape than it must; and if all
+    together are larger than any recogniser, which views of one storage can be."""
     letters: dict[str, int] = {}
     for name, sides in architecture.shapes.items():
         shape = state.tensors[name].shape
@@ -110,6 +114,11 @@ def check_shapes(architecture: Architecture, state: State) -> None:
                 f"{state.where}: tensor {quoted(name)} is {list(shape)}; {architecture.name} has"
                 f" [{wanted}] there{' with ' if known else ''}{known}"
             )
+    held = sum(prod(state.tensors[name].shape) for name in architecture.shapes)
+    if held > MOST_ELEMENTS:
+        raise InputRefused(
+            f"{state.where}: {held:,} weights: no line recogniser has more than {MOST_ELEMENTS:,}"
+        )
 
 
 def _fits(side: Side, length: int, letters: dict[str, int]) -> bool:

@@ -26,15 +26,18 @@ if TYPE_CHECKING:
     from hcompress.foreign.checkpoints.net import Net
 
 _BODY: Final = "feat_extractor"
-_VGG: Final = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
-"""Channels of each convolution; 0: a pool."""
+_POOL: Final = ""
+_VGG: Final = ("a", "a", _POOL, "2a", "2a", _POOL, "4a", "4a", "4a", _POOL, "8a", "8a", "8a", _POOL,
+               "8a", "8a", "8a", _POOL)  # fmt: skip
+"""Channels of each convolution, where VGG-16 has an a of 64."""
 _SQUARE: Final = 2
 """Pools that halve both sides."""
 
 
 def _vgg_shapes() -> Shapes:
     found: dict[str, tuple[Side, ...]] = {}
-    place, into = 0, 3
+    place = 0
+    into: Side = 3
     for out in _VGG:
         if out:
             found |= conv(f"{_BODY}.{place}", out, into, 3, 3)
@@ -65,7 +68,7 @@ def _read(body: Callable[[Net, str], str], net: Net, value: str) -> str:
     return net.linear(net.op("Transpose", value, perm=[1, 0, 2]), "linear")
 
 
-def _crnn(name: str, about: str, body: Shapes, width: int, write: Callable[[Net, str], str]) -> (
+def _crnn(name: str, about: str, body: Shapes, width: Side, write: Callable[[Net, str], str]) -> (
     Architecture
 ):  # fmt: skip
     return Architecture(
@@ -82,7 +85,7 @@ def _crnn(name: str, about: str, body: Shapes, width: int, write: Callable[[Net,
     )
 
 
-CRNN_VGG: Final = _crnn("doctr-crnn-vgg16", "VGG-16 with BatchNorm", _vgg_shapes(), 512, _vgg)
+CRNN_VGG: Final = _crnn("doctr-crnn-vgg16", "VGG-16 with BatchNorm", _vgg_shapes(), "8a", _vgg)
 CRNN_SMALL: Final = _crnn(
     "doctr-crnn-mobilenet-small",
     "MobileNetV3 small",

@@ -52,8 +52,12 @@ def _characters(state: State, classes: int) -> Listed | None:
     said = state.said.get("char2idx")
     if not isinstance(said, dict):
         return None
-    places = {place: one for one, place in said.items() if isinstance(one, str) and one}
-    if sorted(map(str, places)) != sorted(map(str, range(1, classes))):
+    places = {
+        place: one
+        for one, place in said.items()
+        if isinstance(one, str) and one and type(place) is int
+    }
+    if len(said) != len(places) or places.keys() != set(range(1, classes)):
         return None
     return Listed([places[place] for place in range(1, classes)], "the checkpoint's char2idx")
 

@@ -115,7 +115,7 @@ def _torch(file: ModelFile, where: str) -> tuple[dict[str, Tensor], Mapping[str,
         return floats
 
     top = held.structure if isinstance(held.structure, dict) else {}
-    best = max(_tables(top, 0), key=_count, default={})
+    best = max(_tables(top, 0, set()), key=_count, default={})
     tensors = {
         str(name): Tensor(one.shape, reader(str(name), one))
         for name, one in best.items()
@@ -127,12 +127,14 @@ def _torch(file: ModelFile, where: str) -> tuple[dict[str, Tensor], Mapping[str,
     return tensors, said
 
 
-def _tables(table: Mapping[Any, Any], depth: int) -> Iterator[Mapping[Any, Any]]:
+def _tables(table: Mapping[Any, Any], depth: int, seen: set[int]) -> Iterator[Mapping[Any, Any]]:
+    """A table and those in it, each once, however often the file names it."""
+    seen.add(id(table))
     yield table
     if depth < _DEEPEST:
         for one in table.values():
-            if isinstance(one, dict):
-                yield from _tables(one, depth + 1)
+            if isinstance(one, dict) and id(one) not in seen:
+                yield from _tables(one, depth + 1, seen)
 
 
 def _count(table: Mapping[Any, Any]) -> int:
