@@ -85,7 +85,7 @@ def shrink(
     state = state_of(context)
     said = changes or ()
     given = None if recipe is None else _recipe(recipe, said, state)
-    known = None if model is None else _name_if_foreign(model)
+    known = None if model is None else _name_if_foreign(model, arch)
     loaded = given or _recipe(OURS if known is None else FOREIGN, said, state)
     imported = _said(charset, preprocessing, blank, arch)
     if imported:
@@ -125,14 +125,22 @@ def _said(
     return {key: value for key, value in given.items() if value is not None}
 
 
-def _name_if_foreign(model: Path) -> str | None:
-    """What a recogniser from elsewhere is called; None for one of ours."""
+def _name_if_foreign(model: Path, arch: str | None) -> str | None:
+    """What a recogniser from elsewhere is called; None for one of ours.
+
+    Raises InputRefused of a checkpoint that is not known.
+    """
     from hcompress.artifacts.source import open_source
     from hcompress.foreign.header import is_foreign
 
     found = open_source(model)
     if not is_foreign(found.opened):
         return None
+    if found.opened.bare:
+        from hcompress.foreign.checkpoints.known import recognised
+        from hcompress.foreign.checkpoints.state import read_state
+
+        recognised(read_state(found.opened), arch)
     path = found.path.absolute()
     return path.name if path.is_dir() else path.stem
 
