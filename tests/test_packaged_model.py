@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from hcompress import models
-from hcompress.artifacts.kinds import MEASURED_ONLY, MODEL_FILES, SUFFIXES
+from hcompress.artifacts.kinds import MODEL_FILES, SUFFIXES
 from hcompress.artifacts.source import names_a_model
 from hcompress.charset import read_charset
 from hcompress.cli import main
@@ -89,7 +89,7 @@ def test_another_onnx_in_the_folder_is_not_taken_for_it(folder: Path, tmp_path: 
     assert main(["read", str(picture(tmp_path / "a.png"))]) == EnvironmentFailed.exit_code
 
 
-@pytest.mark.parametrize("suffix", [*SUFFIXES, *MEASURED_ONLY])
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_suffix_of_a_model_names_one(suffix: str, tmp_path: Path) -> None:
     assert names_a_model(Path(f"nowhere{suffix}"))
     assert names_a_model(Path(f"nowhere{suffix.upper()}"))

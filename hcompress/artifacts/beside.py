@@ -45,7 +45,7 @@ def waiting_codes(file: ModelFile) -> int | None:
 
 def lists_beside(file: ModelFile) -> tuple[Path, ...]:
     """The lists that may name the classes of a recogniser from elsewhere, which names none."""
-    if file.format is not Format.ONNX or file.header is not None:
+    if not file.bare and (file.format is not Format.ONNX or file.header is not None):
         return ()
     if CHARACTERS in file.layout.properties:
         return ()

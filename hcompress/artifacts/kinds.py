@@ -9,7 +9,7 @@ from typing import Final
 
 from hcompress.errors import InputRefused
 from hcompress.formats.engine import PLAN_FILE
-from hcompress.formats.open import Format
+from hcompress.formats.open import Format, ModelFile
 from hcompress.spec.exported import ONNX_FILE
 
 
@@ -27,21 +27,25 @@ MODEL_FILES: Final[Mapping[Kind, str]] = {
     Kind.ONNX: ONNX_FILE,
     Kind.ENGINE: PLAN_FILE,
 }
-KINDS: Final[Mapping[Format, Kind]] = {
+_KINDS: Final[Mapping[Format, Kind]] = {
     Format.SAFETENSORS: Kind.CHECKPOINT,
     Format.ONNX: Kind.ONNX,
     Format.ENGINE: Kind.ENGINE,
 }
-"""What a bare file passes for."""
-SUFFIXES: Final = (".safetensors", ".onnx", ".plan", ".engine")
-"""What models that are loaded are called."""
-MEASURED_ONLY: Final = (".pt", ".pth")
-"""Suffixes of models that are not loaded: their sizes are read, their pickle is never run."""
+SUFFIXES: Final = (".safetensors", ".onnx", ".plan", ".engine", ".pt", ".pth")
+"""What models are called."""
+
+
+def kind_of(file: ModelFile) -> Kind:
+    """What a file passes for that no manifest speaks of.
+
+    Somebody else's checkpoint passes for the graph that it stands for: its pickle is never run.
+    """
+    return Kind.ONNX if file.bare else _KINDS[file.format]
 
 
 def not_loaded(path: Path) -> InputRefused:
-    """The error for a torch.save file, if a model is to be loaded."""
+    """The error for a torch.save file, if a recogniser of ours is to be loaded."""
     return InputRefused(
-        f"{path}: a torch.save file: inspect, compare and gate read its sizes; models are loaded"
-        " from .safetensors or .onnx"
+        f"{path}: a torch.save file: recognisers of ours are loaded from .safetensors or .onnx"
     )

@@ -17,11 +17,11 @@ from hcompress.artifacts.folder import (
     find_manifest,
     open_artifact,
 )
-from hcompress.artifacts.kinds import KINDS, MEASURED_ONLY, MODEL_FILES, SUFFIXES, not_loaded
+from hcompress.artifacts.kinds import MODEL_FILES, SUFFIXES, kind_of
 from hcompress.artifacts.manifest import Manifest
 from hcompress.artifacts.packages import in_package, names_a_package
 from hcompress.errors import InputRefused, UsageError
-from hcompress.formats.open import Format, ModelFile
+from hcompress.formats.open import ModelFile
 from hcompress.spec.exported import ENCODER_FILE
 from hcompress.strict.files import quoted, shown, stat_of
 
@@ -59,19 +59,14 @@ def open_source(path: Path) -> Artifact:
         return open_artifact(path)
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
-    suffix = path.suffix.lower()
-    if suffix in MEASURED_ONLY:
-        raise not_loaded(path)
-    if not path.is_file() or suffix not in SUFFIXES:
+    if not path.is_file() or path.suffix.lower() not in SUFFIXES:
         raise InputRefused(f"{path}: not a model file: {', '.join(SUFFIXES)} are known")
     covering = _covering(path)
     if covering is not None and MODEL_FILES.get(covering[1].kind) == covering[2]:
         return open_artifact(covering[0])
     file = open_model(path)
-    if file.format is Format.TORCH:
-        raise not_loaded(path)
     sizes.breakdown(file)
-    return Artifact(path, file, KINDS[file.format], None)
+    return Artifact(path, file, kind_of(file), None)
 
 
 def names_a_model(path: Path) -> bool:
@@ -84,7 +79,7 @@ def names_a_model(path: Path) -> bool:
         return any((path / name).exists() for name in (MANIFEST, *MODEL_FILES.values()))
     if names_a_package(path):
         return True
-    return path.suffix.lower() in (*SUFFIXES, *MEASURED_ONLY)
+    return path.suffix.lower() in SUFFIXES
 
 
 def _covering(path: Path) -> tuple[Path, Manifest, str] | None:

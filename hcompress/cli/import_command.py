@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from hcompress.cli.stage_commands import run_alone
-from hcompress.cli.state import Json, State, state_of
+from hcompress.cli.state import Arch, Json, State, state_of
 from hcompress.errors import UsageError
 from hcompress.foreign.options import Blank, split_charset
 from hcompress.runs.recipe import DEFAULT_SEED, DEFAULT_THREADS, MOST_THREADS
@@ -19,7 +19,10 @@ def import_(
     context: typer.Context,
     source: Annotated[
         Path,
-        typer.Argument(metavar="SOURCE", help="An ONNX file, or rapidocr: the package's own."),
+        typer.Argument(
+            metavar="SOURCE",
+            help="An ONNX file, a known checkpoint (.pth, .pt, .safetensors), or rapidocr.",
+        ),
     ],
     out: Annotated[Path | None, typer.Option("--out", help="The artifact's folder.")] = None,
     charset: Annotated[
@@ -31,9 +34,11 @@ def import_(
         ),
     ] = None,
     preprocessing: Annotated[
-        str | None, typer.Option("--preprocessing", help="ppocr, ppocr-rgb or ddddocr.")
+        str | None,
+        typer.Option("--preprocessing", help="ppocr, ppocr-rgb, ddddocr, ...: docs/foreign.md."),
     ] = None,
     blank: Annotated[Blank | None, typer.Option("--blank", help="Which class is blank.")] = None,
+    arch: Arch = None,
     threads: Annotated[
         int, typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads onnxruntime uses.")
     ] = DEFAULT_THREADS,
@@ -57,7 +62,7 @@ def import_(
     """
     state = state_of(context)
     file, name = (None, None) if charset is None else split_charset(charset)
-    stage = ImportModel(file, name, preprocessing, blank)
+    stage = ImportModel(file, name, preprocessing, blank, arch)
     if dry_run:
         _show(state, _found(state, source, stage), None, json_output)
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from hcompress.cli.state import Json, state_of
+from hcompress.cli.state import Arch, Json, state_of
 from hcompress.errors import InputRefused
 from hcompress.foreign.options import Blank, ImportOptions, split_charset
 from hcompress.runs.recipe import DEFAULT_SEED, DEFAULT_THREADS, MOST_SEED, MOST_THREADS
@@ -62,6 +62,7 @@ def plan(
         str | None, typer.Option("--preprocessing", help="As `import` has it.")
     ] = None,
     blank: Annotated[Blank | None, typer.Option("--blank", help="As `import` has it.")] = None,
+    arch: Arch = None,
     seed: Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed.")] = DEFAULT_SEED,
     threads: Annotated[
         int, typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads onnxruntime uses.")
@@ -78,7 +79,7 @@ def plan(
 
     state = state_of(context)
     file, name = (None, None) if charset is None else split_charset(charset)
-    found, stored = _opened(model, ImportOptions(file, name, preprocessing, blank))
+    found, stored = _opened(model, ImportOptions(file, name, preprocessing, blank, arch))
     lines = taken(line_source(data, found.spec, images, seed, state.console.say), 0, images)
     progress = state.console.progress()
     ground = heads.ground(found, lines, threads, progress)

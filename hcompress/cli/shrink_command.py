@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from hcompress.cli.run_commands import DEFAULT_OUT
-from hcompress.cli.state import Json, State, state_of
+from hcompress.cli.state import Arch, Json, State, state_of
 from hcompress.foreign.options import Blank, split_charset
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def shrink(
         str | None, typer.Option("--preprocessing", help="As `import` has it.")
     ] = None,
     blank: Annotated[Blank | None, typer.Option("--blank", help="As `import` has it.")] = None,
+    arch: Arch = None,
     changes: Annotated[
         list[str] | None,
         typer.Option(
@@ -84,9 +85,9 @@ def shrink(
     state = state_of(context)
     said = changes or ()
     given = None if recipe is None else _recipe(recipe, said, state)
-    known = None if model is None else _name_if_foreign(model)
+    known = None if model is None else _name_if_foreign(model, arch)
     loaded = given or _recipe(OURS if known is None else FOREIGN, said, state)
-    imported = _said(charset, preprocessing, blank)
+    imported = _said(charset, preprocessing, blank, arch)
     if imported:
         loaded = loaded.saying(imported)
     folder = out or DEFAULT_OUT / _run_name(loaded.name, known)
@@ -112,23 +113,34 @@ def _recipe(spelling: str, changes: Sequence[str], state: State) -> Recipe:
     return loaded
 
 
-def _said(charset: str | None, preprocessing: str | None, blank: Blank | None) -> dict[str, Any]:
+def _said(
+    charset: str | None, preprocessing: str | None, blank: Blank | None, arch: str | None
+) -> dict[str, Any]:
     """Parameters of `import` that the command line gives."""
     file, name = (None, None) if charset is None else split_charset(charset)
     given = {
         "charset": file, "charset_list": name, "preprocessing": preprocessing, "blank": blank,
+        "arch": arch,
     }  # fmt: skip
     return {key: value for key, value in given.items() if value is not None}
 
 
-def _name_if_foreign(model: Path) -> str | None:
-    """What a recogniser from elsewhere is called; None for one of ours."""
+def _name_if_foreign(model: Path, arch: str | None) -> str | None:
+    """What a recogniser from elsewhere is called; None for one of ours.
+
+    Raises InputRefused of a checkpoint that is not known.
+    """
     from hcompress.artifacts.source import open_source
     from hcompress.foreign.header import is_foreign
 
     found = open_source(model)
     if not is_foreign(found.opened):
         return None
+    if found.opened.bare:
+        from hcompress.foreign.checkpoints.known import recognised
+        from hcompress.foreign.checkpoints.state import read_state
+
+        recognised(read_state(found.opened), arch)
     path = found.path.absolute()
     return path.name if path.is_dir() else path.stem
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hcompress.artifacts.kinds import not_loaded
 from hcompress.artifacts.source import open_source
 from hcompress.errors import InputRefused
 from hcompress.foreign.header import is_foreign
@@ -53,7 +52,8 @@ class Reader(Protocol):
 
 
 def open_reader(model: Path | ModelFile, options: ImportOptions = AS_FOUND) -> Reader:
-    """A reader for a checkpoint or an ONNX file, or an artifact folder holding one.
+    """A reader for a checkpoint, ours or of a known recogniser, for an ONNX file, or for an
+    artifact folder holding one.
 
     ``options`` say of a recogniser from elsewhere what its file does not say. Raises UsageError if
     there is nothing and InputRefused if it is not a model that reads, or is damaged.
@@ -69,8 +69,6 @@ def open_reader(model: Path | ModelFile, options: ImportOptions = AS_FOUND) -> R
         return OnnxReader(file)
     if file.format is Format.ENGINE:
         raise InputRefused(f"{file.path}: an engine is read on its GPU server: give its ONNX file")
-    if file.format is Format.TORCH:
-        raise not_loaded(file.path)
     read_header(file)  # refuses what is broken, or not ours, before torch is imported
     from hcompress.evaluation.torch_reader import TorchReader
 

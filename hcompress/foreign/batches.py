@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hcompress.foreign.inputs import prepared
+from hcompress.foreign.inputs import prepared, widened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,8 +41,7 @@ def windows(
             start = int(rng.integers(extra + 1)) if rng.random() < 0.5 else 0
             line = line[:, :, start : start + width]
         elif extra < 0:
-            padding = ((0, 0), (0, 0), (0, -extra))
-            line = np.pad(line, padding, constant_values=image.padding)
+            line = widened(line, width, image)
         made.append(line)
     return np.stack(made).astype(np.float32)
 

@@ -101,20 +101,42 @@ def _json(text: str, where: str) -> dict[str, list[str]]:
 
 
 def _python(text: str, where: str) -> dict[str, list[str]]:
-    """Lists that are assigned to a name at the top, as literals; nothing is executed."""
+    """Lists that are assigned to a name at the top, as literals, and those under `characters` in
+    tables of literals, as EasyOCR's config.py has them; nothing is executed."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise InputRefused(f"{where}: not Python that can be parsed") from None
-    found = {}
+    found: dict[str, list[str]] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            try:
-                own = _strings(ast.literal_eval(node.value))
-            except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            name = node.targets[0].id
+            inner = _tabled(name, node.value) if isinstance(node.value, ast.Dict) else {}
+            own = [] if inner else _literal(node.value)
+            found |= {**inner, name: own} if own else inner
+    return found
+
+
+def _literal(node: ast.expr) -> list[str]:
+    try:
+        return _strings(ast.literal_eval(node))
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return []
+
+
+def _tabled(name: str, table: ast.Dict) -> dict[str, list[str]]:
+    """Lists by the name of the table that has one; what is no literal is left out."""
+    found: dict[str, list[str]] = {}
+    pending = [(name, table)]
+    while pending:
+        name, table = pending.pop()
+        for key, value in zip(table.keys, table.values, strict=True):
+            if not isinstance(key, ast.Constant):
                 continue
-            if own:
-                found[node.targets[0].id] = own
+            if isinstance(value, ast.Dict):
+                pending.append((str(key.value), value))
+            elif key.value in _KEYS and (own := _literal(value)):
+                found[name] = own
     return found
 
 

@@ -38,11 +38,12 @@ class Checked:
     remark: str
 
 
-def check_reading(frames: Frames) -> Checked:
+def check_reading(frames: Frames, believed: bool = False) -> Checked:
     """Read `LINES` drawn lines of the model's own common characters.
 
-    Raises InputRefused if it hardly reads them. Without fonts nothing is checked, and the remark
-    says so.
+    Raises InputRefused if it hardly reads them, unless what is known of it is ``believed``: a few
+    recognisers read nothing but what they were made for. Without fonts nothing is checked. The
+    remark says both.
     """
     try:
         samples = _samples(frames.spec)
@@ -53,6 +54,11 @@ def check_reading(frames: Frames) -> Checked:
     truth = [_folded(text) for _, text in samples]
     right = sum(one == other for one, other in zip(read, truth, strict=True))
     alike = mean(similarity(one, other) for one, other in zip(truth, read, strict=True))
+    if alike < LEAST and believed:
+        remark = (
+            f"reads {right} of {len(truth)} drawn lines of letters and digits: try lines of its"
+        )
+        return Checked(len(truth), right, alike, f"{remark} own kind with `hcompress read`")
     if alike < LEAST:
         raise InputRefused(
             f"reads {right} of {len(truth)} lines of its own charset ({frames.spec.source}), and"

@@ -26,6 +26,7 @@ from onnx import (
 
 from hcompress.compute.session import Session
 from hcompress.errors import InputRefused
+from hcompress.foreign.checkpoints.convert import converted
 from hcompress.foreign.damage import damage
 from hcompress.foreign.halves import out_of_halves
 from hcompress.foreign.integers import in_floats
@@ -64,7 +65,10 @@ def load_graph(file: ModelFile) -> ModelProto:
 
 
 def load_stored(file: ModelFile) -> ModelProto:
-    """The file's graph as it stands, external data included. Raises as `load_graph`."""
+    """The file's graph as it stands, external data included; of a checkpoint the graph that it
+    stands for. Raises as `load_graph`."""
+    if file.bare:
+        return converted(file).proto
     if file.format is not Format.ONNX:
         raise InputRefused(f"{shown(file.path)}: no ONNX file: give the recogniser as ONNX")
     layout = file.layout  # checks structure, and that external data lie in the folder

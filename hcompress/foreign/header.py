@@ -8,17 +8,20 @@ from hcompress.strict.files import shown
 
 
 def is_foreign(file: ModelFile) -> bool:
-    """Whether it is an ONNX file of somebody else's, or made from one: no recogniser of ours.
+    """Whether it is an ONNX file or a checkpoint of somebody else's, or made from one: no
+    recogniser of ours.
 
     Raises InputRefused if it is damaged.
     """
+    if file.bare:
+        return True
     if file.format is not Format.ONNX:
         return False
     return file.header is None or file.header.get("format") == FOREIGN
 
 
 def foreign_header(file: ModelFile) -> ForeignHeader | None:
-    """What a file says in format 3; None if it has no header, or one of another format.
+    """What an ONNX file says in format 3; None if it has no header, or one of another format.
 
     Raises InputRefused if it is damaged.
     """

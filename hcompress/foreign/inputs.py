@@ -36,7 +36,18 @@ PREPROCESSINGS: Final[Mapping[str, ImageInput]] = {
     "ddddocr": ImageInput(
         Channels.GREY, 64, (0.0,), (1.0,), minimum_width=16, padding=1.0, resize=Resize.LANCZOS
     ),
-}
+    "khmer-ocr-ocm": ImageInput(
+        Channels.GREY, 48, (0.5,), (0.5,), minimum_width=512, maximum_width=512,
+        resize=Resize.BILINEAR, stretched=True,
+    ),
+    "easyocr": ImageInput(
+        Channels.GREY, 64, (0.5,), (0.5,), minimum_width=64, multiple=64, repeats_edge=True
+    ),
+    "doctr": ImageInput(
+        Channels.RGB, 32, (0.694, 0.695, 0.693), (0.299, 0.296, 0.301), minimum_width=128,
+        padding=-2.32, resize=Resize.BILINEAR,
+    ),
+}  # fmt: skip
 """By the name that `--preprocessing` gives. The height is the graph's own, if it says one."""
 _BY_CHANNELS: Final = {3: "ppocr", 1: "ddddocr"}
 
@@ -78,10 +89,13 @@ def size_of(shape: Sequence[int], image: ImageInput) -> Size:
     the fraction of a pixel, and a narrower one is rounded up.
     """
     height, width = shape[0], shape[1]
+    if image.stretched:
+        return Size(image.minimum_width, image.minimum_width)
     ratio = width / height
     widest = min(image.maximum_width or WIDEST, WIDEST)
     padded = min(max(image.minimum_width, int(image.height * ratio), 1), widest)
-    return Size(max(1, min(math.ceil(image.height * ratio), padded)), padded)
+    inner = max(1, min(math.ceil(image.height * ratio), padded))
+    return Size(inner, min(widest, math.ceil(padded / image.multiple) * image.multiple))
 
 
 def prepared(picture: NDArray[np.uint8], image: ImageInput) -> NDArray[np.float32]:
@@ -93,9 +107,16 @@ def prepared(picture: NDArray[np.uint8], image: ImageInput) -> NDArray[np.float3
     size = size_of(picture.shape, image)
     resized = _resized(picture, image.height, size.width, image)
     mean, std = (np.array(one, np.float32)[:, None, None] for one in (image.mean, image.std))
-    made = np.full((len(image.mean), image.height, size.padded), image.padding, np.float32)
-    made[:, :, : size.width] = (resized.transpose(2, 0, 1).astype(np.float32) / 255 - mean) / std
-    return made
+    made = (resized.transpose(2, 0, 1).astype(np.float32) / 255 - mean) / std
+    return widened(made.astype(np.float32), size.padded, image)
+
+
+def widened(line: NDArray[np.float32], width: int, image: ImageInput) -> NDArray[np.float32]:
+    """A line [..., H, w] with what stands to its right, [..., H, width]; w is no more than that."""
+    extra = [(0, 0)] * (line.ndim - 1) + [(0, width - line.shape[-1])]
+    if image.repeats_edge:
+        return np.pad(line, extra, mode="edge")
+    return np.pad(line, extra, constant_values=image.padding)
 
 
 def _resized(
@@ -104,6 +125,8 @@ def _resized(
     """uint8 [height, width, C], channels in the model's order."""
     if image.resize is Resize.OPENCV_LINEAR:
         made = opencv_linear(picture, height, width)
+    elif image.resize is Resize.BILINEAR:
+        return _bilinear(picture, height, width, image)
     else:
         from PIL import Image
 
@@ -114,6 +137,19 @@ def _resized(
     if image.channels is Channels.GREY:
         return _grey(made)
     return made
+
+
+def _bilinear(
+    picture: NDArray[np.uint8], height: int, width: int, image: ImageInput
+) -> NDArray[np.uint8]:
+    """[height, width, C], channels in the model's order; grey before it is resized."""
+    from PIL import Image
+
+    mode = "L" if image.channels is Channels.GREY else "RGB"
+    there = Image.fromarray(picture).convert(mode)
+    made = np.asarray(there.resize((width, height), Image.Resampling.BILINEAR), np.uint8)
+    made = made.reshape(height, width, -1)
+    return made[:, :, ::-1] if image.channels is Channels.BGR else made
 
 
 def _grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

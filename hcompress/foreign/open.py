@@ -13,6 +13,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from hcompress.compute.session import Session
 from hcompress.errors import InputRefused, NumericalError
+from hcompress.foreign.checkpoints.open import open_checkpoint
 from hcompress.foreign.classes import Classes, Listing, answered, find_listing, name_classes
 from hcompress.foreign.graph import load_graph, load_stored, parsed, rounds_activations
 from hcompress.foreign.header import foreign_header
@@ -42,10 +43,13 @@ class Opened:
     model: ForeignModel
     found: tuple[str, ...]
     """Lines for people."""
+    believed: bool = False
+    """Its framework says so: neither classes nor preprocessing were guessed, or asked for."""
 
 
 def open_foreign(source: Source, options: ImportOptions = AS_FOUND) -> ForeignModel:
-    """The recogniser in an ONNX file, opened or not, or in a folder with a `model.onnx`.
+    """The recogniser in an ONNX file, opened or not, in a folder with a `model.onnx`, or in a
+    checkpoint that is known.
 
     Raises InputRefused if it is none, and says what it is; or if something can't be told, and
     says which option does.
@@ -92,6 +96,9 @@ def teacher_for(model: ForeignModel, original: Source | None) -> ForeignModel:
 def examine(source: Source, options: ImportOptions = AS_FOUND) -> Opened:
     """As `open_foreign`, and says how it was found."""
     file = open_file(source, ONNX_FILE, "ONNX file")
+    if file.bare:
+        model, found, believed = open_checkpoint(file, options)
+        return Opened(model, found, believed)
     header = foreign_header(file)
     proto = load_graph(file)
     where = shown(file.path)

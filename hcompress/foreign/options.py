@@ -26,6 +26,8 @@ class ImportOptions:
     preprocessing: str | None = None
     """A name in `hcompress.foreign.inputs.PREPROCESSINGS`."""
     blank: Blank | None = None
+    arch: str | None = None
+    """Of a checkpoint, a name in `hcompress.foreign.checkpoints.known.ARCHITECTURES`."""
 
 
 def split_charset(text: str) -> tuple[Path, str | None]:

@@ -41,6 +41,8 @@ def parts_of(file: ModelFile) -> Parts:
     """
     if not is_foreign(file):
         return Parts()
+    if file.bare:
+        return _of_checkpoint(file)
     header = foreign_header(file)
     named: Mapping[str, Any] = {} if header is None else header.classifier or {}
     own = [named[key] for key in _NAMES if isinstance(named.get(key), str)]
@@ -58,6 +60,23 @@ def parts_of(file: ModelFile) -> Parts:
     }
     stored = () if header is None else techniques(file.layout.pieces, groups)
     return Parts(groups, (how, *_charset(file)), stored)
+
+
+def _of_checkpoint(file: ModelFile) -> Parts:
+    """By its tensors' names, if it is known."""
+    from hcompress.foreign.checkpoints.known import recognised
+    from hcompress.foreign.checkpoints.state import read_state
+
+    try:
+        known = recognised(read_state(file))
+    except InputRefused:
+        return Parts()
+    groups = {}
+    for piece in file.layout.pieces:
+        own = any(f".{piece.name}".endswith(f".{name}") for name in known.of_head)
+        groups[piece.name] = CLASSIFIER if own else BACKBONE
+    remark = f"checkpoint: {known.name}: {known.about}"
+    return Parts(groups, (remark, f"classifier: its tensors {', '.join(known.of_head)}"))
 
 
 def _by_structure(file: ModelFile) -> tuple[list[str], str]:

@@ -93,6 +93,14 @@ class ModelFile:
         return value
 
     @property
+    def bare(self) -> bool:
+        """Whether it holds tensors and says nothing of what they are: torch.save's, or safetensors
+        that we did not write."""
+        if self.format is Format.TORCH:
+            return True
+        return self.format is Format.SAFETENSORS and self.header is None
+
+    @property
     def optimised(self) -> bool:
         """Whether it is a copy that onnxruntime has optimised for itself."""
         return self.layout.optimised

@@ -1,10 +1,11 @@
-"""The sizes in torch.save files (.pt, .pth), without torch."""
+"""The sizes in torch.save files (.pt, .pth), and what they hold, without torch."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,6 +38,30 @@ class _Archive:
                 f"the pickle says {tensor.storage.bytes}"
             )
         return member
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a file holds: dicts, lists, texts and numbers, and each tensor as a `TensorRef`."""
+
+    structure: Any
+    _archive: _Archive
+
+    def read(self, stream: BinaryIO, tensor: TensorRef) -> bytes:
+        """The bytes of the tensor's storage, checked; ``stream`` is the open file.
+
+        Raises InputRefused if they are damaged, or not as many as the pickle says.
+        """
+        return b"".join(verified(stream, self._archive.storage(tensor), self._archive.path))
+
+
+def contents(stream: BinaryIO, path: Path) -> Contents:
+    """What the open file holds, no tensor read yet. Nothing in it is run.
+
+    Raises InputRefused on what torch.save does not write, and on names of any code but torch's own.
+    """
+    archive, structure = _open(stream, stream.seek(0, SEEK_END), path)
+    return Contents(structure, archive)
 
 
 def layout(path: Path) -> Layout:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from hcompress.foreign.frames import Frames
 from hcompress.foreign.options import AS_FOUND, ImportOptions
-from hcompress.foreign.spec import open_spec
+from hcompress.foreign.spec import open_spec, runnable
 from hcompress.formats.open import ModelFile, open_file
 from hcompress.runtime.look import judged, look
 from hcompress.runtime.reading import Candidate, Reading
 from hcompress.spec.config import CANDIDATES
 from hcompress.spec.exported import ONNX_FILE
+from hcompress.strict.files import shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 
 class ForeignReader:
-    """A foreign recogniser in an ONNX file, opened or not, or in a folder with a `model.onnx`.
+    """A foreign recogniser in an ONNX file, opened or not, or in a folder with a `model.onnx`, or
+    in a checkpoint that is known.
 
     The file runs as it is; of a file made here, what it means is in its header. Images keep their
     aspect, and only those that come out equally wide run together: no text hangs on who is beside
@@ -44,7 +46,7 @@ class ForeignReader:
     ) -> None:
         opened = open_file(source, ONNX_FILE, "ONNX file")
         self.spec: ForeignSpec = open_spec(opened, options) if spec is None else spec
-        self.frames: Frames = Frames(opened.path, self.spec, threads)
+        self.frames: Frames = Frames(runnable(opened), self.spec, threads, shown(opened.path))
         """The graph: its answers as they come, and each frame's best class."""
 
     @property

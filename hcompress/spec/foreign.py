@@ -43,6 +43,8 @@ class Resize(StrEnum):
     """OpenCV's INTER_LINEAR: two neighbours a side, whatever the scale."""
     LANCZOS = "lanczos"
     """Pillow's."""
+    BILINEAR = "bilinear"
+    """Pillow's: all pixels that shrink into one count. Grey comes before it."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,12 @@ class ImageInput:
     resize: Resize = Resize.OPENCV_LINEAR
     single: bool = False
     """The graph takes one image at a time."""
+    stretched: bool = False
+    """Every image is drawn out or squeezed to the greatest width, whatever its aspect."""
+    repeats_edge: bool = False
+    """What stands to the right is the image's last column again, and not `padding`."""
+    multiple: Annotated[int, Param(minimum=1, maximum=1024)] = 1
+    """Widths are padded to whole times this."""
 
     def __post_init__(self) -> None:
         channels = 1 if self.channels is Channels.GREY else 3
@@ -73,6 +81,8 @@ class ImageInput:
         if 0.0 in self.std:
             raise InputRefused("a std of zero")
         widest = self.maximum_width
+        if self.stretched and (widest is None or widest != self.minimum_width):
+            raise InputRefused("stretched images have one width: the least is the greatest")
         if widest is not None and widest < max(1, self.minimum_width):
             raise InputRefused("no width is both above the least and below the greatest")
 

@@ -28,8 +28,11 @@ class ImportModel:
         Path | None, Param("lists the classes: txt, yaml, json, a list in a py file")
     ] = None
     charset_list: Annotated[str | None, Param("which of several lists in that file")] = None
-    preprocessing: Annotated[str | None, Param("ppocr, ppocr-rgb or ddddocr")] = None
+    preprocessing: Annotated[str | None, Param("ppocr, ppocr-rgb, ddddocr, ...")] = None
     blank: Annotated[Blank | None, Param("which class is blank")] = None
+    arch: Annotated[str | None, Param("whose checkpoint it is: khmer-ocr-ocm, easyocr-g2, ...")] = (
+        None
+    )
 
     name: ClassVar[str] = "import"
     version: ClassVar[int] = 1
@@ -41,7 +44,9 @@ class ImportModel:
     @property
     def options(self) -> ImportOptions:
         """What was said of the file."""
-        return ImportOptions(self.charset, self.charset_list, self.preprocessing, self.blank)
+        return ImportOptions(
+            self.charset, self.charset_list, self.preprocessing, self.blank, self.arch
+        )
 
     def foreseen_foreign(self, known: ForeignForecast) -> ForeignForecast:
         return known
@@ -58,7 +63,8 @@ class ImportModel:
         opened = examine(source, self.options)
         model = renamed(opened.model)
         data = with_header(model.proto, model.spec, env.provenance, asdict(model.classifier))
-        checked = check_reading(Frames(data, model.spec, env.threads, "the imported model"))
+        frames = Frames(data, model.spec, env.threads, "the imported model")
+        checked = check_reading(frames, opened.believed)
         for line in (*opened.found, checked.remark):
             env.progress.say(line)
         write_bytes(out / ONNX_FILE, data)

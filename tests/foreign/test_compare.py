@@ -155,7 +155,7 @@ def test_rapidocr_beside_a_file_made_from_it_is_its_file(
 ) -> None:  # fmt: skip
     from hcompress.foreign import check
 
-    monkeypatch.setattr(check, "check_reading", lambda _frames: check.Checked(0, 0, 0.0, ""))
+    monkeypatch.setattr(check, "check_reading", lambda *_: check.Checked(0, 0, 0.0, ""))
     out = tmp_path / "out"
     assert main(["import", str(pair[0]), "--out", str(out)]) == 0
     assert f'"format": {FOREIGN}' in json.dumps(json.loads(_header(out / "model.onnx")))
@@ -179,7 +179,7 @@ def test_an_original_that_says_nothing_of_its_classes_is_read_as_what_was_made_o
 ) -> None:
     from hcompress.foreign import check
 
-    monkeypatch.setattr(check, "check_reading", lambda _frames: check.Checked(0, 0, 0.0, ""))
+    monkeypatch.setattr(check, "check_reading", lambda *_: check.Checked(0, 0, 0.0, ""))
     dumb = saved(recogniser(metadata=None), tmp_path, "dumb.onnx")
     charset, out = tmp_path / "abc" / "charset.txt", tmp_path / "out"
     charset.parent.mkdir()

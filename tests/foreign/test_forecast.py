@@ -56,7 +56,7 @@ def wide() -> ModelProto:
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     from hcompress.foreign import check
 
-    monkeypatch.setattr(check, "check_reading", lambda _frames: check.Checked(0, 0, 0.0, ""))
+    monkeypatch.setattr(check, "check_reading", lambda *_: check.Checked(0, 0, 0.0, ""))
     return saved(wide(), tmp_path)
 
 
