@@ -62,11 +62,9 @@ class Ints(Packed):
         groups = self.meant.reshape(rows, steps.shape[1], -1)
         return (groups * steps[..., None]).reshape(rows, columns)
 
-    def cut(self, start: int, end: int) -> Ints:
-        shares = None if self.shares is None else self.shares[start:end]
-        return replace(
-            self, values=self.values[start:end], scales=self.scales[start:end], shares=shares
-        )
+    def take(self, rows: NDArray[np.intp]) -> Ints:
+        shares = None if self.shares is None else self.shares[rows]
+        return replace(self, values=self.values[rows], scales=self.scales[rows], shares=shares)
 
     def emit(self, store: Store) -> str:
         scales = store.tensor("scale", self.scales)

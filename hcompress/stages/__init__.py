@@ -19,6 +19,7 @@ from hcompress.stages.import_model import ImportModel
 from hcompress.stages.initialise import Initialise
 from hcompress.stages.int8 import Int8
 from hcompress.stages.onnx import OnnxStage
+from hcompress.stages.prune import Prune
 from hcompress.stages.quantise import Quantise
 from hcompress.stages.recode import Recode
 from hcompress.stages.regrow import Regrow
@@ -29,6 +30,7 @@ from hcompress.stages.train import Train
 
 _IN_ORDER: tuple[type[Stage], ...] = (
     ImportModel,
+    Prune,
     EncodeHead,
     Quantise,
     DistilBody,
