@@ -27,6 +27,24 @@ class SharedFrom(StrEnum):
     MEAN = "mean"
 
 
+class Ids(StrEnum):
+    """What becomes of the ids of classes when some are dropped."""
+
+    RENUMBER = "renumber"
+    """Those that stay are counted anew, in their order."""
+    KEEP = "keep"
+    """All stay as they are; a dropped one is never answered, and is not stored."""
+
+
+class Unlisted(StrEnum):
+    """What a character does that the recogniser has no class for."""
+
+    REFUSE = "refuse"
+    """Stop, naming every one."""
+    SKIP = "skip"
+    """Go on without it, naming every one."""
+
+
 @dataclass(frozen=True)
 class Parts:
     """What `regrow` may give back."""

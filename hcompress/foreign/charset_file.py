@@ -19,6 +19,8 @@ from hcompress.strict.files import read_small, shown
 from hcompress.strict.json import strict_json
 from hcompress.strict.show import show
 
+MOST_TEXT_BYTES: Final = 1 << 28
+"""Of a text whose characters are wanted."""
 _KEYS: Final = ("character_dict", "charset", CHARACTERS, "characters", "alphabet")
 """What a list of classes is called in a table."""
 _ESCAPE: Final = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))")
@@ -37,10 +39,7 @@ def charset_lists(path: Path) -> dict[str, list[str]]:
     if not path.is_file():
         raise UsageError(f"{shown(path)}: no such charset file")
     where = shown(path)
-    try:
-        text = read_small(path, MOST_LIST_BYTES).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputRefused(f"{where}: not UTF-8 at byte {error.start}") from None
+    text = utf8_text(path, MOST_LIST_BYTES)
     kinds = {
         ".py": _python, ".json": _json, ".yml": _yaml, ".yaml": _yaml,
     }  # fmt: skip
@@ -54,6 +53,24 @@ def charset_lists(path: Path) -> dict[str, list[str]]:
             if any("\ud800" <= character <= "\udfff" for character in one):
                 raise InputRefused(f"{where}: class {place}: a lone surrogate: no character")
     return found
+
+
+def utf8_text(path: Path, most: int = MOST_TEXT_BYTES) -> str:
+    """A file's text. Raises UsageError if there is no such file, InputRefused if it is none."""
+    if not path.is_file():
+        raise UsageError(f"{shown(path)}: no such file")
+    try:
+        return read_small(path, most).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputRefused(f"{shown(path)}: not UTF-8 at byte {error.start}") from None
+
+
+def the_list(path: Path) -> list[str]:
+    """The one list that a file holds. Raises as `charset_lists`, and UsageError for several."""
+    found = charset_lists(path)
+    if len(found) > 1:
+        raise UsageError(f"{shown(path)}: has several lists ({', '.join(found)}): leave one in it")
+    return next(iter(found.values()))
 
 
 def charset_list(path: Path, name: str | None, count: int) -> list[str]:

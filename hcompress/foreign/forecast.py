@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hcompress.errors import InputRefused
 from hcompress.foreign.header import foreign_header
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from hcompress.foreign.model import Classifier
+    from hcompress.formats.layout import Piece
     from hcompress.formats.open import ModelFile
+
+
+_LISTED: Final = 4
+"""Bytes of a class in a list: three of UTF-8 and a line break in metadata, less in a header."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +41,24 @@ class ForeignForecast:
     """Of all of the body's weights."""
     rest: int
     """Bytes of what no stage stores otherwise: graph, charset, header."""
+    listed: int = 0
+    """All classes, stored or not."""
 
     @property
     def bytes(self) -> int:
         """About what the file weighs."""
         return self.head + self.body_bytes + self.rest
+
+    def with_classes(self, count: int, *, renumbered: bool) -> ForeignForecast:
+        """With so many of its classes: of those left out nothing is stored, or a bit each."""
+        kept = min(count, self.listed)
+        live = min(self.classes, kept)
+        stored = self.listed if self.features else max(self.classes, 1)
+        head = self.head * (kept if self.features else live) // stored
+        if not renumbered:
+            return replace(self, classes=live, head=head + self.listed // 4)
+        gone = _LISTED * (self.listed - kept)
+        return replace(self, classes=live, head=head, rest=max(0, self.rest - gone), listed=kept)
 
 
 def forecast_of(file: ModelFile) -> ForeignForecast | None:
@@ -64,17 +82,25 @@ def forecast_of(file: ModelFile) -> ForeignForecast | None:
     if not made_here:
         shapes = _body(proto, part)
         head = 4 * part.classes * (part.width + 1)
-        return ForeignForecast(live, part.width, head, shapes, 4 * _count(shapes), rest)
+        whole = 4 * _count(shapes)
+        return ForeignForecast(live, part.width, head, shapes, whole, rest, part.classes)
     heads = [piece for piece in pieces if groups.get(piece.name) == CLASSIFIER]
     bodies = [piece for piece in pieces if groups.get(piece.name) != CLASSIFIER]
     return ForeignForecast(
         live,
-        part.width if part.weight in {piece.name for piece in heads} else 0,
+        part.width if _in_floats(part, heads) else 0,
         sum(piece.bytes for piece in heads),
         tuple(piece.shape for piece in bodies if piece.type == "F32"),
         sum(piece.bytes for piece in bodies),
         rest,
+        part.classes,
     )
+
+
+def _in_floats(part: Classifier, heads: Sequence[Piece]) -> bool:
+    """Whether an encoding can take it: floats, or floats of which some rows are in common."""
+    names = {piece.name for piece in heads}
+    return part.weight in names or any(name.endswith(".float") for name in names)
 
 
 def _body(proto: ModelProto, part: Classifier) -> tuple[tuple[int, ...], ...]:

@@ -146,7 +146,7 @@ def normalised(proto: ModelProto) -> ModelProto:
     del made.functions[:]  # all that they decode is worked out
     out_of_halves(graph)
     _renames_out(graph)
-    _dead_out(graph)
+    dead_out(graph)
     return made
 
 
@@ -249,7 +249,7 @@ def _renames_out(graph: GraphProto) -> None:
     _put(graph, nodes)
 
 
-def _dead_out(graph: GraphProto) -> None:
+def dead_out(graph: GraphProto) -> None:
     """Nodes and initialisers that no output hangs on."""
     needed = {one.name for one in graph.output}
     nodes = []

@@ -22,6 +22,7 @@ from hcompress.foreign.inputs import choose
 from hcompress.foreign.measure import NARROW, Measured, flat_images, measure
 from hcompress.foreign.model import Classifier, ForeignModel
 from hcompress.foreign.options import AS_FOUND, Blank, ImportOptions
+from hcompress.foreign.reclassed import with_classes_of
 from hcompress.formats.open import ModelFile, Source, open_file, path_of
 from hcompress.spec.exported import ONNX_FILE
 from hcompress.spec.foreign import Answers, ForeignSpec, ImageInput
@@ -73,7 +74,8 @@ def teacher_for(model: ForeignModel, original: Source | None) -> ForeignModel:
     """Whose answers count: the original's, if it is given; its own else.
 
     What the original does not say of itself, its charset perhaps, is as in ``model``, which was
-    made of it. Raises InputRefused if it is another recogniser.
+    made of it. Of an original with other classes those of ``model`` are taken, and new ones from
+    it. Raises InputRefused if it is another recogniser.
     """
     if original is None:
         return model
@@ -86,11 +88,10 @@ def teacher_for(model: ForeignModel, original: Source | None) -> ForeignModel:
             raise InputRefused(f"{where}: the teacher has no product onto classes") from None
     else:
         teacher = open_foreign(file)
-    mine, its = model.classifier, teacher.classifier
-    alike = (mine.classes, mine.width) == (its.classes, its.width)
-    if not alike or teacher.spec.classes != model.spec.classes:
+    found = with_classes_of(model, teacher, said=foreign_header(file) is not None)
+    if found is None:
         raise InputRefused(f"{path_of(original)}: the teacher is another recogniser")
-    return teacher
+    return found
 
 
 def examine(source: Source, options: ImportOptions = AS_FOUND) -> Opened:

@@ -131,3 +131,15 @@ def pack_planes(
         found.append((width, np.bitwise_or.reduce(digits << shifts, axis=1).astype(np.uint8)))
         place += width
     return found
+
+
+def unpack_planes(planes: Sequence[tuple[int, NDArray[np.uint8]]], count: int) -> NDArray[np.int16]:
+    """The inverse of `pack_planes`: ``count`` numbers, from 0."""
+    numbers = np.zeros(count, np.int16)
+    place = 0
+    for width, data in planes:
+        shifts = (np.arange(8 // width) * width).astype(np.uint8)
+        digits = (data[:, None] >> shifts) & ((1 << width) - 1)
+        numbers += digits.reshape(-1)[:count].astype(np.int16) << place
+        place += width
+    return numbers

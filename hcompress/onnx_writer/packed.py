@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
+    Rows = NDArray[np.intp]
 
 
 class Packed(ABC):
@@ -36,9 +37,13 @@ class Packed(ABC):
     def emit(self, store: Store) -> str:
         """Write tensors and nodes; the name of the value [rows, columns]."""
 
+    @abstractmethod
+    def take(self, rows: Rows) -> Packed:
+        """Some of its rows, ascending, as they are stored. At least one."""
+
     def cut(self, start: int, end: int) -> Packed:
-        """Some of its rows, as they are stored. Raises NotImplementedError if it can't be cut."""
-        raise NotImplementedError(type(self).__name__)
+        """Rows in one run, as they are stored."""
+        return self.take(np.arange(start, end))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -54,6 +59,23 @@ class Packed(ABC):
 
 
 @dataclass(frozen=True)
+class Plain(Packed):
+    """Floats as they are: what is stored in another way than its neighbours, or its own rows."""
+
+    values: Floats
+    """[rows, columns], or of any other shape."""
+
+    def floats(self) -> Floats:
+        return self.values
+
+    def take(self, rows: Rows) -> Plain:
+        return Plain(self.values[rows])
+
+    def emit(self, store: Store) -> str:
+        return store.tensor("float", self.values)
+
+
+@dataclass(frozen=True)
 class Halves(Packed):
     """FP16."""
 
@@ -63,8 +85,8 @@ class Halves(Packed):
     def floats(self) -> Floats:
         return self.values.astype(np.float32)
 
-    def cut(self, start: int, end: int) -> Halves:
-        return Halves(self.values[start:end])
+    def take(self, rows: Rows) -> Halves:
+        return Halves(self.values[rows])
 
     def emit(self, store: Store) -> str:
         return store.call("Halves", (store.tensor("half", self.values),), _halves())
@@ -89,8 +111,8 @@ class Products(Packed):
         picked = self.books.astype(np.float32)[np.arange(parts)[None], self.codes]
         return picked.reshape(rows, -1)
 
-    def cut(self, start: int, end: int) -> Products:
-        return replace(self, codes=self.codes[start:end])
+    def take(self, rows: Rows) -> Products:
+        return replace(self, codes=self.codes[rows])
 
     def emit(self, store: Store) -> str:
         inputs = (store.tensor("codes", self.codes), store.tensor("books", self.books))
@@ -124,8 +146,8 @@ class Signs(Packed):
     def floats(self) -> Floats:
         return np.where(self.positive, 1, -1).astype(np.float32)
 
-    def cut(self, start: int, end: int) -> Signs:
-        return Signs(self.positive[start:end])
+    def take(self, rows: Rows) -> Signs:
+        return Signs(self.positive[rows])
 
     def emit(self, store: Store) -> str:
         bits = store.tensor("signs", np.packbits(self.positive, bitorder="little"))
@@ -156,8 +178,8 @@ class LowRank(Packed):
         made: Floats = self.left.floats() @ (right if self.across else right.T)
         return made
 
-    def cut(self, start: int, end: int) -> LowRank:
-        return replace(self, left=self.left.cut(start, end))
+    def take(self, rows: Rows) -> LowRank:
+        return replace(self, left=self.left.take(rows))
 
     def emit(self, store: Store) -> str:
         right = _inner(store, "right", self.right)
@@ -181,23 +203,20 @@ class Stack(Packed):
     def floats(self) -> Floats:
         return np.concatenate([part.floats() for part in self.parts])
 
+    def take(self, rows: Rows) -> Packed:
+        kept: list[Packed] = []
+        start = 0
+        for part in self.parts:
+            end = start + part.shape[0]
+            own = rows[np.searchsorted(rows, start) : np.searchsorted(rows, end)]
+            if len(own):
+                kept.append(part.take(own - start))
+            start = end
+        return kept[0] if len(kept) == 1 else Stack(tuple(kept))
+
     def emit(self, store: Store) -> str:
         names = [_inner(store, str(place), part) for place, part in enumerate(self.parts)]
         return store.op("Concat", *names, axis=0)
-
-
-@dataclass(frozen=True)
-class Turned(Packed):
-    """A matrix whose rows are stored as columns."""
-
-    across: Packed
-    """[columns, rows]."""
-
-    def floats(self) -> Floats:
-        return self.across.floats().T
-
-    def emit(self, store: Store) -> str:
-        return store.op("Transpose", _inner(store, "across", self.across), perm=[1, 0])
 
 
 @dataclass(frozen=True)
@@ -211,6 +230,14 @@ class Spread(Packed):
 
     def floats(self) -> Floats:
         return self.rows.floats()[np.where(self.live, np.cumsum(self.live), 0)]
+
+    def take(self, rows: Rows) -> Packed:
+        live = np.asarray(self.live[rows], np.bool_)
+        stored = np.asarray(np.cumsum(self.live)[rows[live]], np.intp)
+        if live.all():
+            return self.rows.take(stored)
+        first = np.zeros(1, np.intp)
+        return Spread(self.rows.take(np.concatenate([first, stored])), live)
 
     def emit(self, store: Store) -> str:
         rows = _inner(store, "rows", self.rows)

@@ -62,11 +62,11 @@ class Ints(Packed):
         groups = self.meant.reshape(rows, steps.shape[1], -1)
         return (groups * steps[..., None]).reshape(rows, columns)
 
-    def cut(self, start: int, end: int) -> Ints:
-        here = slice(start, end)
-        shares = None if self.shares is None else self.shares[here]
-        scales = self.scales if len(self.scales) < len(self.values) else self.scales[here]
-        return replace(self, values=self.values[here], scales=scales, shares=shares)
+    def take(self, rows: NDArray[np.intp]) -> Ints:
+        shares = None if self.shares is None else self.shares[rows]
+        # One scale may be that of all rows.
+        scales = self.scales if len(self.scales) < len(self.values) else self.scales[rows]
+        return replace(self, values=self.values[rows], scales=scales, shares=shares)
 
     def emit(self, store: Store) -> str:
         scales = store.tensor("scale", self.scales)
@@ -82,6 +82,26 @@ class Ints(Packed):
             return store.call(f"Ints{self.bits}", (*names, scales, count), _ints(self.bits))
         levels = store.tensor("levels", self.levels)
         return store.call(f"Levels{self.bits}", (*names, scales, count, levels), _levels(self.bits))
+
+
+@dataclass(frozen=True)
+class Bytes(Packed):
+    """One whole number of 8 bits a row, all of one unit."""
+
+    values: NDArray[np.int8]
+    """[rows]."""
+    unit: np.float16
+
+    def floats(self) -> Floats:
+        return (self.values.astype(np.float32) * np.float32(self.unit))[:, None]
+
+    def take(self, rows: NDArray[np.intp]) -> Bytes:
+        return replace(self, values=self.values[rows])
+
+    def emit(self, store: Store) -> str:
+        scale = store.tensor("scale", np.full((1, 1), self.unit))
+        row = store.call("Ints8", (store.tensor("int8", self.values[None]), scale), _ints8())
+        return store.op("Transpose", row, perm=[1, 0])
 
 
 def _steps() -> Body:

@@ -102,12 +102,19 @@ class ForeignSpec:
     """The name its input goes by in the table of preprocessings."""
     source: str
     """Where the classes were found, for people."""
+    dropped: frozenset[int] = frozenset()
+    """Classes that keep their ids and are never answered."""
+    origin: tuple[int, ...] | None = None
+    """Where each class stood in the file that this was made of, -1 if it is new; None: where it
+    stands here."""
 
     @property
     def characters(self) -> tuple[str, ...]:
-        """What it can answer: every class's string once, the blank's left out."""
-        others = (one for place, one in enumerate(self.classes) if place != self.blank)
-        return tuple(dict.fromkeys(others))
+        """What it can answer: every class's string once, the blank's and dropped ones left out."""
+        out = self.dropped | {self.blank}
+        return tuple(
+            dict.fromkeys(one for place, one in enumerate(self.classes) if place not in out)
+        )
 
     def text(self, ids: Sequence[int]) -> str:
         """CTC: repeats collapse, and blanks drop out."""

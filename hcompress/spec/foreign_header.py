@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +28,8 @@ CHARACTERS: Final = "character"
 """The key under which PP-OCR's files hold their characters, one a line."""
 MOST_CLASSES: Final = 1_114_112
 _MOST_BYTES: Final = 32 << 20
+_OPTIONAL: Final = ("dropped", "origin")
+"""Keys that are not written if there is nothing to say."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class _Written:
     image: ImageInput
     preprocessing: str
     source: str
+    dropped: str | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ def spec_to_dict(spec: ForeignSpec, character: str | None = None) -> dict[str, A
     said = None
     if character is not None:
         said = listed(lines_of(character), len(spec.classes), spec.blank)
-    return dict(
+    made = dict(
         plain(
             _Written(
                 len(spec.classes),
@@ -103,9 +108,12 @@ def spec_to_dict(spec: ForeignSpec, character: str | None = None) -> dict[str, A
                 spec.image,
                 spec.preprocessing,
                 spec.source,
+                _packed_numbers(sorted(spec.dropped)) if spec.dropped else None,
+                None if spec.origin is None else _packed_numbers(spec.origin),
             )
         )
     )
+    return {key: one for key, one in made.items() if one is not None or key not in _OPTIONAL}
 
 
 def spec_from_dict(raw: object, character: str | None, where: str) -> ForeignSpec:
@@ -127,7 +135,27 @@ def spec_from_dict(raw: object, character: str | None, where: str) -> ForeignSpe
         found.image,
         found.preprocessing,
         found.source,
+        frozenset(_dropped(found, where)),
+        _origin(found, where),
     )
+
+
+def _dropped(found: _Written, where: str) -> tuple[int, ...]:
+    if found.dropped is None:
+        return ()
+    numbers = _unpacked_numbers(found.dropped, f"{where}: dropped")
+    if any(not 0 <= one < found.count or one == found.blank for one in numbers):
+        raise InputRefused(f"{where}: dropped: a class that there is not, or the blank")
+    return numbers
+
+
+def _origin(found: _Written, where: str) -> tuple[int, ...] | None:
+    if found.origin is None:
+        return None
+    numbers = _unpacked_numbers(found.origin, f"{where}: origin")
+    if len(numbers) != found.count or any(not -1 <= one < MOST_CLASSES for one in numbers):
+        raise InputRefused(f"{where}: origin: no place for each of {found.count} classes")
+    return numbers
 
 
 def check_classes(classes: Sequence[str], count: int, blank: int, where: str) -> None:
@@ -176,11 +204,31 @@ def header_json(
 
 
 def _packed(classes: Iterable[str]) -> str:
-    text = json.dumps(list(classes), ensure_ascii=False, separators=(",", ":"))
-    return base64.b64encode(zlib.compress(text.encode(), 9)).decode("ascii")
+    return _deflated(json.dumps(list(classes), ensure_ascii=False, separators=(",", ":")))
 
 
 def _unpacked(packed: str, where: str) -> tuple[str, ...]:
+    return read(tuple[str, ...], strict_json(_inflated(packed, where), where), where)
+
+
+def _packed_numbers(numbers: Sequence[int]) -> str:
+    """Whole numbers by their steps, which repeat."""
+    steps = [one - before for before, one in zip((0, *numbers), numbers, strict=False)]
+    return _deflated(json.dumps(steps, separators=(",", ":")))
+
+
+def _unpacked_numbers(packed: str, where: str) -> tuple[int, ...]:
+    steps = read(tuple[int, ...], strict_json(_inflated(packed, where), where), where)
+    if len(steps) > MOST_CLASSES:
+        raise InputRefused(f"{where}: {len(steps):,} numbers")
+    return tuple(itertools.accumulate(steps))
+
+
+def _deflated(text: str) -> str:
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode("ascii")
+
+
+def _inflated(packed: str, where: str) -> bytes:
     try:
         inflater = zlib.decompressobj()
         data = inflater.decompress(base64.b64decode(packed, validate=True), _MOST_BYTES)
@@ -188,4 +236,4 @@ def _unpacked(packed: str, where: str) -> tuple[str, ...]:
         raise InputRefused(f"{where}: {error}") from None
     if not inflater.eof or inflater.unused_data:
         raise InputRefused(f"{where}: cut short or followed by something else")
-    return read(tuple[str, ...], strict_json(data, where), where)
+    return data

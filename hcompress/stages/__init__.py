@@ -21,6 +21,7 @@ from hcompress.stages.initialise import Initialise
 from hcompress.stages.int8 import Int8
 from hcompress.stages.int8_body import Int8Body
 from hcompress.stages.onnx import OnnxStage
+from hcompress.stages.prune import Prune
 from hcompress.stages.quantise import Quantise
 from hcompress.stages.recode import Recode
 from hcompress.stages.regrow import Regrow
@@ -32,6 +33,7 @@ from hcompress.stages.train import Train
 _IN_ORDER: tuple[type[Stage], ...] = (
     ImportModel,
     Adapt,
+    Prune,
     EncodeHead,
     Quantise,
     DistilBody,

@@ -62,6 +62,7 @@ class Stage(Protocol):
 TAKES_FOREIGN: Final = (
     "import",
     "adapt",
+    "prune",
     "encode-head",
     "quantise",
     "distil-body",

@@ -53,6 +53,7 @@ class EncodeHead:
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.compress import encode_head as heads
         from hcompress.foreign.edit import with_bias
+        from hcompress.foreign.head import decoded
         from hcompress.foreign.lines import line_source, taken
         from hcompress.foreign.open import open_stored
         from hcompress.foreign.write import with_header
@@ -60,6 +61,7 @@ class EncodeHead:
 
         assert source is not None
         model, stored = open_stored(source)
+        stored = decoded(model, stored)
         heads.check_floats(model, stored)  # before anything that takes time
         model, stored = with_bias(model, stored)
         lines = taken(

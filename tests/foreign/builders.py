@@ -89,6 +89,21 @@ def deep(metadata: str = "r\ng\nb") -> ModelProto:
     return model(nodes, held, metadata={"character": metadata})
 
 
+def many(count: int = 40) -> ModelProto:
+    """As `deep`, with ideographs for further classes up to ``count``: each is near r, g or b, and a
+    little below it."""
+    made = deep("\n".join([*"rgb", *(chr(0x4E00 + i) for i in range(count - 4))]))
+    held = {one.name: one for one in made.graph.initializer}
+    rng = np.random.Generator(np.random.PCG64(4))
+    weight, bias = (numpy_helper.to_array(held[name]) for name in "wb")
+    near = 1 + np.arange(count - 4) % 3
+    noise = rng.standard_normal((WIDE, count - 4)).astype(np.float32)
+    held["w"].CopyFrom(tensor("w", np.concatenate([weight, weight[:, near] + 0.1 * noise], 1)))
+    held["b"].CopyFrom(tensor("b", np.concatenate([bias, np.full(count - 4, -3)])))
+    made.graph.output[0].type.tensor_type.shape.dim[2].dim_value = count
+    return made
+
+
 def striped(folder: Path, count: int) -> Path:
     """A label file of ``count`` images of stripes."""
     rng = np.random.Generator(np.random.PCG64(5))

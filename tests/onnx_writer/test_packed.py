@@ -12,8 +12,17 @@ from onnx import TensorProto, helper
 from hcompress.compute.levels import levels
 from hcompress.foreign.edit import Stored, with_stored
 from hcompress.onnx_writer.decoders import pack_planes, planes_of
-from hcompress.onnx_writer.packed import Halves, LowRank, Packed, Products, Signs, Spread
-from hcompress.onnx_writer.whole_numbers import Ints
+from hcompress.onnx_writer.packed import (
+    Halves,
+    LowRank,
+    Packed,
+    Plain,
+    Products,
+    Signs,
+    Spread,
+    Stack,
+)
+from hcompress.onnx_writer.whole_numbers import Bytes, Ints
 
 RNG = np.random.default_rng(3)
 
@@ -22,6 +31,13 @@ def ints(bits: int, rows: int = 7, columns: int = 12, groups: int = 3) -> Ints:
     half = 1 << (bits - 1)
     values = RNG.integers(-half, half, (rows, columns)).astype(np.int8)
     return Ints(values, RNG.normal(size=(rows, groups)).astype(np.float16), bits)
+
+
+def rows_alike(rows: int, columns: int, bits: int) -> Ints:
+    """One unit for all rows' scales."""
+    made = ints(bits, rows, columns, 1)
+    shares = RNG.integers(16, 128, (rows, 1)).astype(np.int8)
+    return replace(made, scales=np.full((1, 1), 0.01, np.float16), shares=shares)
 
 
 def halves(rows: int, columns: int) -> Halves:
@@ -45,6 +61,14 @@ PACKED: dict[str, Packed] = {
     "signs": Signs(RNG.random((5, 11)) < 0.5),
     "low rank": LowRank(ints(4, 6, 8, 2), halves(10, 8)),
     "across": LowRank(PRODUCTS, ints(5, 12, 10, 2), across=True),
+    "one unit": rows_alike(7, 12, 3),
+    "bytes": Stack((halves(1, 1), Bytes(RNG.integers(-9, 9, 6).astype(np.int8), np.float16(0.1)))),
+    "stack": Stack((halves(3, 6), ints(4, 5, 6, 1), halves(2, 6))),
+    "of floats": Spread(Plain(RNG.normal(size=(4, 5)).astype(np.float32)), np.arange(8) % 3 == 0),
+    "within": Spread(
+        Stack((halves(2, 6), Spread(ints(4, 5, 6, 1), np.array([1, 0, 1, 1, 0, 0, 1], bool)))),
+        np.arange(14) % 2 == 1,
+    ),
     "spread": Spread(ints(4, 5, 6, 1), np.array([1, 0, 1, 1, 0, 0, 1], bool)),
 }
 
@@ -86,6 +110,32 @@ def test_planes_hold_their_bits_and_no_more(bits: int) -> None:
     assert sum(planes_of(bits)) == bits
     numbers = RNG.integers(0, 1 << bits, 64)
     assert sum(len(data) for _, data in pack_planes(numbers, bits)) == 64 * bits // 8
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_rows_are_taken_as_they_are_stored(name: str) -> None:
+    packed = PACKED[name]
+    floats = packed.floats()
+    for rows in (np.arange(1, len(floats), 2), np.array([0]), np.arange(len(floats))):
+        np.testing.assert_allclose(packed.take(rows).floats(), floats[rows], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("name", PACKED)
+def test_what_was_written_is_read_back(name: str, turned: bool) -> None:
+    from hcompress.onnx_writer.unpacked import unpacked
+
+    packed = PACKED[name]
+    shape = packed.floats().shape
+    weight = helper.make_tensor("w", TensorProto.FLOAT, shape, np.zeros(shape).ravel())
+    graph = helper.make_graph([helper.make_node("Add", ["x", "w"], ["y"])], "g", [], [], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 12)])
+    how = Stored(packed, shape[::-1] if turned else shape, turned)
+    found = unpacked(with_stored(model, {"w": how}), "w")
+    assert type(found) is type(packed)
+    np.testing.assert_array_equal(found.floats(), packed.floats())
+    assert found.bytes == packed.bytes
+    assert unpacked(model, "w") is None
 
 
 def test_bytes_are_those_of_the_tensors() -> None:

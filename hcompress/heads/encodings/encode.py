@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hcompress.heads.encodings.fit import made_good
-from hcompress.onnx_writer.packed import Halves, Packed, Spread, Stack, Turned
-from hcompress.onnx_writer.whole_numbers import Ints
+from hcompress.onnx_writer.packed import Halves, Packed, Spread, Stack
+from hcompress.onnx_writer.whole_numbers import Bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -149,7 +149,7 @@ def _biases(values: Floats, runs: Sequence[tuple[bool, int]], error: float) -> P
             parts.append(_halves(here[:, None]))
             continue
         numbers = np.clip(np.rint(here / np.float32(unit)), -BYTE, BYTE).astype(np.int8)
-        parts.append(Turned(Ints(numbers[None], np.full((1, 1), unit), 8)))
+        parts.append(Bytes(numbers, unit))
     return parts[0] if len(parts) == 1 else Stack(tuple(_joined(parts)))
 
 

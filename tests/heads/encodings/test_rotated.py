@@ -7,7 +7,7 @@ import pytest
 
 from hcompress.heads.encodings.fit import fit_products
 from hcompress.heads.encodings.rotated import coordinates, fit_rotated, in_parts, principal
-from hcompress.onnx_writer.packed import Packed, Products
+from hcompress.onnx_writer.packed import Packed, Plain, Products
 
 RNG = np.random.default_rng(5)
 CLASSES, WIDTH, INNER = 700, 64, 12
@@ -53,19 +53,8 @@ def test_rounded_axes_are_made_good_along_them() -> None:
     """Coordinates are those of the axes that are stored, not of those that were found."""
     axes, _ = principal(WEIGHT, MOMENT, 16)
     crude = np.sign(axes) * np.float32(np.abs(axes).mean())
-    off = error(_Plain(coordinates(WEIGHT, MOMENT, crude) @ crude))
-    assert off < error(_Plain(coordinates(WEIGHT, MOMENT, axes) @ crude))
-
-
-class _Plain(Packed):
-    def __init__(self, values: np.ndarray) -> None:
-        self._values = values
-
-    def floats(self) -> np.ndarray:
-        return self._values
-
-    def emit(self, store: object) -> str:
-        raise NotImplementedError
+    off = error(Plain(coordinates(WEIGHT, MOMENT, crude) @ crude))
+    assert off < error(Plain(coordinates(WEIGHT, MOMENT, axes) @ crude))
 
 
 def test_fewer_classes_than_entries() -> None:
