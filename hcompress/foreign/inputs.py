@@ -93,9 +93,9 @@ def size_of(shape: Sequence[int], image: ImageInput) -> Size:
         return Size(image.minimum_width, image.minimum_width)
     ratio = width / height
     widest = min(image.maximum_width or WIDEST, WIDEST)
-    padded = min(max(image.minimum_width, int(image.height * ratio), 1), widest)
-    inner = max(1, min(math.ceil(image.height * ratio), padded))
-    return Size(inner, min(widest, math.ceil(padded / image.multiple) * image.multiple))
+    padded = max(image.minimum_width, int(image.height * ratio), 1)
+    padded = min(-(-padded // image.multiple) * image.multiple, widest)
+    return Size(max(1, min(math.ceil(image.height * ratio), padded)), padded)
 
 
 def prepared(picture: NDArray[np.uint8], image: ImageInput) -> NDArray[np.float32]:

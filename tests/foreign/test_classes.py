@@ -177,3 +177,17 @@ def test_of_equal_columns_the_one_with_the_greatest_bias_lives() -> None:
     weights[2] = weights[1]
     assert dead_classes(weights, np.array([0, 1, 2, 0], np.float32)).tolist() == [1]
     assert dead_classes(weights, np.zeros(4, np.float32)).tolist() == [2]
+
+
+def test_lists_in_tables_of_a_python_file_go_by_their_tables_names(tmp_path: Path) -> None:
+    path = tmp_path / "config.py"
+    path.write_text(
+        "import os\nmodels = {'gen2': {'a_g2': {'url': 'u', 'characters': 'abc'},"
+        " 'b_g2': {'characters': os.name, 'more': [1]}, 'c_g2': {'characters': ['x', 'yz']}},"
+        " **os.environ}\nplain = ['p', 'q']\n"
+    )
+    assert charset_lists(path) == {
+        "a_g2": ["a", "b", "c"],
+        "c_g2": ["x", "yz"],
+        "plain": ["p", "q"],
+    }

@@ -110,7 +110,7 @@ def _torch(file: ModelFile, where: str) -> tuple[dict[str, Tensor], Mapping[str,
         def floats() -> Floats:
             with file.stream() as stream:
                 data = held.read(stream, ref)
-            return _strided(_numbers(data, ref.storage.dtype, name, file), ref)
+            return _strided(_numbers(data, ref.dtype, name, file), ref)
 
         return floats
 
@@ -145,7 +145,8 @@ def _numbers(data: bytes, kind: str, name: str, file: ModelFile) -> Floats:
     """A storage's elements, [count], as float32."""
     if kind not in _KINDS:
         raise InputRefused(f"{shown(file.path)}: tensor {quoted(name)} is of {kind}, no floats")
-    values = np.frombuffer(data, _KINDS[kind])
+    size = np.dtype(_KINDS[kind]).itemsize
+    values = np.frombuffer(data[: len(data) // size * size], _KINDS[kind])
     if kind in _UPPER_HALVES:
         return (values.astype("<u4") << 16).view("<f4")
     return values.astype(np.float32)
