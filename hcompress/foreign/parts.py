@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 from hcompress.errors import InputRefused
 from hcompress.foreign.header import foreign_header, is_foreign
 from hcompress.foreign.in_force import techniques
-from hcompress.formats.open import ModelFile
-from hcompress.sizes.groups import BACKBONE, CLASSIFIER
+from hcompress.formats.open import Format, ModelFile
+from hcompress.sizes.groups import BACKBONE, CLASSIFIER, OTHER, group_of
+from hcompress.sizes.shapes import classifiers
 from hcompress.spec.foreign_header import CHARACTERS
-from hcompress.strict.files import shown
+from hcompress.strict.files import quoted, shown
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+SMALL: Final = 0.02
+"""Of a file's bytes: weights of unknown parts that nobody need hear of."""
 _NAMES: Final = ("weight", "bias")
 """What a header's classifier calls its tensors; how they are stored may add to the names."""
 _PACKED: Final = "classifier."
@@ -25,7 +28,8 @@ _PACKED: Final = "classifier."
 
 @dataclass(frozen=True)
 class Parts:
-    """A group for each tensor's name, and how it was told, for people. Empty for files of ours."""
+    """A group for each tensor's name, and how it was told, for people. Empty for files of ours and
+    engines."""
 
     groups: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
@@ -39,6 +43,8 @@ def parts_of(file: ModelFile) -> Parts:
     Where no classifier is found names decide, as in any file. Raises InputRefused if the file is
     damaged.
     """
+    if file.format in (Format.SAFETENSORS, Format.TORCH) and file.header is None:
+        return _of_checkpoint(file)
     if not is_foreign(file):
         return Parts()
     header = foreign_header(file)
@@ -58,6 +64,27 @@ def parts_of(file: ModelFile) -> Parts:
     }
     stored = () if header is None else techniques(file.layout.pieces, groups)
     return Parts(groups, (how, *_charset(file)), stored)
+
+
+def _of_checkpoint(file: ModelFile) -> Parts:
+    """By names, which say all of checkpoints of ours, and by shape where they say nothing."""
+    pieces = file.layout.pieces
+    unsaid = [piece for piece in pieces if group_of(piece.name) == OTHER]
+    found = classifiers(pieces)
+    held = {one.name for pair in found for one in pair}
+    remarks = [
+        f"classifier: guessed by shape, {quoted(pair.weight.name)} and {quoted(pair.bias.name)}:"
+        f" {pair.classes:,} classes"
+        for pair in found
+    ]
+    left = [piece for piece in unsaid if piece.name not in held]
+    if sum(piece.bytes for piece in left) > SMALL * file.layout.bytes:
+        largest = max(left, key=lambda piece: piece.bytes)
+        more = f" and {len(left) - 1:,} more" if len(left) > 1 else ""
+        remarks.append(
+            f"other: {quoted(largest.name)}{more}: names that say nothing; the rest is a guess too"
+        )
+    return Parts(dict.fromkeys(held, CLASSIFIER), tuple(remarks))
 
 
 def _by_structure(file: ModelFile) -> tuple[list[str], str]:
