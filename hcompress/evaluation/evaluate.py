@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hcompress.data.batches import each_sample, in_groups
 from hcompress.data.order import drawn_as_they_lie, sampled
 from hcompress.errors import InputRefused
-from hcompress.evaluation.labels import unmatched
+from hcompress.evaluation.labels import pieces_of, unmatched
 from hcompress.evaluation.readers import Reader
 from hcompress.metrics import (
     MOST_WRONG,
@@ -51,6 +51,8 @@ class Line:
     truth: str
     read: str
     confidence: float
+    pieces: int = 1
+    """How many the line was cut into."""
 
     @property
     def right(self) -> bool:
@@ -59,7 +61,7 @@ class Line:
     def folded(self, ignored: Ignored) -> Line:
         """The line without what is ignored, in both of its texts."""
         truth, read = folded(self.truth, ignored), folded(self.read, ignored)
-        return Line(self.index, truth, read, self.confidence)
+        return replace(self, truth=truth, read=read)
 
 
 def read_lines(
@@ -83,7 +85,7 @@ def read_lines(
         indices = chosen[len(lines) : len(lines) + len(samples)]
         readings = reader.read([sample.image for sample in samples])
         lines += [
-            Line(index, sample.text, reading.text, float(reading.confidence))
+            Line(index, sample.text, reading.text, float(reading.confidence), pieces_of(reading))
             for index, sample, reading in zip(indices, samples, readings, strict=True)
         ]
         progress.advance(len(samples))

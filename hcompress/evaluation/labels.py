@@ -26,7 +26,7 @@ _WORDS: Final = {
     "decomposed": "with accents apart from their letters; after NFC it would know them",
     "width": "with full-width or other forms of characters that it knows (--ignore-width)",
     "outside": "with characters outside its charset",
-    "long": "longer than it reads in one piece",
+    "long": "longer than it reads in as many pieces as the image was cut into",
 }
 """What is wrong with a label, the first that is: `unmatched` counts by these names."""
 
@@ -42,6 +42,22 @@ class WasRead(Protocol):
 
     @property
     def right(self) -> bool: ...
+
+    @property
+    def pieces(self) -> int: ...
+
+
+@runtime_checkable
+class InPieces(Protocol):
+    """A reading of a line that may have been cut."""
+
+    @property
+    def pieces(self) -> int: ...
+
+
+def pieces_of(reading: object) -> int:
+    """How many pieces a line was read in, as its reading says."""
+    return reading.pieces if isinstance(reading, InPieces) else 1
 
 
 @runtime_checkable
@@ -66,7 +82,8 @@ def unmatched(lines: Iterable[WasRead], reader: Reader, ignored: Ignored) -> dic
     strangers: Counter[str] = Counter()
     examples: list[dict[str, Any]] = []
     for line in lines:
-        why = None if line.right else _why(line.truth, known, longest)
+        most = None if longest is None else longest * line.pieces
+        why = None if line.right else _why(line.truth, known, most)
         if why is None:
             continue
         kinds[why] += 1

@@ -10,13 +10,16 @@ from hcompress.errors import InputRefused
 from hcompress.foreign.header import foreign_header, is_foreign
 from hcompress.foreign.in_force import techniques
 from hcompress.formats.open import ModelFile
-from hcompress.sizes.groups import BACKBONE, CLASSIFIER
+from hcompress.sizes.groups import BACKBONE, CLASSIFIER, OTHER, group_of
+from hcompress.sizes.shapes import classifiers
 from hcompress.spec.foreign_header import CHARACTERS
-from hcompress.strict.files import shown
+from hcompress.strict.files import quoted, shown
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+SMALL: Final = 0.02
+"""Of a file's bytes: weights of unknown parts that nobody need hear of."""
 _NAMES: Final = ("weight", "bias")
 """What a header's classifier calls its tensors; how they are stored may add to the names."""
 _PACKED: Final = "classifier."
@@ -25,7 +28,8 @@ _PACKED: Final = "classifier."
 
 @dataclass(frozen=True)
 class Parts:
-    """A group for each tensor's name, and how it was told, for people. Empty for files of ours."""
+    """A group for each tensor's name, and how it was told, for people. Empty for files of ours and
+    engines."""
 
     groups: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
@@ -39,10 +43,10 @@ def parts_of(file: ModelFile) -> Parts:
     Where no classifier is found names decide, as in any file. Raises InputRefused if the file is
     damaged.
     """
-    if not is_foreign(file):
-        return Parts()
     if file.bare:
         return _of_checkpoint(file)
+    if not is_foreign(file):
+        return Parts()
     header = foreign_header(file)
     named: Mapping[str, Any] = {} if header is None else header.classifier or {}
     own = [named[key] for key in _NAMES if isinstance(named.get(key), str)]
@@ -63,20 +67,41 @@ def parts_of(file: ModelFile) -> Parts:
 
 
 def _of_checkpoint(file: ModelFile) -> Parts:
-    """By its tensors' names, if it is known."""
+    """By what is known of its kind, or else by names and shapes."""
     from hcompress.foreign.checkpoints.known import recognised
     from hcompress.foreign.checkpoints.state import read_state
 
     try:
         known = recognised(read_state(file))
     except InputRefused:
-        return Parts()
+        return _by_shape(file)
     groups = {}
     for piece in file.layout.pieces:
         own = any(f".{piece.name}".endswith(f".{name}") for name in known.of_head)
         groups[piece.name] = CLASSIFIER if own else BACKBONE
     remark = f"checkpoint: {known.name}: {known.about}"
     return Parts(groups, (remark, f"classifier: its tensors {', '.join(known.of_head)}"))
+
+
+def _by_shape(file: ModelFile) -> Parts:
+    """By names, which say all of checkpoints of ours, and by shape where they say nothing."""
+    pieces = file.layout.pieces
+    unsaid = [piece for piece in pieces if group_of(piece.name) == OTHER]
+    found = classifiers(pieces)
+    held = {one.name for pair in found for one in pair}
+    remarks = [
+        f"classifier: guessed by shape, {quoted(pair.weight.name)} and {quoted(pair.bias.name)}:"
+        f" {pair.classes:,} classes"
+        for pair in found
+    ]
+    left = [piece for piece in unsaid if piece.name not in held]
+    if sum(piece.bytes for piece in left) > SMALL * file.layout.bytes:
+        largest = max(left, key=lambda piece: piece.bytes)
+        more = f" and {len(left) - 1:,} more" if len(left) > 1 else ""
+        remarks.append(
+            f"other: {quoted(largest.name)}{more}: names that say nothing; the rest is a guess too"
+        )
+    return Parts(dict.fromkeys(held, CLASSIFIER), tuple(remarks))
 
 
 def _by_structure(file: ModelFile) -> tuple[list[str], str]:

@@ -167,4 +167,4 @@ def _split(member: Member, tensors: list[tuple[str, TensorRef]], path: Path) -> 
 
 
 def _piece(name: str, tensor: TensorRef, size: int, offset: int, path: Path) -> Piece:
-    return Piece(name, size * 8 // BITS[tensor.dtype], size, path, offset)
+    return Piece(name, size * 8 // BITS[tensor.dtype], size, path, offset, shape=tensor.shape)

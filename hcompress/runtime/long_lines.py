@@ -85,4 +85,4 @@ def joined(parts: Sequence[Reading]) -> Reading:
         return parts[0]
     candidates: list[list[Candidate]] = [step for part in parts for step in part.candidates]
     confidence = math.prod(part.confidence for part in parts)
-    return Reading("".join(part.text for part in parts), confidence, candidates)
+    return Reading("".join(part.text for part in parts), confidence, candidates, len(parts))

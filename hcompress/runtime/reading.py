@@ -33,6 +33,8 @@ class Reading:
     of an image with ink."""
     candidates: list[list[Candidate]]
     """For each character of the text, the best few answers, best first."""
+    pieces: int = 1
+    """How many the line was cut into."""
     remark: str = ""
     """What whoever gave the image should know of it."""
 

@@ -57,6 +57,13 @@ def test_labels_that_are_fine_say_nothing() -> None:
     assert unmatched(right, Knows("ab", longest=4), COUNT_ALL) is None
 
 
+def test_a_line_read_in_pieces_may_be_as_much_longer() -> None:
+    for truth, pieces, fits in (("ababa", 2, True), ("ab" * 4, 2, True), ("ab" * 5, 2, False)):
+        line = Line(0, truth, "?", 0.5, pieces)
+        assert (unmatched([line], Knows("ab", longest=4), COUNT_ALL) is None) is fits
+    assert Line(0, "a b", "ab", 0.5, 3).folded(Ignored(frozenset({Ignore.SPACE}))).pieces == 3
+
+
 def test_what_does_not_count_is_wrong_with_no_label() -> None:
     ignored = Ignored(frozenset({Ignore.SPACE, Ignore.WIDTH, Ignore.CASE}))
     read = [line.folded(ignored) for line in lines("AB ", "ａｂ")]

@@ -69,6 +69,7 @@ def test_texts_are_joined_and_doubts_multiply() -> None:
     assert joined([one]) is one
     whole = joined([one, Reading("", 1.0, []), two])
     assert (whole.text, whole.confidence) == ("abc", pytest.approx(0.125))
+    assert whole.pieces == 3
     assert whole.candidates == [*one.candidates, *two.candidates]
 
 
