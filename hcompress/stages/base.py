@@ -17,7 +17,7 @@ from hcompress.charset import read_charset
 from hcompress.errors import InputRefused
 from hcompress.foreign.forecast import ForeignForecast
 from hcompress.foreign.header import is_foreign
-from hcompress.formats.open import ModelFile, Source
+from hcompress.formats.open import Format, ModelFile, Source
 from hcompress.progress import Progress
 from hcompress.spec.config import RecogniserConfig
 from hcompress.spec.forecast import Forecast
@@ -81,7 +81,8 @@ def check_inside(stage: Stage, file: ModelFile) -> None:
     none that it says anything of."""
     if stage.consumes is Kind.NOTHING or stage.name in TAKES_FOREIGN:
         return
-    if not is_foreign(file):
+    unsaid = file.bare and file.format is Format.SAFETENSORS  # it may have lost its header
+    if unsaid or not is_foreign(file):
         if stage.consumes is Kind.CHECKPOINT and isinstance(stage, Foreseen):
             read_header(file)
         return
