@@ -29,7 +29,7 @@ def techniques(pieces: Iterable[Piece], groups: Mapping[str, str]) -> tuple[str,
 
 def encoding_of(pieces: Iterable[Piece]) -> str | None:
     """The name of a classifier's encoding, as `plan` has it; None if it is not packed."""
-    there = list(pieces)
+    there = [one for one in pieces if not _of_biases(one)]
     shapes = {piece.name.rpartition(".")[2]: piece.shape for piece in there}
     codes = shapes.get("codes", ())
     if len(codes) == 2:
@@ -42,6 +42,11 @@ def encoding_of(pieces: Iterable[Piece]) -> str | None:
     if bits is not None:
         return f"int{bits}"
     return "fp16" if "half" in shapes else None
+
+
+def _of_biases(piece: Piece) -> bool:
+    """Bytes in one row, whatever the classes themselves are stored in."""
+    return piece.name.endswith(".int8") and piece.shape[:1] == (1,)
 
 
 def bits_of(pieces: Iterable[Piece]) -> int | None:
