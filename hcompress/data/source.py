@@ -9,6 +9,12 @@ from hcompress.data.sample import DataSource
 from hcompress.errors import InputRefused, UsageError
 
 LABEL_SUFFIXES = (".txt", ".tsv")
+SPEC_SUFFIX = ".toml"
+
+
+def on_file(path: Path | None) -> bool:
+    """Whether these are lines whose labels lie in a file: to ask what draws its own takes fonts."""
+    return path is not None and path.suffix.lower() != SPEC_SUFFIX
 
 
 def open_data(path: Path) -> DataSource:
@@ -33,7 +39,7 @@ def open_data(path: Path) -> DataSource:
         from hcompress.data.labels import LabelFileSource
 
         return LabelFileSource(path)
-    if suffix == ".toml":
+    if suffix == SPEC_SUFFIX:
         from hcompress.data.render.source import RenderedSource
         from hcompress.data.render.spec import read_spec
 

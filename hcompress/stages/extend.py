@@ -42,10 +42,11 @@ class Extend(ExtendOptions):
 
     def check_labels(self, known: Vocabulary, max_steps: int) -> None:
         from hcompress.codes.extend_lines import sight
-        from hcompress.data.source import open_data
+        from hcompress.data.source import on_file, open_data
 
         named = read_charset(self.characters) if self.characters is not None else None
-        sight(self, named, open_data(self.data), known, max_steps, NoProgress())
+        if on_file(self.data):
+            sight(self, named, open_data(self.data), known, max_steps, NoProgress())
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.charset import read_charset

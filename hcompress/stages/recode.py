@@ -50,10 +50,11 @@ class Recode:
     def check_labels(self, known: Vocabulary, max_steps: int) -> None:  # noqa: ARG002
         from hcompress.data.known import check_labels
         from hcompress.data.order import drawn
-        from hcompress.data.source import open_data
+        from hcompress.data.source import on_file, open_data
 
-        source = open_data(self.data)
-        check_labels(source, known.characters, self.unknown, drawn(source, self.images))
+        if on_file(self.data):
+            source = open_data(self.data)
+            check_labels(source, known.characters, self.unknown, drawn(source, self.images))
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         import torch

@@ -90,10 +90,10 @@ class LineTraining:
     def check_labels(self, known: Vocabulary, max_steps: int) -> None:  # noqa: ARG002
         """Raises InputRefused of lines that the stage would refuse, before anything is learnt."""
         from hcompress.data.known import check_labels
-        from hcompress.data.source import open_data
+        from hcompress.data.source import on_file, open_data
 
         for path in (self._lines, self.validation):
-            if path is not None:
+            if path is not None and on_file(path):
                 check_labels(open_data(path), known.characters, self.unknown)
 
     @property
@@ -131,10 +131,10 @@ class TrainOptions(Shape, LineTraining):
 
     def check_labels(self, known: Vocabulary, max_steps: int) -> None:
         from hcompress.data.known import check_labels
-        from hcompress.data.source import open_data
+        from hcompress.data.source import on_file, open_data
 
         super().check_labels(known, max_steps)
-        if self.glyphs_first is not None:
+        if self.glyphs_first is not None and on_file(self.glyphs_first):
             glyphs = open_data(self.glyphs_first)
             check_labels(glyphs, known.characters, self.unknown, single=True)
 
