@@ -12,6 +12,7 @@ from hcompress.stages.drop_in import DropIn
 from hcompress.stages.encode_head import EncodeHead
 from hcompress.stages.engine import EngineStage
 from hcompress.stages.extend import Extend
+from hcompress.stages.extend_head import ExtendHead
 from hcompress.stages.factorise import Factorise
 from hcompress.stages.finetune import Finetune
 from hcompress.stages.half import Half
@@ -31,6 +32,7 @@ from hcompress.stages.train import Train
 _IN_ORDER: tuple[type[Stage], ...] = (
     ImportModel,
     Prune,
+    ExtendHead,
     EncodeHead,
     Quantise,
     DistilBody,

@@ -59,7 +59,15 @@ class Stage(Protocol):
         ...
 
 
-TAKES_FOREIGN: Final = ("import", "prune", "encode-head", "quantise", "distil-body", "drop-in")
+TAKES_FOREIGN: Final = (
+    "import",
+    "prune",
+    "extend-head",
+    "encode-head",
+    "quantise",
+    "distil-body",
+    "drop-in",
+)
 """Stages to which a recogniser from elsewhere, a graph of which we know the ends, is enough."""
 
 
