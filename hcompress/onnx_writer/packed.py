@@ -233,7 +233,7 @@ class Spread(Packed):
 
     def take(self, rows: Rows) -> Packed:
         live = np.asarray(self.live[rows], np.bool_)
-        stored = np.cumsum(self.live)[rows[live]]
+        stored = np.asarray(np.cumsum(self.live)[rows[live]], np.intp)
         if live.all():
             return self.rows.take(stored)
         first = np.zeros(1, np.intp)

@@ -19,6 +19,7 @@ from hcompress.stages.half import Half
 from hcompress.stages.import_model import ImportModel
 from hcompress.stages.initialise import Initialise
 from hcompress.stages.int8 import Int8
+from hcompress.stages.merge import Merge
 from hcompress.stages.onnx import OnnxStage
 from hcompress.stages.prune import Prune
 from hcompress.stages.quantise import Quantise
@@ -32,6 +33,7 @@ from hcompress.stages.train import Train
 _IN_ORDER: tuple[type[Stage], ...] = (
     ImportModel,
     Prune,
+    Merge,
     ExtendHead,
     EncodeHead,
     Quantise,

@@ -62,6 +62,7 @@ class Stage(Protocol):
 TAKES_FOREIGN: Final = (
     "import",
     "prune",
+    "merge",
     "extend-head",
     "encode-head",
     "quantise",

@@ -101,7 +101,7 @@ def test_what_it_has_can_be_learnt_again(
     stage = ExtendHead(data=lines, characters=asked, others=others)
     with pytest.raises(InputRefused, match="again = true"):
         ran(stage, original, tmp_path / "out")
-    again = ExtendHead(data=lines, characters=asked, others=others, again=True)
+    again = ExtendHead(data=lines, characters=asked, others=others, again=True, steps=400)
     file = ran(again, original, tmp_path / "out")
     assert open_foreign(file).spec.classes[-3:] == ("y", "c", "r")
     assert read(file, "rgy") == ["rgy"]
