@@ -34,6 +34,9 @@ _BLOCKS: Final = (
     (0xFFF0, "other alphabets"), (0x1F000, "emoji and pictures"), (0x20000, "CJK Extensions B on"),
 )  # fmt: skip
 """Where what begins."""
+_FIRST: Final = (
+    "ASCII", "full width", "signs and symbols", "GB2312 level 1", "GB2312 level 2", "CJK, other",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,5 @@ def _gb2312_level(character: str) -> int | None:
 
 
 def _order(name: str) -> tuple[int, str]:
-    names = [
-        "ASCII", "full width", "signs and symbols", "GB2312 level 1", "GB2312 level 2", "CJK, other",
-    ]  # fmt: skip
-    return (names.index(name), "") if name in names else (len(names), name)
+    """What is read most first."""
+    return (_FIRST.index(name), "") if name in _FIRST else (len(_FIRST), name)
