@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hcompress.compress.options import Scores
+from hcompress.compress.options import Alike, Scores
 from hcompress.compress.prune import renumbered
 from hcompress.errors import InputRefused
 from hcompress.foreign.dead import dead_classes
@@ -42,13 +42,13 @@ class Merged:
     why: str
 
 
-def look_alikes(spec: ForeignSpec) -> list[list[int]]:
-    """Groups of ids whose strings are equal after NFKC, the plainest first."""
+def look_alikes(spec: ForeignSpec, alike: Alike) -> list[list[int]]:
+    """Groups of ids whose strings are equal after that form, the plainest first."""
     groups: dict[str, list[int]] = {}
     for place, one in enumerate(spec.classes):
         if place == spec.blank or place in spec.dropped:
             continue
-        groups.setdefault(_folded(one), []).append(place)
+        groups.setdefault(_folded(one, alike), []).append(place)
     return [
         sorted(places, key=lambda place: (spec.classes[place] != folded, place))
         for folded, places in groups.items()
@@ -56,8 +56,10 @@ def look_alikes(spec: ForeignSpec) -> list[list[int]]:
     ]
 
 
-def _folded(string: str) -> str:
-    """After NFKC, but for characters that it makes something else of to look at."""
+def _folded(string: str, alike: Alike) -> str:
+    """After NFKC, but for characters that it makes something else of to look at; or after NFC."""
+    if alike is Alike.NFC:
+        return unicodedata.normalize("NFC", string)
     return "".join(
         unicodedata.normalize("NFKC", one) if _tag(one) in _ALIKE else one for one in string
     )

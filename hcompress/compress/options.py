@@ -45,6 +45,15 @@ class Unlisted(StrEnum):
     """Go on without it, naming every one."""
 
 
+class Alike(StrEnum):
+    """Which classes look alike, if nobody names them."""
+
+    NFKC = "nfkc"
+    """Equal after NFKC, full-width forms among them; not circled, raised or squared ones."""
+    NFC = "nfc"
+    """Equal after NFC: one character in two code points."""
+
+
 class Scores(StrEnum):
     """What classes that answer as one score."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
-from hcompress.compress.options import Scores
+from hcompress.compress.options import Alike, Scores
 from hcompress.foreign.forecast import ForeignForecast
 from hcompress.formats.open import Source
 from hcompress.spec.exported import ONNX_FILE
@@ -22,8 +22,12 @@ class Merge:
 
     groups: Annotated[
         Path | None,
-        Param("UTF-8 file, a group a line, the one that answers first; without: equal after NFKC"),
+        Param("UTF-8 file, a group a line, the one that answers first; without: by alike"),
     ] = None
+    alike: Annotated[
+        Alike,
+        Param("nfkc takes full-width forms in as well; nfc one character in two code points alone"),
+    ] = Alike.NFKC
     scores: Annotated[
         Scores, Param("the greatest of a group's, or those of the one that answers alone")
     ] = Scores.AUTO
@@ -51,7 +55,7 @@ class Merge:
         model, stored = open_stored(source)
         classes = model.spec.classes
         groups = (
-            look_alikes(model.spec)
+            look_alikes(model.spec, self.alike)
             if self.groups is None
             else named_groups(lines_of(utf8_text(self.groups)), model.spec)
         )

@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from hcompress.compress.merge import look_alikes, named_groups
-from hcompress.compress.options import Scores
+from hcompress.compress.options import Alike, Scores
 from hcompress.errors import InputRefused
 from hcompress.foreign.open import open_foreign, teacher_for
 from hcompress.runtime.foreign_reader import ForeignReader
@@ -73,4 +73,6 @@ def test_groups_by_name(original: Path, tmp_path: Path) -> None:
 def test_what_looks_alike(original: Path) -> None:
     spec = open_foreign(original).spec
     classes = ("", "1", "①", "²", "2", "２", "Å", "\u212b", "郎", "\uf92c", "ab", "ａｂ")
-    assert look_alikes(replace(spec, classes=classes)) == [[4, 5], [6, 7], [8, 9], [10, 11]]
+    spec = replace(spec, classes=classes)
+    assert look_alikes(spec, Alike.NFKC) == [[4, 5], [6, 7], [8, 9], [10, 11]]
+    assert look_alikes(spec, Alike.NFC) == [[6, 7], [8, 9]]
