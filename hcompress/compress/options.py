@@ -45,6 +45,26 @@ class Unlisted(StrEnum):
     """Go on without it, naming every one."""
 
 
+class Alike(StrEnum):
+    """Which classes look alike, if nobody names them."""
+
+    NFKC = "nfkc"
+    """Equal after NFKC, full-width forms among them; not circled, raised or squared ones."""
+    NFC = "nfc"
+    """Equal after NFC: one character in two code points."""
+
+
+class Scores(StrEnum):
+    """What classes that answer as one score."""
+
+    AUTO = "auto"
+    """The greatest; of one that is never answered the column goes."""
+    MAXIMUM = "maximum"
+    """The greatest of theirs: all columns stay, and stand for one string."""
+    KEPT = "kept"
+    """What the one that answers scores: the others' columns go."""
+
+
 @dataclass(frozen=True)
 class Parts:
     """What `regrow` may give back."""

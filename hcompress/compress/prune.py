@@ -153,3 +153,17 @@ def silenced(head: Head, kept: Rows, blank: int) -> Head:
         Spread(stacked((alone.weight, rest.weight)), live),
         Spread(stacked((low, rest.bias)), live),
     )
+
+
+def without(
+    model: ForeignModel, stored: ModelProto, characters: Sequence[str]
+) -> tuple[ForeignModel, ModelProto]:
+    """The model and its stored graph without the classes of these characters."""
+    out = frozenset(characters)
+    old = model.spec
+    kept = [i for i, one in enumerate(old.classes) if i == old.blank or one not in out]
+    if len(kept) == len(old.classes):
+        return model, stored
+    left, made = renumbered(model, stored, np.array(kept, np.intp))
+    _, plain = renumbered(model, model.proto, np.array(kept, np.intp))
+    return replace(left, proto=plain), made

@@ -49,6 +49,19 @@ class ForeignForecast:
         """About what the file weighs."""
         return self.head + self.body_bytes + self.rest
 
+    def with_more(self, count: int) -> ForeignForecast | None:
+        """With so many classes more. None of an encoded head: how many features there are is not
+        known of it."""
+        if not self.features:
+            return None
+        return replace(
+            self,
+            classes=self.classes + count,
+            listed=self.listed + count,
+            head=self.head + 4 * count * (self.features + 1),
+            rest=self.rest + _LISTED * count,
+        )
+
     def with_classes(self, count: int, *, renumbered: bool) -> ForeignForecast:
         """With so many of its classes: of those left out nothing is stored, or a bit each."""
         kept = min(count, self.listed)

@@ -13,6 +13,7 @@ from hcompress.stages.drop_in import DropIn
 from hcompress.stages.encode_head import EncodeHead
 from hcompress.stages.engine import EngineStage
 from hcompress.stages.extend import Extend
+from hcompress.stages.extend_head import ExtendHead
 from hcompress.stages.factorise import Factorise
 from hcompress.stages.finetune import Finetune
 from hcompress.stages.half import Half
@@ -20,6 +21,7 @@ from hcompress.stages.import_model import ImportModel
 from hcompress.stages.initialise import Initialise
 from hcompress.stages.int8 import Int8
 from hcompress.stages.int8_body import Int8Body
+from hcompress.stages.merge import Merge
 from hcompress.stages.onnx import OnnxStage
 from hcompress.stages.prune import Prune
 from hcompress.stages.quantise import Quantise
@@ -34,6 +36,8 @@ _IN_ORDER: tuple[type[Stage], ...] = (
     ImportModel,
     Adapt,
     Prune,
+    Merge,
+    ExtendHead,
     EncodeHead,
     Quantise,
     DistilBody,

@@ -63,6 +63,8 @@ TAKES_FOREIGN: Final = (
     "import",
     "adapt",
     "prune",
+    "merge",
+    "extend-head",
     "encode-head",
     "quantise",
     "distil-body",

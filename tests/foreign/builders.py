@@ -90,8 +90,8 @@ def deep(metadata: str = "r\ng\nb") -> ModelProto:
 
 
 def many(count: int = 40) -> ModelProto:
-    """As `deep`, with ideographs for further classes up to ``count``: each is near r, g or b, and a
-    little below it."""
+    """As `deep`, with ideographs for further classes up to ``count``: each is near r, g or b, and
+    below it."""
     made = deep("\n".join([*"rgb", *(chr(0x4E00 + i) for i in range(count - 4))]))
     held = {one.name: one for one in made.graph.initializer}
     rng = np.random.Generator(np.random.PCG64(4))
@@ -99,7 +99,7 @@ def many(count: int = 40) -> ModelProto:
     near = 1 + np.arange(count - 4) % 3
     noise = rng.standard_normal((WIDE, count - 4)).astype(np.float32)
     held["w"].CopyFrom(tensor("w", np.concatenate([weight, weight[:, near] + 0.1 * noise], 1)))
-    held["b"].CopyFrom(tensor("b", np.concatenate([bias, np.full(count - 4, -3)])))
+    held["b"].CopyFrom(tensor("b", np.concatenate([bias, np.full(count - 4, -12)])))
     made.graph.output[0].type.tensor_type.shape.dim[2].dim_value = count
     return made
 
@@ -123,11 +123,15 @@ def saved(proto: ModelProto, folder: Path, name: str = "rec.onnx") -> Path:
     return path
 
 
+COLOURS = {
+    "r": (255, 0, 0), "g": (0, 255, 0), "b": (0, 0, 255), "y": (255, 255, 0), "c": (0, 255, 255),
+}  # fmt: skip
+
+
 def stripes(text: str, height: int = 48, pixels: int = 16) -> NDArray[np.uint8]:
     """An RGB image of coloured stripes, white between them."""
-    colours = {"r": (255, 0, 0), "g": (0, 255, 0), "b": (0, 0, 255)}
     columns = [np.full((height, pixels, 3), 255, np.uint8)]
     for character in text:
-        columns.append(np.full((height, pixels, 3), colours[character], np.uint8))
+        columns.append(np.full((height, pixels, 3), COLOURS[character], np.uint8))
         columns.append(columns[0])
     return np.concatenate(columns, 1)
