@@ -21,3 +21,12 @@ class ServingPrecision(StrEnum):
     """FP16 where the checkpoint is FP16 or int8 and every text stays the same, else FP32."""
     FP16 = "fp16"
     FP32 = "fp32"
+
+
+class Outputs(StrEnum):
+    """What a foreign recogniser answers."""
+
+    SAME = "same"
+    """What the original did."""
+    IDS = "ids"
+    """Each frame's best class and its probability; no scores."""

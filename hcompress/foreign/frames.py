@@ -15,6 +15,7 @@ import numpy as np
 from hcompress.compute.session import Session
 from hcompress.errors import InputRefused, NumericalError
 from hcompress.foreign.inputs import batches
+from hcompress.spec.exported import CONFIDENCE
 from hcompress.spec.foreign import Answers, ForeignSpec
 
 if TYPE_CHECKING:
@@ -75,7 +76,26 @@ class Frames:
 
     def run(self, inputs: NDArray[np.float32]) -> NDArray[np.generic]:
         """float [N, C, H, W] -> [N, T, V], or ids [N, T]. Raises as `outputs`."""
-        answer = self._session.run([self._output], {self._input: inputs})[0]
+        return self._checked(self._session.run([self._output], {self._input: inputs})[0], inputs)
+
+    def _both(
+        self, inputs: NDArray[np.float32]
+    ) -> tuple[NDArray[np.generic], NDArray[np.float32] | None]:
+        """As `run`, and of a graph that says how sure it is of its ids that, [N, T]."""
+        if self.spec.answers is not Answers.IDS or CONFIDENCE not in self._session.outputs:
+            return self.run(inputs), None
+        named = [self._output, CONFIDENCE]
+        found, sure = self._session.run(named, {self._input: inputs})
+        ids = self._checked(found, inputs)
+        if sure.shape != found.shape or sure.dtype != np.float32:
+            raise self._refused(sure.shape)
+        made = np.clip(sure.swapaxes(0, 1) if self.spec.time_first else sure, 0, 1)
+        return ids, made.astype(np.float32)
+
+    def _checked(
+        self, answer: NDArray[np.generic], inputs: NDArray[np.float32]
+    ) -> NDArray[np.generic]:
+        """[N, T, V], or ids [N, T]."""
         ids = self.spec.answers is Answers.IDS
         if ids and answer.ndim == 3 and answer.shape[2] == 1:  # ArgMax with keepdims
             answer = answer[:, :, 0]
@@ -94,9 +114,10 @@ class Frames:
     def lines(self, images: Images, k: int = 1) -> list[Line]:
         """A line for each image. Raises as `outputs`."""
         found: dict[int, Line] = {}
-        for places, answers in self.outputs(images):
-            for place, answer in zip(places, answers, strict=True):
-                found[place] = self._line(answer, k)
+        for places, inputs in batches(images, self.spec.image, self._most(images)):
+            answers, sure = self._both(inputs)
+            for row, place in enumerate(places):
+                found[place] = self._line(answers[row], k, None if sure is None else sure[row])
         return [found[place] for place in range(len(found))]
 
     def frames(self, images: Images) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float32]]]:
@@ -111,9 +132,11 @@ class Frames:
         frames = max(widest, self.spec.image.minimum_width, 1) // PIXELS_A_FRAME + 1
         return min(MOST_AT_ONCE, max(1, MOST_SCORES // (frames * len(self.spec.classes))))
 
-    def _line(self, answer: NDArray[np.generic], k: int) -> Line:
+    def _line(
+        self, answer: NDArray[np.generic], k: int, sure: NDArray[np.float32] | None = None
+    ) -> Line:
         if self.spec.answers is Answers.IDS:
-            return self._of_ids(answer.astype(np.int64))
+            return self._of_ids(answer.astype(np.int64), sure)
         scores = answer.astype(np.float32, copy=False)
         ids = scores.argmax(1).astype(np.int64)
         best = np.take_along_axis(scores, ids[:, None], 1)[:, 0]
@@ -129,14 +152,13 @@ class Frames:
         shares = np.exp(chances - best[list(kept), None]) / weight[list(kept), None]
         return Line(ids, 1 / weight, kept, order, shares)
 
-    def _of_ids(self, ids: NDArray[np.int64]) -> Line:
-        """Nothing is known but the best."""
+    def _of_ids(self, ids: NDArray[np.int64], sure: NDArray[np.float32] | None) -> Line:
+        """Nothing is known but the best, and perhaps how sure."""
         if ids.min(initial=0) < 0 or ids.max(initial=0) >= len(self.spec.classes):
             raise InputRefused(f"{self._where}: answers a class that it has not")
         kept = tuple(self.spec.kept(ids.tolist()))
-        best = ids[list(kept), None]
-        ones = np.ones(ids.shape, np.float32)
-        return Line(ids, ones, kept, best, np.ones(best.shape, np.float32))
+        chances = np.ones(ids.shape, np.float32) if sure is None else sure
+        return Line(ids, chances, kept, ids[list(kept), None], chances[list(kept), None])
 
     def _refused(self, shape: Sequence[int]) -> InputRefused:
         return InputRefused(

@@ -158,7 +158,7 @@ def _follow(made: ModelProto, part: Classifier, classes: int) -> None:
         return
     for one in made.graph.output:
         dims = one.type.tensor_type.shape.dim
-        if len(dims) and dims[-1].dim_value == part.classes:
+        if len(dims) > 2 and dims[-1].dim_value == part.classes:  # ids have no such axis
             dims[-1].dim_value = classes
     del made.graph.value_info[:]
     behind = {part.scores}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
+from hcompress.export.options import Outputs
 from hcompress.foreign.forecast import ForeignForecast
 from hcompress.formats.open import Source
 from hcompress.spec.exported import ONNX_FILE
@@ -23,6 +24,10 @@ class DropIn:
     data: Annotated[Path | None, LineData] = None
     images: Annotated[int, Param("lines compared", 1, MOST_IMAGES)] = 128
 
+    outputs: Annotated[
+        Outputs, Param("scores as the original's, or each frame's best class and its probability")
+    ] = Outputs.SAME
+
     name: ClassVar[str] = "drop-in"
     version: ClassVar[int] = 1
     summary: ClassVar[str] = "hold a foreign recogniser against its original, and write it"
@@ -35,6 +40,7 @@ class DropIn:
 
     def run(self, source: Source | None, out: Path, env: Env) -> Mapping[str, Any]:
         from hcompress.export.drop_in import drop_in
+        from hcompress.export.ids import with_ids
         from hcompress.foreign.lines import line_source, taken
         from hcompress.foreign.open import open_stored, teacher_for
         from hcompress.foreign.write import with_header
@@ -47,10 +53,13 @@ class DropIn:
             0,
             self.images,
         )
+        original = None if env.teacher is None else teacher_for(model, env.teacher)
+        if self.outputs is Outputs.IDS:
+            model, stored = with_ids(model, stored)
         made, report = drop_in(
             model,
             stored,
-            None if env.teacher is None else teacher_for(model, env.teacher),
+            original,
             [one.image for one in lines],
             env.threads,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hcompress.cli import main
 from hcompress.data.sample import Sample
 from hcompress.errors import InputRefused
 from hcompress.evaluation.coverage import Seen, group_of, report, sources, tally
+from hcompress.models import packaged_model
 from hcompress.progress import NoProgress
 
 
@@ -68,3 +71,13 @@ def test_lines_are_drawn_in_fonts_of_both_kinds() -> None:
     assert set(shown) == set("abcdefgh")
     with pytest.raises(InputRefused, match="no font"):
         sources("\U000f0000", 3, 1)
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(packaged_model())
+    assert main(["coverage", model, "--sample", "40", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["listed"] <= 40
+    assert found["read"] > 0.5
+    assert main(["coverage", model, "--sample", "20"]) == 0
+    assert "never read" in capsys.readouterr().out

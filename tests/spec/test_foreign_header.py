@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +34,13 @@ def test_what_is_written_is_read_back() -> None:
     assert again(replace(last, image=grey)) == replace(last, image=grey)
 
 
+def test_dropped_classes_and_where_classes_came_from_are_read_back() -> None:
+    spec = replace(SPEC, dropped=frozenset((1, 5)), origin=(0, 7, 3, 9, -1, 20))
+    assert again(spec) == spec
+    assert spec.characters == ("郎", "🇩🇪")
+    assert not {"dropped", "origin"} & set(spec_to_dict(SPEC))
+
+
 @pytest.mark.parametrize(
     "character", ["a\n郎\n郎\n🇩🇪", "a\r\n郎\r\n郎\r\n🇩🇪\r\n", "a\n郎\n郎\n🇩🇪\n \n"]
 )
@@ -58,6 +67,10 @@ def damaged(**changes: Any) -> dict[str, Any]:
     return raw
 
 
+def _numbers(steps: str) -> str:
+    return base64.b64encode(zlib.compress(steps.encode())).decode()
+
+
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
@@ -67,6 +80,12 @@ def damaged(**changes: Any) -> dict[str, Any]:
         ({"count": 7}, "6 classes where there must be 7"),
         ({"count": 1 << 40}, "count"),
         ({"classes": "!!"}, "classes"),
+        ({"dropped": "!!"}, "dropped"),
+        ({"dropped": _numbers("[6]")}, "dropped: a class that there is not"),
+        ({"dropped": _numbers("[0]")}, "dropped: .*or the blank"),
+        ({"dropped": _numbers('["1"]')}, "dropped"),
+        ({"origin": _numbers("[0,1,1]")}, "origin: no place for each of 6"),
+        ({"origin": _numbers("[0,1,1,1,1,9999999]")}, "origin"),
         ({"classes": "eJyLBgAAXQBd"}, "classes"),
         ({"classes": None}, "0 classes where there must be 6"),
         ({"answers": "maybe"}, "answers"),
