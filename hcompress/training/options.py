@@ -93,10 +93,12 @@ class LineTraining:
         from hcompress.data.source import open_data
 
         for path in (self._lines, self.validation):
-            if path is not None:
-                check_labels(open_data(path), known.characters, self.unknown)
-        if self._lines is not None:
-            check_lengths(open_data(self._lines), max_steps - 1)
+            if path is None:
+                continue
+            source = open_data(path)
+            check_labels(source, known.characters, self.unknown)
+            if path == self._lines:
+                check_lengths(source, max_steps - 1)
 
     @property
     def _lines(self) -> Path | None:
