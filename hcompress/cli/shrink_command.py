@@ -156,13 +156,20 @@ def _run(
     recipe: Recipe, teacher: Path | None, folder: Path, force: bool, state: State
 ) -> RunResult:
     from hcompress.reports.size_table import table1_rows
+    from hcompress.runs.keys import data_digest, remembering
+    from hcompress.runs.plan import make_plan
     from hcompress.runs.shrink import RunOptions, run_recipe
 
+    digest = remembering(data_digest)
+    if state.ranks.size == 1:  # of several, one may have begun to write
+        # What a later stage would refuse is refused before hours go into those before it.
+        make_plan(recipe, teacher, folder, digest, force)
     options = RunOptions(
         progress=state.console.progress(),
         show=lambda columns: state.console.table(table1_rows(columns), talk=True),
         rebuild=force,
         ranks=state.ranks,
+        digest_data=digest,
     )
     return run_recipe(recipe, teacher, folder, options)
 

@@ -53,6 +53,19 @@ def check_labels(
             )
 
 
+def check_lengths(source: DataSource, longest: int) -> None:
+    """Raises InputRefused if no label on file is of ``longest`` characters or fewer: others can't
+    be learnt."""
+    if not isinstance(source, Labelled):
+        return
+    lengths = (len(source.text(place)) for place in range(len(source)))
+    if all(length > longest for length in lengths):
+        raise InputRefused(
+            f"all {len(source):,} labels are longer than max_steps = {longest + 1:,} allows, its"
+            f" EOS counted: such as {source.label(0).where}: {source.text(0)!r}"
+        )
+
+
 def _check_each(
     source: Labelled, places: Iterable[int], known: frozenset[str], *, single: bool
 ) -> None:

@@ -44,6 +44,7 @@ class MakeCodebook:
     libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy")
 
     def foreseen(self, known: Forecast | None) -> Forecast | None:
+        self._options(0)
         if known is not None:
             check_gives_columns(known.config)
         return known and replace(known.as_floats(), code_length=self.code_length)
@@ -68,7 +69,7 @@ class MakeCodebook:
         assert source is not None
         teacher = load_checkpoint(source)
         vocabulary = teacher.vocabulary
-        options = CodebookOptions(self.method, self.code_length, self.min_distance, env.seed)
+        options = self._options(env.seed)
         columns = columns_of(teacher.model)
         counts = empty_counts(teacher.model, options) if self.data is not None else None
         shares = self._count(teacher, counts, env) if counts is not None else []
@@ -77,6 +78,9 @@ class MakeCodebook:
         write_bytes(out / CODEBOOK_FILE, codebook_bytes(codebook, vocabulary))
         report = codebook_report(codebook.codes, votes, repairs, apart, vocabulary)
         return {"method": self.method.value, "images_per_process": shares, **report}
+
+    def _options(self, seed: int) -> CodebookOptions:
+        return CodebookOptions(self.method, self.code_length, self.min_distance, seed)
 
     def _count(self, teacher: Checkpoint, counts: Counts, env: Env) -> list[int]:
         """Count the images; returns how many each process took."""

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hcompress.data.known import check_labels
+from hcompress.data.known import check_labels, check_lengths
 from hcompress.data.unreadable import Naming, lenient
 from hcompress.errors import UsageError
 from hcompress.recognisers.contract import Recogniser
 from hcompress.recognisers.rebuild import with_temperature
-from hcompress.spec.config import TransformerConfig
+from hcompress.spec.config import RecogniserConfig, TransformerConfig
 from hcompress.training.calibration import fitted_temperature
 from hcompress.training.closed_form import fit_head
 from hcompress.training.feature_cache import encode_lines
@@ -39,11 +39,16 @@ MATRICES = ("student.decoder.",)
 would be a third of its time; with them it read no more lines of known fonts (reports/LOG.md)."""
 
 
-def check_lines(lines: DataSource, validation: DataSource | None, aim: Aim) -> None:
-    """Raises InputRefused naming the labels that have characters the model has not."""
+def check_lines(
+    lines: DataSource, validation: DataSource | None, aim: Aim, config: RecogniserConfig
+) -> None:
+    """Raises InputRefused naming the labels that have characters the model has not, or if all of
+    them are too long for it."""
     for source in (lines, validation):
         if source is not None:
             check_labels(source, aim.vocabulary.characters, aim.unknown)
+    if isinstance(config, TransformerConfig):
+        check_lengths(lines, config.max_steps - 1)
 
 
 def train_lines(
@@ -72,7 +77,7 @@ def train_lines(
     slim = isinstance(body, TransformerConfig) and body.shared_layers and not body.ffn
     if options.slim_routes and slim:
         raise UsageError("the decoder is slim already: it has no other routes; set slim_routes = 0")
-    check_lines(lines, validation, trainer.aim)
+    check_lines(lines, validation, trainer.aim, body)
     lines, naming = lenient(lines, trainer.aim.unknown), Naming(workplace.progress)
     schedule = Schedule(
         options.steps,

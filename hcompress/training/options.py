@@ -87,14 +87,18 @@ class LineTraining:
     precision: Annotated[Precision, Param("arithmetic of the training")] = Precision.AUTO
     workers: Workers = 1
 
-    def check_labels(self, known: Vocabulary, max_steps: int) -> None:  # noqa: ARG002
+    def check_labels(self, known: Vocabulary, max_steps: int) -> None:
         """Raises InputRefused of lines that the stage would refuse, before anything is learnt."""
-        from hcompress.data.known import check_labels
+        from hcompress.data.known import check_labels, check_lengths
         from hcompress.data.source import on_file, open_data
 
         for path in (self._lines, self.validation):
-            if path is not None and on_file(path):
-                check_labels(open_data(path), known.characters, self.unknown)
+            if path is None or not on_file(path):
+                continue
+            source = open_data(path)
+            check_labels(source, known.characters, self.unknown)
+            if path == self._lines:
+                check_lengths(source, max_steps - 1)
 
     @property
     def _lines(self) -> Path | None:

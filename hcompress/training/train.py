@@ -45,7 +45,7 @@ def train_teacher(
         Losses(options.smoothing),
         slim_routes=options.slim_routes,
     )
-    check_lines(lines, validation, aim)  # before hours are spent on glyphs
+    check_lines(lines, validation, aim, started.config)  # before hours are spent on glyphs
     if glyphs is not None:
         report["glyphs"] = train_glyphs(options, glyphs, fabric, started, vocabulary, workplace)
     trainer = LineTrainer(started, None, aim)

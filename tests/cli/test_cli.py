@@ -252,6 +252,24 @@ def test_every_failure_has_its_code_and_one_line(
     assert ended.err.count("\n") == 1
 
 
+def test_what_a_later_stage_would_refuse_is_refused_before_the_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.txt").write_text("ab")
+    (tmp_path / "i.png").write_bytes(b"never looked at")
+    (tmp_path / "l.txt").write_text("i.png\tab\n")
+    recipe = tmp_path / "r.toml"
+    train = 'stage = "train"\ndata = "l.txt"\ncharset = "c.txt"\nsteps = 2\nglyph_steps = 0\n'
+    for odd, said in (("code_length = 17", "multiple of 8"), ("method = 'x'", "method")):
+        recipe.write_text(
+            f"schema_version = 1\nname = 'n'\n[[stages]]\n{train}"
+            f"[[stages]]\nstage = 'codebook'\ndata = 'l.txt'\n{odd}\n"
+        )
+        assert main(["shrink", "--recipe", str(recipe), "--out", str(tmp_path / "run")]) == 2
+        assert said in capsys.readouterr().err
+        assert not (tmp_path / "run").exists()
+
+
 def test_where_torch_finds_no_memory_the_machine_is_short_of_it() -> None:
     import torch
 

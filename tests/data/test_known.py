@@ -9,7 +9,7 @@ import pytest
 
 from hcompress.charset import UnknownCharacter
 from hcompress.data import open_data
-from hcompress.data.known import check_labels
+from hcompress.data.known import check_labels, check_lengths
 from hcompress.data.render.source import RenderedSource
 from hcompress.data.render.spec import TextSpec
 from hcompress.errors import InputRefused
@@ -57,6 +57,13 @@ def test_thousands_are_counted(tmp_path: Path) -> None:
     source = open_data(label_file(tmp_path, ["新"] * 3000))
     with pytest.raises(InputRefused, match=r"3,000 of 3,000 labels.*; and 2,950 more$"):
         check_labels(source, "0123456789", REFUSE)
+
+
+def test_labels_that_are_all_too_long_are_refused(tmp_path: Path) -> None:
+    source = open_data(label_file(tmp_path, ["123", "1234"]))
+    check_lengths(source, 3)
+    with pytest.raises(InputRefused, match=r"all 2 labels .* max_steps = 3 .*line 1: '123'"):
+        check_lengths(source, 2)
 
 
 def test_single_characters_are_single(tmp_path: Path) -> None:
