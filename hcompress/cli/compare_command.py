@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from hcompress.cli.foreign_options import (
+    Arch,
+    BlankClass,
+    Charset,
+    Preprocessed,
+    check_wanted,
+    options_of,
+)
 from hcompress.cli.ignoring import (
     IgnoreCase,
     IgnoreCharacters,
@@ -57,6 +65,10 @@ def compare(
     ignore_width: IgnoreWidth = False,
     ignore_punctuation: IgnorePunctuation = False,
     ignore_characters: IgnoreCharacters = "",
+    charset: Charset = None,
+    preprocessing: Preprocessed = None,
+    blank: BlankClass = None,
+    arch: Arch = None,
     json_output: Json = False,
 ) -> None:
     """Compare two models: bytes, and what reads worse.
@@ -76,6 +88,8 @@ def compare(
     )
     sides = (before, after)
     files, peers = _opened(sides)
+    options = options_of(charset, preprocessing, blank, arch)
+    check_wanted(options, files)
     for peer in peers.values():
         state.console.say(peer.title)
     old, new = (sizes.breakdown(file, parts_of(file).groups) for file in files)
@@ -92,7 +106,7 @@ def compare(
 
         progress = state.console.progress()
         first, second = (
-            peers[path] if path in peers else open_original(file, other, progress)
+            peers[path] if path in peers else open_original(file, other, progress, options)
             for path, file, other in zip(sides, files, reversed(files), strict=True)
         )
         source = open_images(data, progress.say)  # after the models: it may need fonts

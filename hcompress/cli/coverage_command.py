@@ -7,6 +7,14 @@ from typing import Annotated, Final
 
 import typer
 
+from hcompress.cli.foreign_options import (
+    Arch,
+    BlankClass,
+    Charset,
+    Preprocessed,
+    check_wanted,
+    options_of,
+)
 from hcompress.cli.state import Json, Model, state_of
 from hcompress.errors import UsageError
 
@@ -25,6 +33,10 @@ def coverage(
         typer.Option("--sample", min=1, help="So many of its characters, by chance; or all."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of lines and chance.")] = 0,
+    charset: Charset = None,
+    preprocessing: Preprocessed = None,
+    blank: BlankClass = None,
+    arch: Arch = None,
     json_output: Json = False,
 ) -> None:
     """Say which of its own characters a model can't read.
@@ -38,7 +50,9 @@ def coverage(
     from hcompress.evaluation.readers import open_reader
 
     state = state_of(context)
-    reader = open_reader(open_source(model).opened)
+    file, options = open_source(model).opened, options_of(charset, preprocessing, blank, arch)
+    check_wanted(options, [file])
+    reader = open_reader(file, options)
     characters = list(reader.characters)
     if not characters:
         raise UsageError(f"{model}: lists no characters")

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from hcompress.cli.foreign_options import Arch, BlankClass, Charset, Preprocessed
 from hcompress.cli.stage_commands import run_alone
-from hcompress.cli.state import Arch, Json, State, state_of
+from hcompress.cli.state import Json, State, state_of
 from hcompress.errors import UsageError
-from hcompress.foreign.options import Blank, split_charset
+from hcompress.foreign.options import split_charset
 from hcompress.runs.recipe import DEFAULT_SEED, DEFAULT_THREADS, MOST_THREADS
 from hcompress.stages.import_model import ImportModel
 
@@ -25,19 +26,9 @@ def import_(
         ),
     ],
     out: Annotated[Path | None, typer.Option("--out", help="The artifact's folder.")] = None,
-    charset: Annotated[
-        str | None,
-        typer.Option(
-            "--charset",
-            metavar="FILE[:NAME]",
-            help="What the classes stand for: txt, yaml or json, or a list in a Python file.",
-        ),
-    ] = None,
-    preprocessing: Annotated[
-        str | None,
-        typer.Option("--preprocessing", help="ppocr, ppocr-rgb, ddddocr, ...: docs/foreign.md."),
-    ] = None,
-    blank: Annotated[Blank | None, typer.Option("--blank", help="Which class is blank.")] = None,
+    charset: Charset = None,
+    preprocessing: Preprocessed = None,
+    blank: BlankClass = None,
     arch: Arch = None,
     threads: Annotated[
         int, typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads onnxruntime uses.")

@@ -8,6 +8,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from hcompress.cli.foreign_options import (
+    Arch,
+    BlankClass,
+    Charset,
+    Preprocessed,
+    check_wanted,
+    options_of,
+)
 from hcompress.cli.ignoring import (
     IgnoreCase,
     IgnoreCharacters,
@@ -67,6 +75,10 @@ def eval_(
     ignore_width: IgnoreWidth = False,
     ignore_punctuation: IgnorePunctuation = False,
     ignore_characters: IgnoreCharacters = "",
+    charset: Charset = None,
+    preprocessing: Preprocessed = None,
+    blank: BlankClass = None,
+    arch: Arch = None,
     json_output: Json = False,
 ) -> None:
     """Measure how well a model reads labelled data.
@@ -92,7 +104,9 @@ def eval_(
     )
     chosen = None if of is None else frozenset(read_charset(of))
     found = open_source(model)
-    reader = open_reader(found.opened)  # before the data, which may need fonts
+    options = options_of(charset, preprocessing, blank, arch)
+    check_wanted(options, [found.opened])
+    reader = open_reader(found.opened, options)  # before the data, which may need fonts
     source = open_data(data)
     result = evaluate(
         reader,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from hcompress.cli.state import Arch, Json, state_of
+from hcompress.cli.foreign_options import Arch, BlankClass, Charset, Preprocessed, options_of
+from hcompress.cli.state import Json, state_of
 from hcompress.errors import InputRefused
-from hcompress.foreign.options import Blank, ImportOptions, split_charset
 from hcompress.runs.recipe import DEFAULT_SEED, DEFAULT_THREADS, MOST_SEED, MOST_THREADS
 from hcompress.stages.encode_head import EncodeHead
 from hcompress.strict.schema import MOST_IMAGES
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from hcompress.compress.plan_head import Row
     from hcompress.foreign.model import ForeignModel
+    from hcompress.foreign.options import ImportOptions
 
 
 LEGEND: Final = (
@@ -50,18 +51,9 @@ def plan(
         float,
         typer.Option("--max-loss", min=0, max=100, help="Points of lines right that may be lost."),
     ] = EncodeHead.max_loss,
-    charset: Annotated[
-        str | None,
-        typer.Option(
-            "--charset",
-            metavar="FILE[:NAME]",
-            help="As `import` has it: what the classes stand for.",
-        ),
-    ] = None,
-    preprocessing: Annotated[
-        str | None, typer.Option("--preprocessing", help="As `import` has it.")
-    ] = None,
-    blank: Annotated[Blank | None, typer.Option("--blank", help="As `import` has it.")] = None,
+    charset: Charset = None,
+    preprocessing: Preprocessed = None,
+    blank: BlankClass = None,
     arch: Arch = None,
     seed: Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed.")] = DEFAULT_SEED,
     threads: Annotated[
@@ -78,8 +70,7 @@ def plan(
     from hcompress.foreign.lines import line_source, taken
 
     state = state_of(context)
-    file, name = (None, None) if charset is None else split_charset(charset)
-    found, stored = _opened(model, ImportOptions(file, name, preprocessing, blank, arch))
+    found, stored = _opened(model, options_of(charset, preprocessing, blank, arch))
     lines = taken(line_source(data, found.spec, images, seed, state.console.say), 0, images)
     progress = state.console.progress()
     ground = heads.ground(found, lines, threads, progress)

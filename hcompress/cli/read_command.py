@@ -12,6 +12,14 @@ import typer
 
 from hcompress.artifacts.packages import names_a_package
 from hcompress.artifacts.source import names_a_model
+from hcompress.cli.foreign_options import (
+    Arch,
+    BlankClass,
+    Charset,
+    Preprocessed,
+    check_wanted,
+    options_of,
+)
 from hcompress.cli.state import Json, state_of
 from hcompress.errors import EnvironmentFailed, InputRefused, UsageError
 from hcompress.progress import NoProgress
@@ -40,6 +48,10 @@ def read(
             " of them.",
         ),
     ],
+    charset: Charset = None,
+    preprocessing: Preprocessed = None,
+    blank: BlankClass = None,
+    arch: Arch = None,
     json_output: Json = False,
 ) -> None:
     """Read images: text, confidence, candidates.
@@ -58,6 +70,7 @@ def read(
     over the decoding steps, EOS included, of a calibrated step probability. An empty text of an
     image with ink is never sure.
     """
+    from hcompress.artifacts.source import open_source
     from hcompress.data.image_folder import LeftOut
     from hcompress.evaluation.readers import open_reader
     from hcompress.models import packaged_model
@@ -65,7 +78,10 @@ def read(
     console = state_of(context).console
     model, images = told_apart(paths)
     _check(paths, images)  # said before seconds go into loading a model
-    reader = open_reader(packaged_model() if model is None else model)
+    file = open_source(packaged_model() if model is None else model).opened
+    options = options_of(charset, preprocessing, blank, arch)
+    check_wanted(options, [file])
+    reader = open_reader(file, options)
     progress = _progress(console)
     say = console.say if isinstance(progress, NoProgress) else progress.say
     left_out = LeftOut()

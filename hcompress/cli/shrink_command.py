@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from hcompress.cli.foreign_options import Arch, BlankClass, Charset, Preprocessed, options_of
 from hcompress.cli.run_commands import DEFAULT_OUT
-from hcompress.cli.state import Arch, Json, State, state_of
-from hcompress.foreign.options import Blank, split_charset
+from hcompress.cli.state import Json, State, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,18 +47,9 @@ def shrink(
             help="The run's folder; if not given, runs/RECIPE, or runs/MODEL for anybody's model.",
         ),
     ] = None,
-    charset: Annotated[
-        str | None,
-        typer.Option(
-            "--charset",
-            metavar="FILE[:NAME]",
-            help="As `import` has it: what the classes of anybody's model stand for.",
-        ),
-    ] = None,
-    preprocessing: Annotated[
-        str | None, typer.Option("--preprocessing", help="As `import` has it.")
-    ] = None,
-    blank: Annotated[Blank | None, typer.Option("--blank", help="As `import` has it.")] = None,
+    charset: Charset = None,
+    preprocessing: Preprocessed = None,
+    blank: BlankClass = None,
     arch: Arch = None,
     changes: Annotated[
         list[str] | None,
@@ -87,8 +79,8 @@ def shrink(
     given = None if recipe is None else _recipe(recipe, said, state)
     known = None if model is None else _name_if_foreign(model, arch)
     loaded = given or _recipe(OURS if known is None else FOREIGN, said, state)
-    imported = _said(charset, preprocessing, blank, arch)
-    if imported:
+    said_of_it = asdict(options_of(charset, preprocessing, blank, arch))
+    if imported := {key: value for key, value in said_of_it.items() if value is not None}:
         loaded = loaded.saying(imported)
     folder = out or DEFAULT_OUT / _run_name(loaded.name, known)
     teacher = model or (None if loaded.makes_its_teacher else loaded.teacher)
@@ -111,18 +103,6 @@ def _recipe(spelling: str, changes: Sequence[str], state: State) -> Recipe:
     loaded = load_recipe(find_recipe(spelling), state.stages, changes)
     require("shrink", loaded.needs)
     return loaded
-
-
-def _said(
-    charset: str | None, preprocessing: str | None, blank: Blank | None, arch: str | None
-) -> dict[str, Any]:
-    """Parameters of `import` that the command line gives."""
-    file, name = (None, None) if charset is None else split_charset(charset)
-    given = {
-        "charset": file, "charset_list": name, "preprocessing": preprocessing, "blank": blank,
-        "arch": arch,
-    }  # fmt: skip
-    return {key: value for key, value in given.items() if value is not None}
 
 
 def _name_if_foreign(model: Path, arch: str | None) -> str | None:

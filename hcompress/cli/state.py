@@ -34,10 +34,6 @@ def state_of(context: typer.Context) -> State:
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-Arch = Annotated[
-    str | None,
-    typer.Option("--arch", metavar="NAME", help="Whose checkpoint it is: docs/checkpoints.md."),
-]
 Model = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A checkpoint, an ONNX file or an artifact folder.")
 ]

@@ -12,6 +12,7 @@ from hcompress.evaluation.labels import unmatched
 from hcompress.evaluation.readers import open_reader
 from hcompress.foreign.header import foreign_header, is_foreign
 from hcompress.foreign.kept import Answers, Kept, kept
+from hcompress.foreign.options import AS_FOUND, ImportOptions
 from hcompress.metrics import Ignored
 from hcompress.runtime.foreign_reader import ForeignReader
 
@@ -72,14 +73,16 @@ def _say_unmatched(
             found[side]["unmatched"] = wrong
 
 
-def open_original(file: ModelFile, made: ModelFile, progress: Progress) -> Reader:
+def open_original(
+    file: ModelFile, made: ModelFile, progress: Progress, options: ImportOptions = AS_FOUND
+) -> Reader:
     """A reader for ``file``, of which ``made`` may have been made.
 
     If a recogniser from elsewhere does not say what its classes are, and what was made of it does,
     it is read as that says. Raises as `open_reader`.
     """
     try:
-        return open_reader(file)
+        return open_reader(file, options)
     except (InputRefused, UsageError) as error:
         header = foreign_header(made)
         if header is None or not is_foreign(file) or foreign_header(file) is not None:

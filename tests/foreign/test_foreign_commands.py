@@ -181,3 +181,30 @@ def test_int8_of_a_vendors_counts_as_what_it_is(real: Real) -> None:
     file = ModelFile(real("v6-tiny-int8"))
     found = sizes.breakdown(file, parts_of(file).groups)
     assert found.component("classifier").bytes < 6_906 * (80 + 4 + 4) + 100
+
+
+def test_what_reads_a_file_takes_what_it_does_not_say(
+    data: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    model = saved(recogniser(metadata=None), tmp_path)
+    lists = tmp_path / "lists.py"
+    lists.write_text("A = ['r', 'g', 'b']\nB = ['b', 'g', 'r']\n")
+    image, said = str(data.parent / "0.png"), ["--charset", f"{lists}:A", "--blank", "first"]
+    assert main(["read", str(model), image]) == 3
+    assert "--charset FILE" in capsys.readouterr().err
+    assert main(["read", str(model), image, *said, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["text"] == "rgb"
+    assert main(["eval", str(model), str(data), *said, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == 1
+    pair = ["compare", str(model), str(model), "--data", str(data), *said, "--json"]
+    assert main(pair) == 0
+    assert json.loads(capsys.readouterr().out)["reading"]["a"]["accuracy"] == 1
+
+
+@pytest.mark.usefixtures("data")
+def test_options_that_would_be_passed_over_are_refused(
+    model: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    assert main(["import", str(model), "--out", str(tmp_path / "out")]) == 0
+    assert main(["read", str(tmp_path / "out"), str(tmp_path / "0.png"), "--blank", "last"]) == 2
+    assert "says itself what it answers" in capsys.readouterr().err
