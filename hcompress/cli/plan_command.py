@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 LEGEND: Final = (
     "head, file: bytes. lost: points of lines right. Kept, %: same text, frames, sure ones, those"
-    " of rare characters."
+    " of rare characters. codes-N: the codes of signs-N by distance alone, as in the paper; +5: the"
+    " five nearest looked at again. The same bytes as signs-N: set beside, never chosen."
 )
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hcompress.foreign.dead import dead_classes
-from hcompress.foreign.kept import Answers, Kept, answers, kept
+from hcompress.foreign.kept import Answers, Kept, answers, answers_by, kept
+from hcompress.heads.encodings.by_distance import ByDistance, by_distance
 from hcompress.heads.encodings.encode import Encoded, Evidence, Teacher, encoded
 from hcompress.heads.encodings.menu import Encoding
 from hcompress.metrics import Ignore, Ignored, folded
@@ -57,6 +58,8 @@ class Row:
     loss: float
     """Points of lines right that it loses, case and spaces ignored; points of lines with another
     text if nobody knows what they say."""
+    offered: bool = True
+    """Whether a file can have it: what is only set beside others can't be chosen."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -68,6 +71,7 @@ class Row:
             "sure_frames_kept": self.kept.sure_frames,
             "rare_frames_kept": self.kept.rare_frames,
             "loss": self.loss,
+            "offered": self.offered,
         }
 
     def holds(self, max_loss: float) -> bool:
@@ -126,7 +130,7 @@ def rows(
     """Each encoding, fitted to the evidence and judged. ``other_bytes``: the file without head.
 
     With ``max_loss``, once one does not hold, those of its kind that follow, which are smaller,
-    are left out: they keep less still.
+    are left out: they keep less still. Without it, codes are also met as the paper has it.
     """
     before = answers(judged.features, teacher.weight, teacher.bias)
     progress.start("encodings", len(encodings))
@@ -136,7 +140,10 @@ def rows(
         if one.kind not in fallen:
             made = encoded(teacher, evidence, one.fit)
             found.append(row(one.name, made, before, judged, spec, other_bytes))
-            if max_loss is not None and not found[-1].holds(max_loss):
+            if max_loss is None:
+                ways = by_distance(made, teacher, evidence)
+                found += [beside(way, before, judged, spec, found[-1]) for way in ways]
+            elif not found[-1].holds(max_loss):
                 fallen.add(one.kind)
         progress.advance(1, one.name)
     progress.finish()
@@ -152,10 +159,23 @@ def row(
     other_bytes: int,
 ) -> Row:
     after = answers(judged.features, *made.floats(), chances=False)
+    found, loss = _judged(before, after, judged, spec)
+    return Row(name, made.bytes, other_bytes + made.bytes, found, loss)
+
+
+def beside(way: ByDistance, before: Answers, judged: Judged, spec: ForeignSpec, same: Row) -> Row:
+    """What the codes of ``same`` keep, met in another way."""
+    after = answers_by(judged.features, way.scores, chances=False)
+    found, loss = _judged(before, after, judged, spec)
+    return Row(way.name, same.bytes, same.file_bytes, found, loss, offered=False)
+
+
+def _judged(
+    before: Answers, after: Answers, judged: Judged, spec: ForeignSpec
+) -> tuple[Kept, float]:
     found = kept(before, after, spec)
     lost = _lost(before, after, judged, spec)
-    loss = 100 * (1 - found.same_text if lost is None else lost)
-    return Row(name, made.bytes, other_bytes + made.bytes, found, loss)
+    return found, 100 * (1 - found.same_text if lost is None else lost)
 
 
 def _lost(before: Answers, after: Answers, judged: Judged, spec: ForeignSpec) -> float | None:
@@ -174,7 +194,8 @@ def _right(read: Sequence[str], known: Sequence[int], truth: Sequence[str]) -> f
 
 def chosen(found: Sequence[Row], max_loss: float) -> Row:
     """The smallest that holds; the one that keeps most if none does."""
-    able = [one for one in found if one.holds(max_loss)]
+    offered = [one for one in found if one.offered]
+    able = [one for one in offered if one.holds(max_loss)]
     if able:
         return min(able, key=lambda one: one.bytes)
-    return max(found, key=lambda one: (one.kept.sure_frames or 0.0, one.kept.same_text))
+    return max(offered, key=lambda one: (one.kept.sure_frames or 0.0, one.kept.same_text))

@@ -7,7 +7,7 @@ they stand. `Kept` says what each share is of.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -83,11 +83,18 @@ def answers(
 
     Without ``chances`` the probabilities, which take longer than the answers, are all 1.
     """
+    return answers_by(features, lambda h: h @ weight.T + bias, chances=chances)
+
+
+def answers_by(
+    features: Sequence[Floats], scored: Callable[[Floats], Floats], *, chances: bool = True
+) -> Answers:
+    """The same by anything that gives features [M, d] scores [M, V]."""
     whole = np.concatenate(features)
     ids = np.empty(len(whole), np.int64)
     probabilities = np.ones(len(whole), np.float32)
     for start in range(0, len(whole), AT_ONCE):
-        scores = whole[start : start + AT_ONCE] @ weight.T + bias
+        scores = scored(whole[start : start + AT_ONCE])
         part = slice(start, start + len(scores))
         ids[part] = scores.argmax(1)
         if chances:
