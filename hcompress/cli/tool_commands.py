@@ -51,7 +51,7 @@ def gate(
         console.json(verdict.to_dict())
     else:
         console.table(cells(verdict), names=NAMES)
-    append_summary(markdown(verdict))
+    append_summary(lambda: markdown(verdict))
     if verdict.failed:
         raise GateFailed(verdict.summary)
     console.say(verdict.summary)

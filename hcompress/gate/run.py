@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -219,8 +219,8 @@ def _bytes_before(old: Baseline, path: str) -> int | None:
     return entry.bytes if entry else None
 
 
-def append_summary(text: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Append Markdown to the file $GITHUB_STEP_SUMMARY names; nothing where it is unset."""
+def append_summary(text: Callable[[], str], environment: Mapping[str, str] = os.environ) -> None:
+    """Append Markdown to the file $GITHUB_STEP_SUMMARY names; where it is unset none is made."""
     target = environment.get("GITHUB_STEP_SUMMARY")
     if not target:
         return
@@ -228,7 +228,7 @@ def append_summary(text: str, environment: Mapping[str, str] = os.environ) -> No
         # O_NONBLOCK: a pipe that nobody reads must not hang a build.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         with os.fdopen(os.open(target, flags, 0o666), "w", encoding="utf-8") as stream:
-            stream.write(text)
+            stream.write(text())
     except OSError as error:
         raise EnvironmentFailed(
             f"{shown(target)}: GITHUB_STEP_SUMMARY cannot be written: {error.strerror}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Final
 
 from hcompress.gate.verdict import Row, Status, Verdict
 from hcompress.strict.show import visible
@@ -17,6 +18,10 @@ _MARKS = {
     Status.NEW: "🆕",
     Status.REMOVED: "➖",
 }
+
+_ESCAPES: Final = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", **{one: "\\" + one for one in "\\|`*_[]"}}
+)
 
 
 def cells(verdict: Verdict) -> list[tuple[str, ...]]:
@@ -71,7 +76,4 @@ def _line(texts: tuple[str, ...]) -> str:
 
 def _escaped(text: str) -> str:
     """Text that cannot leave its cell or become a tag: paths are anyone's to choose."""
-    plain = visible(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
-    for character in "\\|`*_[]":
-        plain = plain.replace(character, "\\" + character)
-    return plain
+    return visible(" ".join(text.split())).translate(_ESCAPES)

@@ -726,14 +726,14 @@ def test_markdown_cannot_be_broken_out_of() -> None:
 def test_the_summary_is_appended(tmp_path: Path) -> None:
     path = tmp_path / "summary.md"
     path.write_text("before\n")
-    append_summary("after\n", {"GITHUB_STEP_SUMMARY": str(path)})
+    append_summary(lambda: "after\n", {"GITHUB_STEP_SUMMARY": str(path)})
     assert path.read_text() == "before\nafter\n"
-    append_summary("nothing\n", {})
+    append_summary(lambda: "nothing\n", {})
     with pytest.raises(EnvironmentFailed):
-        append_summary("x", {"GITHUB_STEP_SUMMARY": str(tmp_path)})
+        append_summary(lambda: "x", {"GITHUB_STEP_SUMMARY": str(tmp_path)})
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(EnvironmentFailed):  # nobody reads it
-        append_summary("x", {"GITHUB_STEP_SUMMARY": str(tmp_path / "pipe")})
+        append_summary(lambda: "x", {"GITHUB_STEP_SUMMARY": str(tmp_path / "pipe")})
 
 
 def test_errors_are_one_line(project: Path) -> None:
