@@ -18,7 +18,7 @@ from hcompress.runtime.reading import Reading
 from hcompress.runtime.stepwise import Steps
 from hcompress.runtime.validate import check_tensors, check_turns
 from hcompress.spec.config import CANDIDATES, Preprocessing, RecogniserConfig, TransformerConfig
-from hcompress.spec.exported import HEIGHT, ONNX_FILE
+from hcompress.spec.exported import HEIGHT, ONNX_FILE, WIDTH
 from hcompress.spec.header import read_header
 from hcompress.spec.vocabulary import Vocabulary
 
@@ -117,7 +117,8 @@ class OnnxReader:
     def _check_ends(self) -> None:
         """Inputs and outputs are those that the metadata promises."""
         size = self.preprocessing
-        wanted_in = {"images": ("tensor(uint8)", [size.height, size.width, size.channels])}
+        width = WIDTH if size.any_width else size.width
+        wanted_in = {"images": ("tensor(uint8)", [size.height, width, size.channels])}
         found = {
             name: (kind, [size.height if side == HEIGHT else side for side in shape[1:]])
             for name, (kind, shape) in self._decoder.inputs.items()

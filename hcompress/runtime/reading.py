@@ -70,14 +70,17 @@ def _reading(ids: list[list[int]], chances: list[list[float]], vocabulary: Vocab
 
 
 def fit_all(
-    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], size: Preprocessing
+    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+    size: Preprocessing,
+    width: int | None = None,
 ) -> NDArray[np.uint8]:
-    """Images h x w x 3 (RGB) of any sizes -> [N, H, W, 3]."""
+    """Images h x w x 3 (RGB) of any sizes -> [N, H, W, 3]; W is the input's, or ``width``."""
     import numpy as np
 
     from hcompress.data.preprocess import fit
 
-    fitted = np.empty((len(images), size.height, size.width, size.channels), np.uint8)
+    width = size.width if width is None else width
+    fitted = np.empty((len(images), size.height, width, size.channels), np.uint8)
     for place, image in enumerate(images):
-        fitted[place] = fit(image, size.height, size.width)
+        fitted[place] = fit(image, size.height, width)
     return fitted

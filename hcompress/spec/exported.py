@@ -4,6 +4,7 @@ from __future__ import annotations
 
 ONNX_FILE = "model.onnx"
 HEIGHT = "H"
+WIDTH = "W"
 ENCODER_FILE = "serving/encoder.onnx"
 STEP_FILE = "serving/decoder-step.onnx"
 CODEBOOK_FILE = "codebook.safetensors"
