@@ -19,7 +19,7 @@ from hcompress.recognisers.backbones.graph import backbone, conv_norm, normalise
 from hcompress.recognisers.ctc.columns import Columns
 from hcompress.recognisers.ctc.neck import Block, Neck
 from hcompress.spec.ctc import CtcConfig
-from hcompress.spec.exported import HEIGHT, WIDTH
+from hcompress.spec.exported import BIT_LOGITS, HEIGHT, WIDTH
 
 EPSILON = 1e-5
 """What torch's LayerNorm adds to the variance."""
@@ -53,13 +53,15 @@ def portable(model: Parts, metadata: str, *, store_half: bool, probe: bool) -> o
         h = _neck(g, config, model.neck, h, lines)
     form = Form(serving=False, height=size.height, any_width=True)
     ranked = model.head.graph(g, h, model.head.prepare(g, form))
+    if ranked.bit_logits is not None:
+        g.rename(ranked.bit_logits, BIT_LOGITS)  # where a reader cuts, and searches beside it
     kept = kept_candidates(model.vocabulary, config.transcription.first_answer)
     made = {
         "ids": (ranked.ids, kept, TensorProto.INT64),
         "probabilities": (ranked.chances, kept, TensorProto.FLOAT),
     }
     if probe and ranked.bit_logits is not None:
-        made["bit_logits"] = ranked.bit_logits, config.code_length or 0, TensorProto.FLOAT
+        made["bit_logits"] = BIT_LOGITS, config.code_length or 0, TensorProto.FLOAT
     for name, (answers, last, _) in made.items():
         shape = g.op("Concat", lines, g.ints(last), axis=0)
         g.rename(g.op("Reshape", answers, shape), name)
