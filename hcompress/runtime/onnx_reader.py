@@ -33,9 +33,10 @@ class OnnxReader:
     """The recogniser in an ONNX file, opened or not, or in a folder that holds a `model.onnx`.
 
     With ``steps`` it is read step by step, with the native search beside the decoder where the
-    classifier is a Hamming one; of a CTC recogniser's columns all at once. Without, or where the file is of an older export, the file's own
-    loop runs, as in any ONNX Runtime: the same readings. None takes the faster of the two, which
-    for a softmax classifier is the loop. Any number of threads may share a reader.
+    classifier is a Hamming one; of a CTC recogniser's columns all at once. Without, or where the
+    file is of an older export, the file runs as it is, its own loop included, as in any ONNX
+    Runtime: the same readings. None takes the faster of the two, which for a softmax classifier is
+    the loop. Any number of threads may share a reader.
 
     Raises UsageError where there is none; InputRefused where the file is damaged, points
     outside its folder, has no hcompress metadata, or does not match it; NumericalError where
