@@ -11,6 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+NEVER = -1e4
+"""The score of what is no class of a line."""
+
 
 class Labels(NamedTuple):
     """What lines say."""
@@ -21,18 +24,60 @@ class Labels(NamedTuple):
     """[N]."""
     blank: int
 
+    def columns(self) -> Tensor:
+        """[N, L + 1]: the blank, and the ids: all that a label's paths go through."""
+        return nn.functional.pad(self.ids, (1, 0), value=self.blank)
 
-def ctc_loss(log_chances: Tensor, labels: Labels) -> Tensor:
-    """Minus the log-likelihood of each label over all its paths: [N, T, V] -> [N].
+    def among_columns(self) -> tuple[Labels, Tensor]:
+        """The same labels with places in `columns` for ids, equal ids by the first of them; and
+        bool [N, L + 1], whether a column is one of these places."""
+        first = (self.ids[:, :, None] == self.ids[:, None, :]).int().argmax(2) + 1
+        place = torch.arange(self.ids.shape[1], device=self.ids.device)
+        within = place < self.lengths[:, None]
+        known = within & (first == place + 1)
+        known = nn.functional.pad(known, (1, 0), value=True)
+        return Labels(first.masked_fill(~within, 0), self.lengths, 0), known
 
-    0 where a line has too few columns for its label.
+    def fit(self, steps: int) -> Tensor:
+        """bool [N]: whether so many columns are enough. Equal letters need a blank between."""
+        within = torch.arange(1, self.ids.shape[1], device=self.ids.device) < self.lengths[:, None]
+        twice = (self.ids[:, 1:] == self.ids[:, :-1]) & within
+        return self.lengths + twice.sum(1) <= steps
+
+
+class RowSums(NamedTuple):
+    """All that a line's loss takes of its scores [N, T, V]."""
+
+    total: Tensor
+    """[N, T]: the logarithm of the sum of their exponentials."""
+    along: Tensor
+    """[N, T, L + 1]: those of `Labels.columns`."""
+    mean: Tensor
+    """[N, T]."""
+
+
+def row_sums(scores: Tensor, columns: Tensor) -> RowSums:
+    """scores [N, T, V], columns [N, L + 1]."""
+    index = columns[:, None].expand(-1, scores.shape[1], -1)
+    return RowSums(scores.logsumexp(-1), scores.gather(2, index), scores.mean(-1))
+
+
+def ctc_loss(sums: RowSums, labels: Labels) -> Tensor:
+    """Minus the log-likelihood of each label over all its paths, [N].
+
+    0 where a line has too few columns for its label. Scores of other classes come into it by their
+    sum alone, and never lie in memory as probabilities.
     """
-    count, steps, _ = log_chances.shape
+    count, steps, _ = sums.along.shape
+    near, known = labels.among_columns()
+    log_chances = sums.along.masked_fill(~known[:, None], NEVER).log_softmax(-1)
+    among = sums.along.masked_fill(~known[:, None], NEVER).logsumexp(-1)
     columns = torch.full((count,), steps, dtype=torch.long)
-    return nn.functional.ctc_loss(
-        log_chances.transpose(0, 1), labels.ids, columns, labels.lengths.cpu(), labels.blank,
+    loss = nn.functional.ctc_loss(
+        log_chances.transpose(0, 1), near.ids, columns, labels.lengths.cpu(), near.blank,
         reduction="none", zero_infinity=True,
     )  # fmt: skip
+    return (loss + (sums.total - among).sum(1)) * labels.fit(steps)
 
 
 def aligned(scores: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from hcompress.charset import UnknownCharacter
 from hcompress.heads.contract import Losses
 from hcompress.recognisers.contract import Decoded, Recogniser, Targets
-from hcompress.recognisers.ctc.alignment import Labels, aligned, ctc_loss
+from hcompress.recognisers.ctc.alignment import Labels, RowSums, aligned, ctc_loss, row_sums
 from hcompress.recognisers.ctc.columns import Columns
 from hcompress.recognisers.ctc.neck import Neck
 from hcompress.spec.config import CANDIDATES
@@ -22,8 +23,8 @@ from hcompress.spec.vocabulary import Vocabulary
 if TYPE_CHECKING:
     import onnx
 
-RANKED = 1 << 24
-"""Scores held at once when columns are ranked."""
+SCORES = 1 << 24
+"""Scores held at once, when columns are ranked and when they learn."""
 
 
 class Ctc(Recogniser):
@@ -91,21 +92,42 @@ class Ctc(Recogniser):
     ) -> Tensor:
         """The CTC loss over all classes. Of codes, the hinge of the likeliest path's bits beside
         it: of the teacher's path, if there is a teacher."""
-        scores = self.head.learnt_scores(logits).float()
-        log_chances = torch.log_softmax(scores, -1)
         labels = self._labels(targets)
-        loss = (ctc_loss(log_chances, labels) * targets.counted.any(1)).sum()
+        sums = self._row_sums(logits, labels.columns())
+        loss = (ctc_loss(sums, labels) * targets.counted.any(1)).sum()
         shares = self.shares(logits, targets)
         if self.config.head.code_length is None:
             if losses.smoothing:
-                even = -(log_chances.mean(-1) * shares).sum()
+                even = ((sums.total - sums.mean) * shares).sum()
                 loss = (1 - losses.smoothing) * loss + losses.smoothing * even
             return loss
-        with torch.no_grad():
-            ids, found = aligned(scores if soft is None else soft().float(), labels)
+        ids, found = self._path(sums, labels) if soft is None else _teachers(soft, labels)
         bits = replace(losses, code_cross_entropy=0.0)
         hinge = self.head.loss(logits, ids, shares * found[:, None], bits)
         return (losses.code_cross_entropy or 1.0) * loss + hinge
+
+    def _row_sums(self, logits: Tensor, columns: Tensor) -> RowSums:
+        """Of the head's logits [N, T, ...]; a few lines at a time where the scores of all would
+        take too much memory, and then worked out once more on the way back."""
+
+        def some(logits: Tensor, columns: Tensor) -> RowSums:
+            return row_sums(self.head.learnt_scores(logits).float(), columns)
+
+        lines = max(1, SCORES // (self.vocabulary * logits.shape[1]))
+        if lines >= len(logits):
+            return some(logits, columns)
+        parts = [
+            checkpoint(some, *part, use_reentrant=False)
+            for part in zip(torch.split(logits, lines), torch.split(columns, lines), strict=True)
+        ]
+        return RowSums(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+    @torch.no_grad()
+    def _path(self, sums: RowSums, labels: Labels) -> tuple[Tensor, Tensor]:
+        """The ids [N, T] of the likeliest path, and whether there is one."""
+        near, _ = labels.among_columns()
+        places, found = aligned(sums.along, near)
+        return labels.columns().gather(1, places), found
 
     def decided(self, memory: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
         """Every column of a line and what it stands for on the likeliest path of the label."""
@@ -128,7 +150,7 @@ class Ctc(Recogniser):
         """The best classes of every column."""
         memory = self.encode(images)
         h = memory if self.neck is None else self.neck(memory)
-        rows = max(1, RANKED // self.vocabulary)
+        rows = max(1, SCORES // self.vocabulary)
         parts = [self.head.rank(part, candidates) for part in h.flatten(0, 1).split(rows)]
         ids, chances = (torch.cat(part) for part in zip(*parts, strict=True))
         shape = *h.shape[:2], -1
@@ -153,3 +175,9 @@ class Ctc(Recogniser):
             self.state_dict() if weights is None else weights,
         )
         return portable(parts, metadata, store_half=store_half, probe=probe)
+
+
+@torch.no_grad()
+def _teachers(soft: Callable[[], Tensor], labels: Labels) -> tuple[Tensor, Tensor]:
+    """The same by a teacher's logits."""
+    return aligned(soft().float(), labels)

@@ -7,7 +7,7 @@ from itertools import groupby, product
 import pytest
 import torch
 
-from hcompress.recognisers.ctc.alignment import Labels, aligned, ctc_loss
+from hcompress.recognisers.ctc.alignment import Labels, aligned, ctc_loss, row_sums
 
 LABELS = [[1, 2], [1, 1], [], [2, 1, 2]]
 
@@ -40,7 +40,7 @@ def test_the_path_is_the_likeliest_of_all() -> None:
 
 def test_the_loss_sums_over_all_paths() -> None:
     scores = torch.randn(4, 4, 3, generator=torch.Generator().manual_seed(4))
-    loss = ctc_loss(scores.log_softmax(-1), labels())
+    loss = ctc_loss(row_sums(scores, labels().columns()), labels())
     chances = scores.softmax(-1)
     for line, label in enumerate(LABELS):
         ways = [
@@ -54,4 +54,23 @@ def test_a_label_too_long_for_its_columns_has_no_path() -> None:
     scores = torch.zeros(4, 2, 3)
     _, found = aligned(scores, labels())
     assert found.tolist() == [True, False, True, False], "equal letters need a blank between"
-    assert ctc_loss(scores.log_softmax(-1), labels())[[1, 3]].tolist() == [0, 0]
+    assert ctc_loss(row_sums(scores, labels().columns()), labels())[[1, 3]].tolist() == [0, 0]
+
+
+def test_the_loss_and_its_gradient_are_torchs() -> None:
+    scores = torch.randn(4, 6, 5, generator=torch.Generator().manual_seed(5)).requires_grad_()
+    mine = ctc_loss(row_sums(scores, labels().columns()), labels())
+    (found,) = torch.autograd.grad(mine.sum(), scores)
+    theirs = torch.nn.functional.ctc_loss(
+        scores.log_softmax(-1).transpose(0, 1), labels().ids, torch.full((4,), 6),
+        labels().lengths, reduction="none",
+    )  # fmt: skip
+    (expected,) = torch.autograd.grad(theirs.sum(), scores)
+    torch.testing.assert_close(mine, theirs)
+    torch.testing.assert_close(found, expected)
+
+
+def test_equal_ids_are_one_column() -> None:
+    near, known = labels().among_columns()
+    assert near.ids.tolist() == [[1, 2, 0], [1, 1, 0], [0, 0, 0], [1, 2, 1]]
+    assert known.int().tolist() == [[1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0]]

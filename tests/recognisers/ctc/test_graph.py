@@ -10,6 +10,7 @@ import torch
 
 from hcompress.compute.session import Session
 from hcompress.errors import UsageError
+from hcompress.heads.contract import Losses
 from hcompress.recognisers.build import build
 from hcompress.recognisers.ctc.model import Ctc
 from hcompress.recognisers.rebuild import folded
@@ -92,3 +93,19 @@ def vocabulary() -> tuple[object, object]:
     from hcompress.spec.vocabulary import Vocabulary
 
     return Vocabulary("abc", SMALL.transcription), UnknownCharacter.REFUSE
+
+
+@pytest.mark.parametrize("head", [Softmax(), Hamming(32)])
+def test_the_loss_is_the_same_a_few_lines_at_a_time(
+    head: HeadSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = made(replace(SMALL, head=head))
+    targets = model.targets(["ab", "", "cc"], *vocabulary())
+    logits = torch.randn(3, 12, VOCABULARY if head == Softmax() else 32).requires_grad_()
+    whole = model.label_loss(logits, targets, Losses(smoothing=0.1))
+    (expected,) = torch.autograd.grad(whole, logits)
+    monkeypatch.setattr("hcompress.recognisers.ctc.model.SCORES", 1)
+    parts = model.label_loss(logits, targets, Losses(smoothing=0.1))
+    (found,) = torch.autograd.grad(parts, logits)
+    torch.testing.assert_close(parts, whole)
+    torch.testing.assert_close(found, expected)
