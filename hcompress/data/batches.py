@@ -63,14 +63,17 @@ class _Batches:
         self._preprocessing = preprocessing
 
     def __call__(self, indices: Sequence[int]) -> Batch:
-        size = self._preprocessing
-        images = np.empty((len(indices), size.height, size.width, 3), np.uint8)
-        texts = []
-        for place, index in enumerate(indices):
-            sample = self._source[index]
-            images[place] = fit(sample.image, size.height, size.width)
-            texts.append(sample.text)
-        return Batch(images, texts, list(indices))
+        samples = [self._source[index] for index in indices]
+        return collated(samples, indices, self._preprocessing)
+
+
+def collated(samples: Sequence[Sample], indices: Sequence[int], size: Preprocessing) -> Batch:
+    """The samples fitted to the input, which is as wide as the widest of them asks for."""
+    width = max((size.width_of(*one.image.shape[:2]) for one in samples), default=size.width)
+    images = np.empty((len(samples), size.height, width, 3), np.uint8)
+    for place, sample in enumerate(samples):
+        images[place] = fit(sample.image, size.height, width)
+    return Batch(images, [sample.text for sample in samples], list(indices))
 
 
 def batches(

@@ -64,6 +64,8 @@ class Form:
     images: str = "images"
     height: int = 0
     """What the images' height is known to be."""
+    any_width: bool = False
+    """Whether their width is not known."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,10 @@ class Head(nn.Module):
     @abstractmethod
     def all_scores(self, logits: Tensor) -> Tensor:
         """`logits` -> a score for every id [..., V]."""
+
+    def learnt_scores(self, logits: Tensor) -> Tensor:
+        """`all_scores` as they can be learnt by: logits of a softmax over all ids, [..., V]."""
+        return self.all_scores(logits)
 
     @abstractmethod
     def loss(

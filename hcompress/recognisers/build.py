@@ -10,11 +10,15 @@ from torch import Tensor
 
 from hcompress.compute.shapes import shapes_only
 from hcompress.recognisers.contract import Recogniser
+from hcompress.recognisers.ctc.model import Ctc
 from hcompress.recognisers.transformer.model import Transformer
-from hcompress.spec.config import FAMILIES, RecogniserConfig, TransformerConfig
+from hcompress.spec.config import RecogniserConfig, TransformerConfig
+from hcompress.spec.ctc import CtcConfig
+from hcompress.spec.families import FAMILIES
 
 _FAMILIES: Final[dict[type[RecogniserConfig], Callable[[Any, int], Recogniser]]] = {
     TransformerConfig: Transformer,
+    CtcConfig: Ctc,
 }
 
 

@@ -8,9 +8,9 @@ inside of one family says so in one line.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from hcompress.charset import UnknownCharacter
 from hcompress.errors import UsageError
 from hcompress.heads.build import build_head, build_inputs
-from hcompress.heads.contract import Head, Inputs, Setting
+from hcompress.heads.contract import Head, Inputs, Losses, Setting
 from hcompress.heads.hamming.signs import Signs
 from hcompress.recognisers.backbones.layers import Backbone
 from hcompress.spec.config import CANDIDATES, RecogniserConfig
@@ -60,6 +60,9 @@ class Recogniser(nn.Module):
     config: RecogniserConfig
     backbone: Backbone
     """What every image goes through first; what may be frozen, kept or swapped."""
+    framewise: ClassVar[bool] = False
+    """Whether steps are places of the image, as many as it is wide: which of them stands for a
+    character, no label says."""
 
     def __init__(self, config: RecogniserConfig, vocabulary: int) -> None:
         super().__init__()
@@ -191,5 +194,27 @@ class Recogniser(nn.Module):
 
     def decisions(self, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
         """Teacher forcing: uint8 [N, H, W, C] -> features h [M, d] and ids [M] of what counts."""
-        h = self.features(self.memory(images), targets)
+        return self.decided(self.memory(images), targets)
+
+    def decided(self, memory: Any, targets: Targets) -> tuple[Tensor, Tensor]:
+        """`decisions`, of what `memory` gives."""
+        h = self.features(memory, targets)
         return h[targets.counted], targets.ids[targets.counted]
+
+    def label_loss(
+        self,
+        logits: Tensor,
+        targets: Targets,
+        losses: Losses,
+        soft: Callable[[], Tensor] | None = None,
+    ) -> Tensor:
+        """The summed loss of the head's logits [N, T, ...] against what texts ask for.
+
+        ``soft`` gives a teacher's logits [N, T, V], if there is one.
+        """
+        return self.head.loss(logits, targets.ids, targets.counted, losses, soft)
+
+    def shares(self, features: Tensor, targets: Targets) -> Tensor:
+        """[N, T]: what each step of ``features`` [N, T, d] counts, all of them what the texts
+        count."""
+        return targets.counted

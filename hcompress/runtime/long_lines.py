@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from hcompress.data.batches import cut
 from hcompress.runtime.cuts import Gaps
 from hcompress.runtime.look import judged, look
 from hcompress.runtime.reading import Candidate, Reading, fit_all, readings
@@ -48,19 +49,32 @@ def read_lines(
 
     Raises ValueError for what is no such image.
     """
-    most = max(1, min(BATCH, PIXELS // (size.height * size.width)))
     for start in range(0, len(images), BATCH):
         seen = [look(image) for image in images[start : start + BATCH]]
-        cut = [pieces(one.picture, size) for one in seen]
-        flat = [piece for line in cut for piece in line]
-        found: list[Reading] = []
-        for first in range(0, len(flat), most):
-            fitted = fit_all(flat[first : first + most], size)
-            found += readings(*decode(fitted), vocabulary)
+        lines = [pieces(one.picture, size) for one in seen]
+        flat = [piece for line in lines for piece in line]
+        found = _read(flat, size, decode, vocabulary)
         place = 0
-        for one, line in zip(seen, cut, strict=True):
+        for one, line in zip(seen, lines, strict=True):
             yield judged(joined(found[place : place + len(line)]), one)
             place += len(line)
+
+
+def _read(
+    images: list[NDArray[np.uint8]], size: Preprocessing, decode: Decode, vocabulary: Vocabulary
+) -> list[Reading]:
+    """A reading for each image. Only those of one width run together: what is padded is the same
+    whoever is beside it."""
+    widths: dict[int, list[int]] = {}
+    for place, image in enumerate(images):
+        widths.setdefault(size.width_of(*image.shape[:2]), []).append(place)
+    found: dict[int, Reading] = {}
+    for width, places in widths.items():
+        most = max(1, min(BATCH, PIXELS // (size.height * width)))
+        for part in cut(places, most):
+            fitted = fit_all([images[place] for place in part], size, width)
+            found |= zip(part, readings(*decode(fitted), vocabulary), strict=True)
+    return [found[place] for place in range(len(images))]
 
 
 def pieces(image: NDArray[np.uint8], size: Preprocessing) -> list[NDArray[np.uint8]]:

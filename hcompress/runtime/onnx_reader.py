@@ -12,13 +12,15 @@ from hcompress.errors import InputRefused, NumericalError
 from hcompress.formats.layout import Layout
 from hcompress.formats.open import ModelFile, open_file
 from hcompress.heads.native import native_ranker
+from hcompress.runtime.columns import Columns
 from hcompress.runtime.long_lines import read_lines
-from hcompress.runtime.partition import split
+from hcompress.runtime.partition import cut_at_logits, split
 from hcompress.runtime.reading import Reading
 from hcompress.runtime.stepwise import Steps
 from hcompress.runtime.validate import check_tensors, check_turns
 from hcompress.spec.config import CANDIDATES, Preprocessing, RecogniserConfig, TransformerConfig
-from hcompress.spec.exported import HEIGHT, ONNX_FILE
+from hcompress.spec.ctc import CtcConfig
+from hcompress.spec.exported import HEIGHT, ONNX_FILE, WIDTH
 from hcompress.spec.header import read_header
 from hcompress.spec.vocabulary import Vocabulary
 
@@ -31,9 +33,10 @@ class OnnxReader:
     """The recogniser in an ONNX file, opened or not, or in a folder that holds a `model.onnx`.
 
     With ``steps`` it is read step by step, with the native search beside the decoder where the
-    classifier is a Hamming one. Without, or where the file is of an older export, the file's own
-    loop runs, as in any ONNX Runtime: the same readings. None takes the faster of the two, which
-    for a softmax classifier is the loop. Any number of threads may share a reader.
+    classifier is a Hamming one; of a CTC recogniser's columns all at once. Without, or where the
+    file is of an older export, the file runs as it is, its own loop included, as in any ONNX
+    Runtime: the same readings. None takes the faster of the two, which for a softmax classifier is
+    the loop. Any number of threads may share a reader.
 
     Raises UsageError where there is none; InputRefused where the file is damaged, points
     outside its folder, has no hcompress metadata, or does not match it; NumericalError where
@@ -81,8 +84,9 @@ class OnnxReader:
 
     @property
     def stepwise(self) -> bool:
-        """Whether the steps are run from here; False where the file's own loop is."""
-        return isinstance(self._decoder, Steps)
+        """Whether the steps are run, or the codes searched, from here; False where the file is run
+        as it is."""
+        return not isinstance(self._decoder, Loop)
 
     def read(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[Reading]:
         """A reading for each RGB image, h x w x 3 of any size, or [N, H, W, 3].
@@ -117,7 +121,8 @@ class OnnxReader:
     def _check_ends(self) -> None:
         """Inputs and outputs are those that the metadata promises."""
         size = self.preprocessing
-        wanted_in = {"images": ("tensor(uint8)", [size.height, size.width, size.channels])}
+        width = WIDTH if size.any_width else size.width
+        wanted_in = {"images": ("tensor(uint8)", [size.height, width, size.channels])}
         found = {
             name: (kind, [size.height if side == HEIGHT else side for side in shape[1:]])
             for name, (kind, shape) in self._decoder.inputs.items()
@@ -150,15 +155,21 @@ class Loop:
         return ids, probabilities
 
 
-def _steps(opened: ModelFile, config: RecogniserConfig, threads: int) -> Steps | None:
-    """None where the file's loop can't be run from outside."""
-    if not isinstance(config, TransformerConfig):
-        return None
+def _steps(opened: ModelFile, config: RecogniserConfig, threads: int) -> Steps | Columns | None:
+    """None where the file can't be run in parts."""
     layout = opened.layout
     if any(piece.file != layout.path for piece in layout.pieces):
         return None  # what a model in memory points to is looked for in no folder
     with opened.stream() as stream:
         data = stream.read()
+    if isinstance(config, CtcConfig):
+        head = cut_at_logits(data, layout.path)
+        ranker = native_ranker(config, _packed(layout, data, config))
+        if head is None or ranker is None:
+            return None
+        return Columns(head, ranker, threads, str(layout.path))
+    if not isinstance(config, TransformerConfig):
+        return None
     cut = split(data, layout.path)
     if cut is None or len(cut.caches) != 2 * config.depth:
         return None

@@ -124,6 +124,34 @@ def split(data: bytes, path: Path) -> Split | None:
     return _cut(main, body, list(file.rest()))
 
 
+@dataclass(frozen=True)
+class Head:
+    """A graph without a loop, cut at its bit logits."""
+
+    model: bytes
+    """images -> `BIT_LOGITS` [N * T, K]."""
+    outputs: tuple[str, ...]
+    """The whole file's."""
+
+
+def cut_at_logits(data: bytes, path: Path) -> Head | None:
+    """What comes before the bit logits; None where the file's own graph has none.
+
+    ``path`` is what errors call it. Raises InputRefused where it is broken.
+    """
+    file = _File(data, path)
+    graphs = [f for f in file.fields(file.whole) if f.number == _MODEL_GRAPH]
+    if len(graphs) != 1:
+        return None
+    main = _graph(file, graphs[0])
+    if not any(BIT_LOGITS in node.outputs for node in main.nodes):
+        return None
+    nodes = _needed(main.nodes, [BIT_LOGITS])
+    outputs = [_float(BIT_LOGITS)]
+    model = _model(list(file.rest()), nodes, main.initialisers, main.inputs.values(), outputs)
+    return Head(model, tuple(main.outputs))
+
+
 def _cut(main: _Graph, body: _Graph, rest: Sequence[memoryview]) -> Split:
     hanging = _hanging(main.nodes, main.inputs)
     ahead = [node for node in main.nodes if not hanging.intersection(node.outputs)]

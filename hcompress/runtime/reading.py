@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
+from hcompress.runtime.likelihood import text_chance
+from hcompress.spec.transcription import Scheme
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -29,8 +32,8 @@ class Reading:
 
     text: str
     confidence: float
-    """0 to 1: the product of the steps' probabilities, that of EOS included; low for an empty text
-    of an image with ink."""
+    """0 to 1: the product of the steps' probabilities, that of EOS included, or of a CTC recogniser
+    the text's over all ways to have it; low for an empty text of an image with ink."""
     candidates: list[list[Candidate]]
     """For each character of the text, the best few answers, best first."""
     pieces: int = 1
@@ -49,35 +52,44 @@ def readings(
     assumed about what would have come.
     """
     return [
-        _reading(line.tolist(), chances.tolist(), vocabulary)
+        _reading(line, chances, vocabulary)
         for line, chances in zip(ids, probabilities, strict=True)
     ]
 
 
-def _reading(ids: list[list[int]], chances: list[list[float]], vocabulary: Vocabulary) -> Reading:
+def _reading(
+    ids: NDArray[np.int64], chances: NDArray[np.float32], vocabulary: Vocabulary
+) -> Reading:
     special = vocabulary.transcription
-    best = [step[0] for step in ids]
-    confidence = math.prod(chance[0] for chance in chances[: special.steps_read(best)])
+    best: list[int] = ids[:, 0].tolist()
+    kept = special.steps_kept(best)
+    if special.scheme is Scheme.CTC and special.blank is not None and len(ids):
+        confidence = text_chance(ids, chances, [best[step] for step in kept], special.blank)
+    else:
+        confidence = math.prod(chances[: special.steps_read(best), 0].tolist())
     candidates = [
         [
             Candidate(character=vocabulary.name(index), confidence=probability)
-            for index, probability in zip(ids[step], chances[step], strict=True)
+            for index, probability in zip(*row, strict=True)
         ]
-        for step in special.steps_kept(best)
+        for row in zip(ids[kept].tolist(), chances[kept].tolist(), strict=True)
     ]
     # Sums of many float32 may come out a hair above 1.
     return Reading(vocabulary.decode(best), min(max(confidence, 0.0), 1.0), candidates)
 
 
 def fit_all(
-    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], size: Preprocessing
+    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+    size: Preprocessing,
+    width: int | None = None,
 ) -> NDArray[np.uint8]:
-    """Images h x w x 3 (RGB) of any sizes -> [N, H, W, 3]."""
+    """Images h x w x 3 (RGB) of any sizes -> [N, H, W, 3]; W is the input's, or ``width``."""
     import numpy as np
 
     from hcompress.data.preprocess import fit
 
-    fitted = np.empty((len(images), size.height, size.width, size.channels), np.uint8)
+    width = size.width if width is None else width
+    fitted = np.empty((len(images), size.height, width, size.channels), np.uint8)
     for place, image in enumerate(images):
-        fitted[place] = fit(image, size.height, size.width)
+        fitted[place] = fit(image, size.height, width)
     return fitted

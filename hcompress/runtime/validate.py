@@ -13,7 +13,7 @@ from hcompress.spec.config import SCALE, RecogniserConfig, Weights
 from hcompress.strict.files import open_regular, shown
 
 CHUNK = 1 << 22
-_WEIGHTS = ("backbone.", "decoder.", "embedding.", "classifier.")
+_WEIGHTS = ("backbone.", "decoder.", "neck.", "embedding.", "classifier.")
 """What weights are called; the graph's own constants are not."""
 
 

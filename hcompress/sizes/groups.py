@@ -43,6 +43,11 @@ _FOREIGN: tuple[tuple[str, frozenset[str]], ...] = (
         ("decoder", "attention", "attn", "attend", "rnn", "lstm", "gru", "transformer",
          "positional", "position", "pos", "multihead", "query", "key", "value"))),
 )  # fmt: skip
+_LAYERS = frozenset(
+    (("decoder", "layers"), ("neck", "blocks"), ("neck", "narrow"), ("neck", "norm"),
+     ("neck", "widen"))
+)  # fmt: skip
+"""Where our layers over the steps are: a decoder's, or a CTC recogniser's neck."""
 # Ours, and what torch and others call the same thing in a "decoder.layers.N".
 _FFN_MODULES = frozenset(
     ("feed_forward", "feed_forward_norm", "ffn", "mlp", "linear1", "linear2", "fc1", "fc2")
@@ -69,7 +74,7 @@ def _unwrapped(parts: list[str]) -> list[str]:
 
 def _own_group(parts: list[str]) -> str | None:
     first = parts[0]
-    if first == "decoder" and len(parts) > 2 and parts[1] == "layers":
+    if len(parts) > 2 and (first, parts[1]) in _LAYERS:
         return FFN if _FFN_MODULES & set(parts[2:]) else ATTENTION
     if first in (BACKBONE, EMBEDDING, CLASSIFIER, CODEBOOK):
         return first

@@ -1,32 +1,20 @@
 """What decides a recogniser's shape. Torch-free, so that `inspect` can read it from a file.
 
-Format 2 of the header holds a configuration as it is here, its head as a tagged union; format 1
-is in `flat.py`.
+Format 2 of the header holds a configuration as it is here (`families.py`), format 1 another way
+(`flat.py`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Self, TypeVar
 
 from hcompress.errors import InputRefused, UsageError
-from hcompress.spec.heads import (
-    HEADS,
-    INPUTS,
-    HeadSpec,
-    InputsSpec,
-    Learned,
-    Softmax,
-    Tensors,
-)
+from hcompress.spec.heads import HeadSpec, InputsSpec, Learned, Softmax, Tensors
 from hcompress.spec.transcription import AUTOREGRESSIVE, Scheme, Transcription
-from hcompress.strict.read import read
-from hcompress.strict.show import show, suggest
 
 LIMITS: Final = {
     "width": (4, 4096),
@@ -77,6 +65,36 @@ class Preprocessing:
     mean: float = 0.5
     std: float = 0.5
 
+    def width_of(self, height: int, width: int) -> int:  # noqa: ARG002
+        """How wide the input is for an image of this size: always the same."""
+        return self.width
+
+    @property
+    def any_width(self) -> bool:
+        """Whether `width` is the most, and not what every image is fitted to."""
+        return False
+
+
+@dataclass(frozen=True)
+class AnyWidth(Preprocessing):
+    """Images keep their aspect, up to ``width``; their widths are padded to whole buckets."""
+
+    bucket: int = 32
+    """Pixels: an input's width is a multiple of it."""
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.bucket <= self.width or self.width % self.bucket:
+            raise InputRefused(f"bucket = {self.bucket}: must be at least 8, and divide the width")
+
+    def width_of(self, height: int, width: int) -> int:
+        """The width at the input's height, rounded up to a bucket."""
+        fitted = max(1, round(width * self.height / max(1, height)))
+        return min(self.width, -(-fitted // self.bucket) * self.bucket)
+
+    @property
+    def any_width(self) -> bool:
+        return True
+
 
 @dataclass(frozen=True, kw_only=True)
 class RecogniserConfig:
@@ -84,6 +102,7 @@ class RecogniserConfig:
 
     family: ClassVar[str]
     """The tag under which it stands in a header of format 2."""
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = LIMITS
 
     width: int = 256
     """d: features of a decision, which the head answers from."""
@@ -102,7 +121,7 @@ class RecogniserConfig:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
     def __post_init__(self) -> None:
-        _check_limits(self, LIMITS)
+        _check_limits(self, self.limits)
         _check_limits(self.preprocessing, INPUT_LIMITS, "preprocessing.")
         if self.preprocessing.channels != 3:
             raise InputRefused("input must have 3 channels")
@@ -231,9 +250,6 @@ class TransformerConfig(RecogniserConfig):
         return tuple(name for name, there in found.items() if there)
 
 
-FAMILIES: Final[dict[str, type[RecogniserConfig]]] = {TransformerConfig.family: TransformerConfig}
-
-
 def _check_limits(
     described: RecogniserConfig | Preprocessing,
     limits: Mapping[str, tuple[float, float]],
@@ -245,47 +261,12 @@ def _check_limits(
             raise InputRefused(f"{prefix}{key} = {value}: must be {low} to {high}")
 
 
-def config_to_dict(config: RecogniserConfig) -> dict[str, Any]:
-    """Format 2: the configuration as it is, family and kinds as tags."""
-    raw = dataclasses.asdict(config)
-    raw["family"] = config.family
-    raw["head"]["kind"] = config.head.kind
-    if config.inputs is not None:
-        raw["inputs"]["kind"] = config.inputs.kind
-    return raw
-
-
-def config_from_dict(raw: object) -> RecogniserConfig:
-    """Read what `config_to_dict` wrote. Raises InputRefused on any other key, type or value."""
-    values = table_of(raw, "configuration")
-    for key in ("family", "head", "inputs"):
-        if key not in values:
-            raise InputRefused(f"configuration: {key} is missing")
-    name = values.pop("family")
-    family = FAMILIES.get(name) if isinstance(name, str) else None
-    if family is None:
-        raise InputRefused(
-            f"configuration: family = {show(name)}{suggest(name, FAMILIES, 'one of')}"
-        )
-    head = _tagged(values.pop("head"), HEADS, "head")
-    inputs = values.pop("inputs")
-    inputs = None if inputs is None else _tagged(inputs, INPUTS, "inputs")
-    rest: RecogniserConfig = read(family, values, "configuration")
-    return with_halves(rest, head, inputs)
-
-
 def with_halves(rest: C, head: HeadSpec, inputs: InputsSpec | None) -> C:
     """What a file says of a configuration, put together. Raises InputRefused if there is none."""
     try:
         return dataclasses.replace(rest, head=head, inputs=inputs)
     except InputRefused as error:
         raise InputRefused(f"configuration: {error}") from None
-
-
-def _tagged(raw: object, kinds: Mapping[str, type[Any]], key: str) -> Any:
-    """One of the dataclasses that ``raw`` may be, by its kind."""
-    one_of = functools.reduce(operator.or_, kinds.values())
-    return read(one_of, raw, f"configuration: {key}")
 
 
 def table_of(raw: object, where: str) -> dict[str, Any]:

@@ -13,11 +13,8 @@ from typing import Any, Protocol
 
 from hcompress.charset import pack_charset, unpack_charset
 from hcompress.errors import InputRefused
-from hcompress.spec.config import (
-    RecogniserConfig,
-    config_from_dict,
-    config_to_dict,
-)
+from hcompress.spec.config import RecogniserConfig
+from hcompress.spec.families import config_from_dict, config_to_dict
 from hcompress.spec.flat import config_from_flat, config_to_flat
 from hcompress.spec.vocabulary import Vocabulary
 

@@ -31,6 +31,7 @@ from hcompress.stages.replace_head import ReplaceHead
 from hcompress.stages.slim_decoder import SlimDecoder
 from hcompress.stages.swap_backbone import SwapBackbone
 from hcompress.stages.train import Train
+from hcompress.stages.train_ctc import TrainCtc
 
 _IN_ORDER: tuple[type[Stage], ...] = (
     ImportModel,
@@ -44,6 +45,7 @@ _IN_ORDER: tuple[type[Stage], ...] = (
     Int8Body,
     DropIn,
     Train,
+    TrainCtc,
     Initialise,
     SwapBackbone,
     MakeCodebook,

@@ -140,7 +140,7 @@ class ForeseenForeign(Protocol):
 
 def new_recogniser(config: RecogniserConfig, charset: Path) -> Forecast:
     """What a stage makes that begins with nothing but characters."""
-    vocabulary = Vocabulary(read_charset(charset))
+    vocabulary = Vocabulary(read_charset(charset), config.transcription)
     rest = charset.stat().st_size
     return Forecast(config, len(vocabulary), rest, vocabulary=vocabulary)
 

@@ -44,8 +44,9 @@ def fitted_temperature(
     for cut in drawn_images(validation, images, batch, model.config.preprocessing):
         targets = model.targets(cut.texts, vocabulary, UnknownCharacter.SKIP_LINE).to(model.device)
         memory = model.encode(torch.from_numpy(cut.images).to(model.device))
-        parts.append(model.features(memory, targets)[targets.counted])
-        ids.append(targets.ids[targets.counted])
+        features, wanted = model.decided(memory, targets)
+        parts.append(features)
+        ids.append(wanted)
     if not sum(map(len, ids)):
         return model.config.temperature
     features, wanted = torch.cat(parts), torch.cat(ids)

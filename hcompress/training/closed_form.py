@@ -21,7 +21,7 @@ def fit_head(lines: EncodedLines, count: int) -> None:
     features, wanted = [], []
     for batch in cut(lines.lines[:count], BATCH):
         targets, encoded = lines.together(batch)
-        h = student.features(encoded.memory, targets)
-        features.append(h[targets.counted].double())
-        wanted.append(targets.ids[targets.counted])
+        h, ids = student.decided(encoded.memory, targets)
+        features.append(h.double())
+        wanted.append(ids)
     student.head.fit(torch.cat(features), torch.cat(wanted))

@@ -43,7 +43,7 @@ class EncodedLine(NamedTuple):
     memory: Tensor
     """FP16: the line's share of what `Recogniser.memory` gives (`Recogniser.rows_of`)."""
     wanted: Tensor | None
-    """FP16 [T, S, d], as `Encoded.wanted`."""
+    """FP16 [T, S, d], as `Encoded.wanted`: of lines of any width a column is a step."""
     inputs: Tensor
     """[T], as `Targets` has them."""
     targets: Tensor
@@ -107,11 +107,12 @@ class EncodedLines:
     def together(self, batch: Sequence[EncodedLine]) -> tuple[Targets, Encoded]:
         """What the lines ask for, and their encodings, on the recogniser's device."""
         device = self.trainer.device
-        rows = torch.stack([line.memory for line in batch]).to(device).float()
+        rows = stacked([line.memory for line in batch]).to(device).float()
         memory = self.trainer.student.memory_of(rows, self.common)
         kept = [line.wanted for line in batch if line.wanted is not None]
         # [N, T, S, d] -> [S, N, T, d]
-        wanted = padded(kept).permute(2, 0, 1, 3).to(device).float() if kept else None
+        fill = stacked if self.trainer.student.framewise else padded
+        wanted = fill(kept).permute(2, 0, 1, 3).to(device).float() if kept else None
         counts = [torch.ones(len(line.targets), dtype=torch.bool) for line in batch]
         targets = Targets(
             padded([line.inputs for line in batch]),
@@ -119,6 +120,16 @@ class EncodedLines:
             padded(counts),
         )
         return targets.to(device), Encoded(memory, wanted)
+
+
+def stacked(rows: list[Tensor]) -> Tensor:
+    """[L, ...] of each line in one tensor. Of lines of any width the last column is repeated to
+    the end of the longest: their margins go on."""
+    longest = max(len(row) for row in rows)
+    return torch.stack([
+        row if len(row) == longest else torch.cat([row, *[row[-1:]] * (longest - len(row))])
+        for row in rows
+    ])  # fmt: skip
 
 
 def padded(rows: list[Tensor]) -> Tensor:
@@ -176,7 +187,8 @@ def _encoded(trainer: LineTrainer, student: Recogniser, batch: Batch) -> _Encode
         if length:
             states = None
             if wanted is not None:
-                states = wanted[:, place, :length].transpose(0, 1).half().cpu()
+                steps = wanted.shape[2] if student.framewise else length
+                states = wanted[:, place, :steps].transpose(0, 1).half().cpu()
             kept = targets.inputs[place, :length].cpu(), targets.ids[place, :length].cpu()
             lines.append(EncodedLine(rows[place].half().cpu(), states, *kept))
     return _EncodedBatch(len(batch.texts), lines, common)

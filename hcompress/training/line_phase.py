@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hcompress.training.options import LineTraining, Workplace
 
 
-MATRICES = ("student.decoder.",)
+MATRICES = ("student.decoder.", "student.neck.")
 """What Muon takes. A row a character is a table and no matrix. The Hamming head's two projections
 would be a third of its time; with them it read no more lines of known fonts (reports/LOG.md)."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -53,17 +54,25 @@ def step_batches(
     it. Raises InputRefused where there is no image.
     """
     from hcompress.data.batches import batches
+    from hcompress.data.widths import batches_by_width
 
     if not len(source):
         raise InputRefused("training data: no images")
 
+    share = batch_size // world
+
+    def numbers(first: int, end: int) -> range:
+        return range(first * batch_size + rank, end * batch_size, world)
+
     def start(step: int) -> Iterator[Batch]:
-        numbers = range(step * batch_size + rank, steps * batch_size, world)
-        share = batch_size // world
+        if preprocessing.any_width:
+            passes, wanted = Passes(source, seed), (step, steps)
+            return batches_by_width(passes, numbers, share, wanted, preprocessing, workers, seed)
         if drawn_by is None:
-            return batches(Passes(source, seed), numbers, share, preprocessing, workers)
+            passes = Passes(source, seed)
+            return batches(passes, numbers(step, steps), share, preprocessing, workers)
         places = np.random.default_rng(drawn_by).random(steps * batch_size)
-        indices = [int(places[number] * len(source)) for number in numbers]
+        indices = [int(places[number] * len(source)) for number in numbers(step, steps)]
         return batches(source, indices, share, preprocessing, workers)
 
     return start
@@ -143,25 +152,24 @@ class LineTrainer(nn.Module):
 
     def _loss(self, features: Tensor, targets: Targets, wanted: Tensor | None) -> Tensor:
         """Of features h [N, T, d]: against the labels, and against the teacher's."""
-        head, aim = self.student.head, self.aim
-        logits = head.logits(features)
-        loss = head.loss(
-            logits, targets.ids, targets.counted, aim.losses, lambda: self._answers(wanted)
-        )
+        student, aim = self.student, self.aim
+        logits = student.head.logits(features)
+        soft = None if wanted is None else partial(self._answers, wanted)
+        loss = student.label_loss(logits, targets, aim.losses, soft)
         if wanted is None or aim.distil == 0:
             return loss
+        shares = student.shares(features, targets)
         if wanted.shape[-1] != features.shape[-1]:
             # Features of another width can't be compared; the answers can.
             answers = self._answers(wanted)
-            return loss + aim.distil * answer_loss(logits, answers, targets.counted)
-        return loss + aim.distil * feature_loss(features, wanted[-1], targets.counted)
+            return loss + aim.distil * answer_loss(logits, answers, shares)
+        return loss + aim.distil * feature_loss(features, wanted[-1], shares)
 
     @torch.no_grad()
-    def _answers(self, wanted: Tensor | None) -> Tensor:
+    def _answers(self, wanted: Tensor) -> Tensor:
         """The teacher's logits [N, T, V] of its states."""
         teacher = self._teacher[0]
         assert teacher is not None
-        assert wanted is not None
         return teacher.head.logits(wanted[-1])
 
     @torch.no_grad()

@@ -25,7 +25,7 @@ from hcompress.heads.hamming.codebook import Codebook
 from hcompress.heads.ranked import FLOAT, ranked, top
 from hcompress.heads.softmax import softmax_loss
 from hcompress.onnx_writer.graph import Graph
-from hcompress.spec.config import config_from_dict, config_to_dict
+from hcompress.spec.families import config_from_dict, config_to_dict
 from hcompress.spec.heads import HEADS, HeadSpec, Stored, Tensors
 from hcompress.stages.int8 import Int8
 from hcompress.stages.onnx import OnnxStage

@@ -28,15 +28,9 @@ from hcompress.recognisers.contract import Decoded, Recogniser, Targets
 from hcompress.runs.forecast import after, forecast_of
 from hcompress.runs.runner import StageOptions, run_stage
 from hcompress.runtime import OnnxReader
-from hcompress.spec.config import (
-    CANDIDATES,
-    FAMILIES,
-    Preprocessing,
-    RecogniserConfig,
-    config_from_dict,
-    config_to_dict,
-)
+from hcompress.spec.config import CANDIDATES, Preprocessing, RecogniserConfig
 from hcompress.spec.exported import HEIGHT
+from hcompress.spec.families import FAMILIES, config_from_dict, config_to_dict
 from hcompress.spec.heads import Hamming, InputsSpec
 from hcompress.spec.transcription import Scheme, Transcription
 from hcompress.spec.vocabulary import Vocabulary
@@ -228,7 +222,7 @@ def test_a_file_may_name_it_only_where_it_is_registered() -> None:
     with pytest.raises(InputRefused, match='unknown key "ffn"'):
         config_from_dict(raw | {"ffn": False})
     known = FAMILIES.pop("places")
-    with pytest.raises(InputRefused, match='family = "places"; one of: transformer'):
+    with pytest.raises(InputRefused, match='family = "places"; one of: ctc, transformer'):
         config_from_dict(raw)
     FAMILIES["places"] = known
 

@@ -9,13 +9,8 @@ from typing import Any
 import pytest
 
 from hcompress.errors import InputRefused
-from hcompress.spec.config import (
-    Backbone,
-    Preprocessing,
-    TransformerConfig,
-    config_from_dict,
-    config_to_dict,
-)
+from hcompress.spec.config import Backbone, Preprocessing, TransformerConfig
+from hcompress.spec.families import config_from_dict, config_to_dict
 from hcompress.spec.flat import config_to_flat
 from hcompress.spec.header import ModelMetadata, Provenance
 from hcompress.spec.heads import Hamming, HammingInputs, Learned, Softmax
@@ -67,7 +62,7 @@ def test_what_format_1_can_say_stays_in_it_and_either_is_read_as_the_same(name: 
 
 GOOD = json.loads(json.dumps(config_to_dict(TransformerConfig())))
 HOSTILE: dict[str, dict[str, Any]] = {
-    'family = "ctc"; one of: transformer': {"family": "ctc"},
+    'family = "ctcs"; did you mean "ctc"?': {"family": "ctcs"},
     "family = a list of 1; one of": {"family": ["transformer"]},
     'head: kind = "pq"; one of: hamming, softmax': {"head": {"kind": "pq"}},
     "head: kind is missing": {"head": {}},

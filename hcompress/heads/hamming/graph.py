@@ -55,6 +55,8 @@ def _portable(g: Graph, form: Form, setting: Setting, length: int, *, searched: 
     floats = g.call("Widen", table)
     # Of one image: onnxruntime folds a shape only where every dimension is known.
     first = g.op("Gather", form.images, g.number(0, TensorProto.INT64), axis=0)
+    if form.any_width:
+        first = g.op("Gather", first, g.number(0, TensorProto.INT64), axis=1)
     height = g.op("Shape", first, start=0, end=1)
     nothing = g.op("Sub", height, g.ints(form.height))
     shape = g.op("Add", g.ints(setting.vocabulary, length // 8), nothing)

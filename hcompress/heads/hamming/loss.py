@@ -17,12 +17,20 @@ def hinge_loss(
 ) -> Tensor:
     """Eq. 6, averaged over the K bits and summed over the targets that count.
 
-    logits [N, T, K], targets and counted [N, T], signs [V, K]. For a bit wanted at +1 the loss is
-    max(0, margin - logit), for -1 it is max(0, margin + logit): max(0, margin - sign * logit).
+    logits [N, T, K], targets and counted [N, T] (true or false, or a share), signs [V, K]. For a
+    bit wanted at +1 the loss is max(0, margin - logit), for -1 it is max(0, margin + logit):
+    max(0, margin - sign * logit).
     """
     wanted = torch.nn.functional.embedding(targets, signs)
     per_bit = torch.relu(margin - wanted * logits.float())
     return (per_bit.mean(-1) * counted).sum()
+
+
+def code_scores(logits: Tensor, signs: Tensor) -> Tensor:
+    """Bit logits [..., K] along each code, signs [V, K], over an untuned head's temperature:
+    [..., V]."""
+    scores = logits.float() @ signs.T
+    return scores * (0.5 / (HAMMING_TEMPERATURE * signs.shape[1]))
 
 
 def code_cross_entropy(
@@ -41,8 +49,7 @@ def code_cross_entropy(
     answer, ``answers`` its logits: which characters a blurred one might be. logits [M, K],
     targets [M], signs [V, K], answers [M, V]; ids from ``first_answer`` on are readable.
     """
-    scores = logits.float() @ signs[first_answer:].T
-    scores = scores * (0.5 / (HAMMING_TEMPERATURE * signs.shape[1]))
+    scores = code_scores(logits, signs[first_answer:])
     wanted = targets - first_answer
     loss = torch.nn.functional.cross_entropy(scores, wanted, reduction="sum")
     if answers is None:

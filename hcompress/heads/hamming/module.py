@@ -14,7 +14,12 @@ from torch import Tensor, nn
 from hcompress.compute.shapes import fill_normal
 from hcompress.heads.contract import Form, Head, Inputs, Losses, Setting
 from hcompress.heads.hamming.fitting import fitted_classifier
-from hcompress.heads.hamming.loss import HAMMING_TEMPERATURE, code_cross_entropy, hinge_loss
+from hcompress.heads.hamming.loss import (
+    HAMMING_TEMPERATURE,
+    code_cross_entropy,
+    code_scores,
+    hinge_loss,
+)
 from hcompress.spec.config import CANDIDATES
 from hcompress.spec.heads import Hamming, HammingInputs
 
@@ -39,6 +44,10 @@ class HammingHead(Head):
 
     def all_scores(self, logits: Tensor) -> Tensor:
         return hamming_scores(logits, self.signs())
+
+    def learnt_scores(self, logits: Tensor) -> Tensor:
+        """Bit logits in place of their signs: nothing is learnt through a sign."""
+        return code_scores(logits, self.signs())
 
     def loss(
         self,

@@ -24,17 +24,17 @@ def normalise(g: Graph, images: str, size: Preprocessing) -> str:
     return g.narrowed(x)
 
 
-def backbone(g: Graph, module: nn.Module, x: str) -> str:
-    """[N, C, H, W] -> [N, d, H/8, W/4]."""
+def backbone(g: Graph, module: nn.Module, x: str, name: str = "backbone") -> str:
+    """[N, C, H, W] -> [N, d, H/8, W/4]. ``name`` is what the weights' names begin with."""
     if isinstance(module, MobileNetV2):
-        x = conv_norm(g, module.stem, x, "backbone.stem")
+        x = conv_norm(g, module.stem, x, f"{name}.stem")
         for index, block in enumerate(module.blocks):
             assert isinstance(block, InvertedResidual)
-            x = _inverted_residual(g, block, x, f"backbone.blocks.{index}")
-        return conv_norm(g, module.output, x, "backbone.output")
+            x = _inverted_residual(g, block, x, f"{name}.blocks.{index}")
+        return conv_norm(g, module.output, x, f"{name}.output")
     assert isinstance(module, ResNet31)
     for index, layer in enumerate(module.layers):
-        x = _resnet_layer(g, layer, x, f"backbone.layers.{index}")
+        x = _resnet_layer(g, layer, x, f"{name}.layers.{index}")
     return x
 
 

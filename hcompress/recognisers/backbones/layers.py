@@ -37,7 +37,7 @@ class ConvNorm(nn.Module):
         self,
         inputs: int,
         outputs: int,
-        kernel: int,
+        kernel: int | tuple[int, int],
         stride: int | tuple[int, int] = 1,
         *,
         groups: int = 1,
@@ -45,7 +45,8 @@ class ConvNorm(nn.Module):
         folded: bool = False,
     ) -> None:
         super().__init__()
-        padding = kernel // 2
+        # Half a kernel all round; rows that a kernel takes whole are not padded.
+        padding = kernel // 2 if isinstance(kernel, int) else (0, kernel[1] // 2)
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=folded)
         self.norm: nn.Module = nn.Identity() if folded else Normalise(outputs)
         self.activation = activation if activation is not None else nn.Identity()

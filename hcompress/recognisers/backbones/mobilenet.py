@@ -53,9 +53,12 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(Backbone):
-    """[N, 3, H, W] -> [N, d, H/8, W/4]."""
+    """[N, 3, H, W] -> [N, d, H/8, W/4], or as many times less as ``late``, the last stage's
+    strides, says."""
 
-    def __init__(self, outputs: int, scale: float, *, folded: bool) -> None:
+    def __init__(
+        self, outputs: int, scale: float, *, folded: bool, late: tuple[int, int] = (1, 1)
+    ) -> None:
         super().__init__()
 
         def scaled(channels: int) -> int:
@@ -66,7 +69,7 @@ class MobileNetV2(Backbone):
         )
         blocks: list[nn.Module] = []
         channels = scaled(STEM)
-        for expansion, width, count, stride in ROWS:
+        for expansion, width, count, stride in (*ROWS[:-1], (*ROWS[-1][:-1], late)):
             for index in range(count):
                 step = stride if index == 0 else (1, 1)
                 blocks.append(
