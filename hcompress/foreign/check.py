@@ -1,6 +1,7 @@
 """Whether a recogniser reads what it says it reads: lines drawn of its own characters.
 
-A list of the wrong order, colours the wrong way round, another blank: each leaves next to nothing.
+A list of the wrong order, another height, another blank: each leaves next to nothing. Colours the
+wrong way round do not: recognisers read them as well.
 """
 
 from __future__ import annotations
