@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from hcompress.charset import UnknownCharacter, named
+from hcompress.data.mixture import Mixture
 from hcompress.data.sample import Label, Labelled
 from hcompress.errors import InputRefused
 
@@ -41,7 +42,10 @@ def check_labels(
     """
     if unknown is not UnknownCharacter.REFUSE:
         return
-    if isinstance(source, Labelled):
+    if isinstance(source, Mixture):  # which of its lines count is drawn
+        for part in source.sources:
+            check_labels(part, known, unknown, single=single)
+    elif isinstance(source, Labelled):
         places = range(len(source)) if indices is None else indices
         _check_each(source, places, frozenset(known), single=single)
     elif isinstance(source, Rendered):
@@ -56,6 +60,9 @@ def check_labels(
 def check_lengths(source: DataSource, longest: int) -> None:
     """Raises InputRefused if no label on file is of ``longest`` characters or fewer: others can't
     be learnt."""
+    if isinstance(source, Mixture):
+        for part in source.sources:
+            check_lengths(part, longest)
     if not isinstance(source, Labelled):
         return
     lengths = (len(source.text(place)) for place in range(len(source)))

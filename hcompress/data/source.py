@@ -40,14 +40,36 @@ def open_data(path: Path) -> DataSource:
 
         return LabelFileSource(path)
     if suffix == SPEC_SUFFIX:
-        from hcompress.data.render.source import RenderedSource
-        from hcompress.data.render.spec import read_spec
-
-        return RenderedSource(read_spec(path))
+        return _described(path)
     raise UsageError(
         f"{path}: unknown kind of data; give an LMDB folder, a label file (.txt, .tsv) or a"
         " rendered-text spec (.toml)"
     )
+
+
+def _described(path: Path) -> DataSource:
+    """What a TOML file describes: text to render, or other sources to mix."""
+    from hcompress.data.mixture import SOURCES, mixture
+    from hcompress.data.render.spec import make_spec, read_spec_file
+
+    raw = read_spec_file(path)
+    if SOURCES in raw:
+        return mixture(raw, path, _unmixed)
+    from hcompress.data.render.source import RenderedSource
+
+    return RenderedSource(make_spec(raw, path.parent, str(path)))
+
+
+def _unmixed(path: Path) -> DataSource:
+    """As `open_data`. A mixture in a mixture is refused before its own sources are opened: one
+    may name itself."""
+    if path.suffix.lower() == SPEC_SUFFIX and path.is_file():
+        from hcompress.data.mixture import SOURCES
+        from hcompress.data.render.spec import read_spec_file
+
+        if SOURCES in read_spec_file(path):
+            raise InputRefused(f"{path}: a mixture in a mixture: name its sources there")
+    return open_data(path)
 
 
 def open_images(path: Path, say: Callable[[str], None] | None = None) -> DataSource:

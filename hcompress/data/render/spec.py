@@ -140,8 +140,12 @@ class TextSpec(SpecFile):
 
 def read_spec(path: Path) -> TextSpec:
     """Read and check a spec. Raises InputRefused naming the file, the key and what is allowed."""
-    raw = read_toml(path, "rendered-text spec", InputRefused)
-    return make_spec(raw, path.parent, str(path))
+    return make_spec(read_spec_file(path), path.parent, str(path))
+
+
+def read_spec_file(path: Path) -> dict[str, Any]:
+    """The file's table, unread. Raises InputRefused if it is no TOML."""
+    return read_toml(path, "rendered-text spec", InputRefused)
 
 
 def make_spec(raw: Mapping[str, Any], folder: Path, where: str = "spec") -> TextSpec:
