@@ -142,8 +142,13 @@ def with_classifier(
 ) -> ModelProto:
     """The stored graph with other weights [V, d] and biases [V], both floats as they were."""
     part = model.classifier
+    assert part.bias is not None, "with_bias gives it one"
     matrix = weight if part.rows else np.ascontiguousarray(weight.T)
-    new = {part.weight: matrix, part.bias: bias}
+    return with_floats(stored, {part.weight: matrix, part.bias: bias})
+
+
+def with_floats(stored: ModelProto, new: Mapping[str, Floats]) -> ModelProto:
+    """The graph with other numbers in initialisers of these names, in the types that they had."""
     made = ModelProto()
     made.CopyFrom(stored)
     for one in made.graph.initializer:

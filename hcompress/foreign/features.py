@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Images = Sequence[NDArray[np.uint8]]
 
 AT_ONCE: Final = 16
-_NARROW: Final = 64
+NARROW: Final = 64
 """Pixels of an image by which the features' layout is told, if the graph takes so few."""
 
 
@@ -56,7 +56,7 @@ class Features:
     def _time_first(self) -> bool:
         """Measured: whether two images' rows alternate, or one image's come before the other's."""
         image = self.spec.image
-        width = image.maximum_width or max(image.minimum_width, _NARROW)
+        width = image.maximum_width or max(image.minimum_width, NARROW)
         size = (2, len(image.mean), image.height, width)
         pair = np.random.default_rng(0).normal(size=size).astype(np.float32)
         first, second, both = (self._rows(part) for part in (pair[:1], pair[1:], pair))

@@ -89,33 +89,56 @@ def adapted(
     read no better in the end, the classifier is given back as it came. Raises InputRefused if no
     line can be learnt from.
     """
+    taught, judges = parted(lessons)
+    moving = moving_classes(taught, blank)
+    head = _Head(weight, bias, moving)
+    lines = [_prepared(head, one, moving) for one in taught]
+    _learn(head, lines, other, moving.index(blank), pace, progress)
+    made, shift = weight.copy(), bias.copy()
+    made[moving], shift[moving] = head.weight.detach().numpy(), head.bias.detach().numpy()
+    before = share_read(judges, weight, bias, blank)
+    after = share_read(judges, made, shift, blank)
+    same = answers(other, made, shift) == answers(other, weight, bias)
+    figures = figures_of(lessons, taught, judges, moving, (before, after), same)
+    if after <= before:
+        progress.say("nothing gained on the lines that judge: the classifier stays as it was")
+        return Adapted(weight, bias, {**figures, "kept": False})
+    return Adapted(made, shift, {**figures, "kept": True})
+
+
+def parted(lessons: Sequence[Lesson]) -> tuple[list[Lesson], list[Lesson]]:
+    """Lines that teach and lines that judge. Raises InputRefused if none can teach."""
     able = [one for one in lessons if one.ids and one.fits]
     judges = able[::JUDGED_EVERY] if len(able) >= 2 * JUDGED_EVERY else able
     taught = [one for place, one in enumerate(able) if place % JUDGED_EVERY or judges is able]
     if not taught:
         raise InputRefused(f"{len(lessons)} lines: none has a label that its frames have room for")
-    moving = sorted({blank, *(one for line in taught for one in line.ids)})
-    head = _Head(weight, bias, moving)
-    before = _share(judges, weight, bias, blank)
-    lines = [_prepared(head, one, moving) for one in taught]
-    _learn(head, lines, other, moving.index(blank), pace, progress)
-    made, shift = weight.copy(), bias.copy()
-    made[moving], shift[moving] = head.weight.detach().numpy(), head.bias.detach().numpy()
-    after = _share(judges, made, shift, blank)
-    same = _answers(other, made, shift) == _answers(other, weight, bias)
-    figures = {
+    return taught, judges
+
+
+def moving_classes(taught: Sequence[Lesson], blank: int) -> list[int]:
+    """Classes whose columns move: the labels' and the blank."""
+    return sorted({blank, *(one for line in taught for one in line.ids)})
+
+
+def figures_of(
+    lessons: Sequence[Lesson],
+    taught: Sequence[Lesson],
+    judges: Sequence[Lesson],
+    moving: Sequence[int],
+    read: tuple[float, float],
+    same: NDArray[np.bool_],
+) -> dict[str, Any]:
+    """What a manifest says; ``read`` are shares before and after, ``same`` [M] of other frames."""
+    return {
         "lines": len(taught),
-        "left_out": len(lessons) - len(able),
+        "left_out": sum(not (one.ids and one.fits) for one in lessons),
         "classes": len(moving),
         "judged": len(judges),
-        "read_before": before,
-        "read_after": after,
+        "read_before": read[0],
+        "read_after": read[1],
         "others_kept": float(same.mean()) if len(same) else None,
     }
-    if after <= before:
-        progress.say("nothing gained on the lines that judge: the classifier stays as it was")
-        return Adapted(weight, bias, {**figures, "kept": False})
-    return Adapted(made, shift, {**figures, "kept": True})
 
 
 class _Line(NamedTuple):
@@ -208,17 +231,22 @@ def _ctc(head: _Head, batch: Sequence[_Line], blank: int) -> Tensor:
     )
 
 
-def _share(lines: Sequence[Lesson], weight: Floats, bias: Floats, blank: int) -> float:
+def share_read(
+    lines: Sequence[Lesson],
+    weight: Floats,
+    bias: Floats,
+    blank: int,
+) -> float:
     """Of the lines, those whose label is what the frames' best classes collapse to."""
     right = 0
     for one in lines:
-        ids = _answers(one.features, weight, bias)
+        ids = answers(one.features, weight, bias)
         first = np.concatenate([[True], ids[1:] != ids[:-1]])
         right += tuple(ids[first & (ids != blank)].tolist()) == one.ids
     return right / max(1, len(lines))
 
 
-def _answers(features: Floats, weight: Floats, bias: Floats) -> NDArray[np.intp]:
+def answers(features: Floats, weight: Floats, bias: Floats) -> NDArray[np.intp]:
     """The best class of each frame [M, d]."""
     parts = np.split(features, range(AT_ONCE, len(features), AT_ONCE))
     return np.concatenate([np.argmax(one @ weight.T + bias, -1) for one in parts])

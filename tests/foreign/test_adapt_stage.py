@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -49,3 +50,42 @@ def test_labels_and_heads_that_do_not_fit_are_refused(labels: Path, tmp_path: Pa
     encoded = run_stage(head, open_source(original), tmp_path / "head", StageOptions())
     with pytest.raises(InputRefused, match="encoded already"):
         run_stage(Adapt(data=labels), encoded, tmp_path / "b", StageOptions())
+
+
+def test_the_last_blocks_learn_too_and_the_same_twice(labels: Path, tmp_path: Path) -> None:
+    original = saved(convolutional(), tmp_path)
+    stage = Adapt(
+        data=labels, blocks=1, passes=12, batch=8, learning_rate=0.3, hold=1e-3, other_images=8,
+        others=labels.parent,
+    )  # fmt: skip
+    one, other = (
+        run_stage(stage, open_source(original), tmp_path / name, StageOptions()).file
+        for name in ("one", "other")
+    )
+    assert one.read_bytes() == other.read_bytes()
+    (answer,) = ForeignReader(one).read([np.asarray(stripes("rgb"))])
+    assert answer.text == "grb"
+    old, new = (
+        {held.name: held.SerializeToString() for held in onnx.load(path).graph.initializer}
+        for path in (original, one)
+    )
+    assert {name for name in old if old[name] != new[name]} == {"turn", "w", "b"}
+
+
+def test_blocks_that_gain_nothing_stay(labels: Path, tmp_path: Path) -> None:
+    original = saved(convolutional(), tmp_path)
+    stage = Adapt(data=labels, blocks=1, passes=1, learning_rate=0.0, other_images=0)
+    made = run_stage(stage, open_source(original), tmp_path / "out", StageOptions())
+    old, new = (
+        {held.name: held.SerializeToString() for held in onnx.load(path).graph.initializer}
+        for path in (original, made.file)
+    )
+    assert old == new
+
+
+def test_more_blocks_than_there_are_are_refused(labels: Path, tmp_path: Path) -> None:
+    original = saved(convolutional(), tmp_path)
+    with pytest.raises(InputRefused, match="--blocks 9: the body has 2"):
+        run_stage(
+            Adapt(data=labels, blocks=9), open_source(original), tmp_path / "out", StageOptions()
+        )
