@@ -56,6 +56,8 @@ class Backbone(StrEnum):
     RESNET31 = "resnet31"
     MAGC_RESNET31 = "magc_resnet31"
     """The same, its global context after the shortcut: docTR's."""
+    MAGC_RESNET31_LINEAR = "magc_resnet31_linear"
+    """That without the ReLU behind its second convolution, which docTR 1.1 has lost."""
     NRTR = "nrtr"
     """Two convolutions, and layers of attention over columns: OpenOCR's."""
 

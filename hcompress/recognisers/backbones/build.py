@@ -18,5 +18,6 @@ def build_backbone(config: TransformerConfig) -> Backbone:
         return Nrtr(width, config.preprocessing.height, config.heads, config.encoder_depth)
     if kind is Kind.MOBILENET_V2:
         return MobileNetV2(width, scale, folded=folded)
-    last = kind is Kind.MAGC_RESNET31
-    return ResNet31(width, scale, folded=folded, context_last=last)
+    last = kind is not Kind.RESNET31
+    linear = kind is Kind.MAGC_RESNET31_LINEAR
+    return ResNet31(width, scale, folded=folded, context_last=last, linear_stem=linear)

@@ -61,8 +61,7 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.second(self.first(x))
         if self.context_last:
-            y = self.context(torch.relu_(y + self.shortcut(x)))
-            return y
+            return self.context(torch.relu_(y + self.shortcut(x)))  # type: ignore[no-any-return]
         return torch.relu_(self.context(y) + self.shortcut(x))
 
 
@@ -70,7 +69,13 @@ class ResNet31(Backbone):
     """[N, 3, H, W] -> [N, d, H/8, W/4]."""
 
     def __init__(
-        self, outputs: int, scale: float, *, folded: bool, context_last: bool = False
+        self,
+        outputs: int,
+        scale: float,
+        *,
+        folded: bool,
+        context_last: bool = False,
+        linear_stem: bool = False,
     ) -> None:
         super().__init__()
 
@@ -80,7 +85,13 @@ class ResNet31(Backbone):
         channels = scaled(128)
         layers: list[nn.Module] = [
             ConvNorm(3, scaled(64), 3, activation=nn.ReLU(inplace=True), folded=folded),
-            ConvNorm(scaled(64), channels, 3, activation=nn.ReLU(inplace=True), folded=folded),
+            ConvNorm(
+                scaled(64),
+                channels,
+                3,
+                activation=None if linear_stem else nn.ReLU(inplace=True),
+                folded=folded,
+            ),
         ]
         for stage, (count, width, pool) in enumerate(zip(BLOCKS, CHANNELS, POOLS, strict=True)):
             if pool is not None:

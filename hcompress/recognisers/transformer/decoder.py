@@ -1,9 +1,9 @@
 """The transformer decoder, full or slim (Eq. 8a-8c of the paper).
 
-Residual sub-layers, of which each normalises what it is given, or else its sum. With shared layers one layer's weights exist and every
-layer runs them; its cross-attention keys and values are then the same for all layers and are
-computed once. N lines, T steps, L = memory positions, d = width, H = heads, D = depth,
-U = stored layers.
+Residual sub-layers, each of which normalises what it is given, or else its sum. With shared
+layers one layer's weights exist and every layer runs them; its cross-attention keys and values
+are then the same for all layers and are computed once. N lines, T steps, L = memory positions,
+d = width, H = heads, D = depth, U = stored layers.
 """
 
 from __future__ import annotations

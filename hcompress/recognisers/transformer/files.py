@@ -20,8 +20,8 @@ from hcompress.heads.contract import Form, Head, Inputs, Ranked
 from hcompress.heads.ranked import kept_candidates
 from hcompress.onnx_writer.graph import Graph, value
 from hcompress.onnx_writer.sinusoid import sinusoid_nodes
-from hcompress.recognisers.backbones.graph import backbone, grid_positions, normalise
 from hcompress.recognisers.attention import sinusoid
+from hcompress.recognisers.backbones.graph import backbone, grid_positions, normalise
 from hcompress.recognisers.transformer.graph import Pair, cross_pair, here, position_vector, step
 from hcompress.recognisers.transformer.positions import Positions, kind_of_positions
 from hcompress.spec.config import TransformerConfig

@@ -26,7 +26,11 @@ class Positions(StrEnum):
     """Nothing: the backbone has told them apart."""
 
 
-_KINDS: Final = {Backbone.MAGC_RESNET31: Positions.LINE, Backbone.NRTR: Positions.INSIDE}
+_KINDS: Final = {
+    Backbone.MAGC_RESNET31: Positions.LINE,
+    Backbone.MAGC_RESNET31_LINEAR: Positions.LINE,
+    Backbone.NRTR: Positions.INSIDE,
+}
 
 
 def kind_of_positions(config: TransformerConfig) -> Positions:
