@@ -29,7 +29,7 @@ class ImportDecoder:
     It reads as the framework does. The rest of Hamming OCR goes from there.
     """
 
-    charset: Annotated[Path, Param("its characters in order: a UTF-8 text file", data=True)]
+    charset: Annotated[Path, Param("its characters in order: a UTF-8 text file")]
     arch: Annotated[str | None, Param("whose checkpoint it is: doctr-master, openocr-nrtr")] = None
     heads: Annotated[int | None, Param("attention heads, if not as published", 1, 64)] = None
     max_steps: Annotated[
