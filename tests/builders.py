@@ -19,15 +19,10 @@ from hcompress.compress.int8 import prepared, with_int8_weights
 from hcompress.recognisers.build import build
 from hcompress.recognisers.rebuild import with_folded_batch_norm
 from hcompress.recognisers.transformer.model import Transformer
-from hcompress.spec.config import (
-    Backbone,
-    BatchNorm,
-    Preprocessing,
-    TransformerConfig,
-    Weights,
-)
+from hcompress.spec.config import Backbone, BatchNorm, TransformerConfig, Weights
 from hcompress.spec.header import Provenance
 from hcompress.spec.heads import Hamming, HammingInputs, Learned, Softmax
+from hcompress.spec.preprocessing import Preprocessing
 from hcompress.spec.vocabulary import Vocabulary
 
 ROUNDING = 1e-3

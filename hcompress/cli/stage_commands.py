@@ -140,7 +140,7 @@ def _run(
     kind: type[Stage], own: Mapping[str, Any], common: Mapping[str, Any], state: State
 ) -> None:
     source, made = run_alone(read(kind, own, kind.name, UsageError), common, state)
-    _show(made, source, common["json_output"], state)
+    show_made(made, source, common["json_output"], state)
 
 
 def run_alone(
@@ -168,7 +168,8 @@ def run_alone(
         return source, run_stage(stage, source, out, options)
 
 
-def _show(made: Any, source: Any, as_json: bool, state: State) -> None:
+def show_made(made: Any, source: Any, as_json: bool, state: State) -> None:
+    """Prints what a stage made, and what it weighs beside its source."""
     from hcompress.foreign.header import is_foreign
     from hcompress.reports.size_table import column, table1_rows
     from hcompress.sizes import characters_of

@@ -59,10 +59,15 @@ def with_own_layers(small: Recogniser) -> Transformer:
 
 
 def with_ffn(small: Recogniser) -> Transformer:
-    """Feed-forward networks that add nothing yet: their second matrix is zero, the first drawn."""
+    """Feed-forward networks that add nothing yet: their second matrix is zero, the first drawn.
+
+    Raises UsageError if there are some, or such would change the decoder.
+    """
     model = _transformer(small)
     if model.config.ffn:
         raise UsageError("the decoder has its feed-forward networks: nothing to give back there")
+    if model.config.post_norm:
+        raise UsageError("a post-norm decoder: networks that add nothing would change it too")
     new = rebuilt(model, replace(model.config, ffn=True), {})
     for index in range(new.config.stored_layers):
         contract = new.decoder.layer(index).feed_forward.contract

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from hcompress.data.sample import DataSource
     from hcompress.progress import Progress
-    from hcompress.spec.config import Preprocessing
+    from hcompress.spec.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from hcompress.data.batches import Batch, collated, cut, map_chunks
 
 if TYPE_CHECKING:
     from hcompress.data.sample import DataSource
-    from hcompress.spec.config import Preprocessing
+    from hcompress.spec.preprocessing import Preprocessing
 
 
 WINDOW: Final = 8

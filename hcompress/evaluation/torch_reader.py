@@ -13,7 +13,8 @@ from hcompress.errors import NumericalError
 from hcompress.formats.open import ModelFile
 from hcompress.runtime.long_lines import read_lines
 from hcompress.runtime.reading import Reading
-from hcompress.spec.config import Preprocessing, TransformerConfig
+from hcompress.spec.config import TransformerConfig
+from hcompress.spec.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import numpy as np

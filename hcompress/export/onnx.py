@@ -29,9 +29,10 @@ from hcompress.onnx_writer.simplify import Simplified, simplify
 from hcompress.onnx_writer.stored_once import check_stored_once
 from hcompress.recognisers.contract import Recogniser
 from hcompress.runtime.serving import ServingPair
-from hcompress.spec.config import Preprocessing, Weights
+from hcompress.spec.config import Weights
 from hcompress.spec.exported import ENCODER_FILE, HEIGHT, ONNX_FILE, STEP_FILE
 from hcompress.spec.header import ModelMetadata, Provenance
+from hcompress.spec.preprocessing import Preprocessing
 
 PROBED = 8
 """Images whose bit logits are compared one by one."""

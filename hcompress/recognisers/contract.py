@@ -127,7 +127,8 @@ class Recogniser(nn.Module):
         """uint8 [N, H, W, C] -> float [N, C, H, W] as a backbone wants it."""
         size = self.config.preprocessing
         scaled = images.permute(0, 3, 1, 2).float() / 255
-        return (scaled - size.mean) / size.std
+        means, stds = (scaled.new_tensor(each)[:, None, None] for each in (size.means, size.stds))
+        return (scaled - means) / stds
 
     @abstractmethod
     def targets(

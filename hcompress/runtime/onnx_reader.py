@@ -18,10 +18,11 @@ from hcompress.runtime.partition import cut_at_logits, split
 from hcompress.runtime.reading import Reading
 from hcompress.runtime.stepwise import Steps
 from hcompress.runtime.validate import check_tensors, check_turns
-from hcompress.spec.config import CANDIDATES, Preprocessing, RecogniserConfig, TransformerConfig
+from hcompress.spec.config import CANDIDATES, RecogniserConfig, TransformerConfig
 from hcompress.spec.ctc import CtcConfig
 from hcompress.spec.exported import HEIGHT, ONNX_FILE, WIDTH
 from hcompress.spec.header import read_header
+from hcompress.spec.preprocessing import Preprocessing
 from hcompress.spec.vocabulary import Vocabulary
 
 if TYPE_CHECKING:

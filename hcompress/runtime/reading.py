@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hcompress.spec.config import Preprocessing
+    from hcompress.spec.preprocessing import Preprocessing
     from hcompress.spec.vocabulary import Vocabulary
 
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, Self, TypeVar
 
 from hcompress.errors import InputRefused, UsageError
 from hcompress.spec.heads import HeadSpec, InputsSpec, Learned, Softmax, Tensors
+from hcompress.spec.preprocessing import INPUT_LIMITS, Preprocessing
 from hcompress.spec.transcription import AUTOREGRESSIVE, Scheme, Transcription
 
 LIMITS: Final = {
@@ -21,15 +22,13 @@ LIMITS: Final = {
     "ffn_width": (1, 16384),
     "heads": (1, 64),
     "depth": (1, 24),
+    "encoder_depth": (0, 24),
     "max_steps": (1, 256),
     "backbone_width": (0.01, 8.0),
     "temperature": (1e-3, 1e4),
 }
 """What a model may be. A hostile file must not make us allocate or compute what it does not
 carry: depth costs time where layers are shared, and steps cost a mask of their square."""
-INPUT_LIMITS: Final = {
-    "height": (8, 256), "width": (4, 2048), "mean": (-10.0, 10.0), "std": (1e-3, 10.0),
-}  # fmt: skip
 CANDIDATES: Final = 5
 """k: the answers a step gives, best first, and the codes a reranking head looks at twice."""
 SCALE: Final = ".scale"
@@ -42,6 +41,12 @@ C = TypeVar("C", bound="RecogniserConfig")
 class Backbone(StrEnum):
     MOBILENET_V2 = "mobilenet_v2"
     RESNET31 = "resnet31"
+    MAGC_RESNET31 = "magc_resnet31"
+    """The same, its global context after the shortcut: docTR's."""
+    MAGC_RESNET31_LINEAR = "magc_resnet31_linear"
+    """That without the ReLU behind its second convolution, which docTR 1.1 has lost."""
+    NRTR = "nrtr"
+    """Two convolutions, and layers of attention over columns: OpenOCR's."""
 
 
 class BatchNorm(StrEnum):
@@ -53,47 +58,6 @@ class Weights(StrEnum):
     FP32 = "fp32"
     FP16 = "fp16"
     INT8 = "int8"
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How an image becomes the input: fitted to height x width, then (x / 255 - mean) / std."""
-
-    height: int = 48
-    width: int = 160
-    channels: int = 3
-    mean: float = 0.5
-    std: float = 0.5
-
-    def width_of(self, height: int, width: int) -> int:  # noqa: ARG002
-        """How wide the input is for an image of this size: always the same."""
-        return self.width
-
-    @property
-    def any_width(self) -> bool:
-        """Whether `width` is the most, and not what every image is fitted to."""
-        return False
-
-
-@dataclass(frozen=True)
-class AnyWidth(Preprocessing):
-    """Images keep their aspect, up to ``width``; their widths are padded to whole buckets."""
-
-    bucket: int = 32
-    """Pixels: an input's width is a multiple of it."""
-
-    def __post_init__(self) -> None:
-        if not 8 <= self.bucket <= self.width or self.width % self.bucket:
-            raise InputRefused(f"bucket = {self.bucket}: must be at least 8, and divide the width")
-
-    def width_of(self, height: int, width: int) -> int:
-        """The width at the input's height, rounded up to a bucket."""
-        fitted = max(1, round(width * self.height / max(1, height)))
-        return min(self.width, -(-fitted // self.bucket) * self.bucket)
-
-    @property
-    def any_width(self) -> bool:
-        return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +166,10 @@ class TransformerConfig(RecogniserConfig):
     depth: int = 3
     ffn: bool = True
     shared_layers: bool = False
+    encoder_depth: int = 0
+    """Layers of attention in a backbone that has such."""
+    post_norm: bool = False
+    """Whether each sub-layer's sum is normalised, and not what the sub-layer is given."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -220,6 +188,12 @@ class TransformerConfig(RecogniserConfig):
         size = self.preprocessing
         if size.height % 8 or size.width % 4:
             raise InputRefused(f"input {size.height}x{size.width} must be a multiple of 8x4")
+        columns = self.backbone is Backbone.NRTR
+        if columns and (self.width % (size.height // 2) or not self.encoder_depth):
+            raise InputRefused(
+                f"backbone nrtr: width {self.width} must be a multiple of half the height"
+                f" {size.height}, and encoder_depth 1 or more"
+            )
 
     @property
     def stored_layers(self) -> int:
@@ -229,14 +203,8 @@ class TransformerConfig(RecogniserConfig):
     @property
     def memory_grid(self) -> tuple[int, int]:
         """Rows and columns of the encoder's output: 6x40 for a 48x160 input."""
-        return self.preprocessing.height // 8, self.preprocessing.width // 4
-
-    def halves(self) -> dict[str, str | None]:
-        """Kinds of classifier and embedding, as reports name them."""
-        return {
-            "classifier": self.head.kind,
-            "embedding": self.inputs.kind if self.inputs else None,
-        }
+        rows = 1 if self.backbone is Backbone.NRTR else self.preprocessing.height // 8
+        return rows, self.preprocessing.width // 4
 
     def layers(self) -> dict[str, Any]:
         return {"ffn": self.ffn, "stored_layers": self.stored_layers}

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from hcompress.errors import InputRefused
-from hcompress.spec.config import LIMITS, MOBILENET, AnyWidth, Backbone, RecogniserConfig
+from hcompress.spec.config import LIMITS, MOBILENET, Backbone, RecogniserConfig
 from hcompress.spec.heads import InputsSpec
+from hcompress.spec.preprocessing import AnyWidth
 from hcompress.spec.transcription import Scheme, Transcription
 
 BLANK: Final = Transcription(Scheme.CTC, ("<blank>",), blank=0)

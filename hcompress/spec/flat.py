@@ -56,6 +56,8 @@ class _FlatHead:
 
 _LATER: Final = {"classifier_bottleneck": None, "embedding_bottleneck": None, "refined": False}
 """Keys that format 1 came by later: left out where this is their value."""
+_UNSAID: Final = {"encoder_depth": 0, "post_norm": False}
+"""Keys that format 1 has not: what it says has these values."""
 _SHARED: Final = ("head", "inputs", "transcription")
 
 
@@ -63,7 +65,9 @@ def config_to_flat(config: RecogniserConfig) -> dict[str, Any] | None:
     """Format 1; None if it can't say this."""
     head, inputs = config.head, config.inputs
     transformer = type(config) is TransformerConfig and config.transcription == AUTOREGRESSIVE
-    if not transformer or type(head) not in (Softmax, Hamming):
+    if any(getattr(config, key, value) != value for key, value in _UNSAID.items()):
+        return None
+    if config.preprocessing.uneven or not transformer or type(head) not in (Softmax, Hamming):
         return None
     if type(inputs) not in (Learned, HammingInputs):
         return None
@@ -76,17 +80,18 @@ def config_to_flat(config: RecogniserConfig) -> dict[str, Any] | None:
         refined=getattr(head, "rerank", False),
     )
     raw = dataclasses.asdict(config) | dataclasses.asdict(flat)
+    raw["preprocessing"] = {k: v for k, v in raw["preprocessing"].items() if v is not None}
     return {
         key: value
         for key, value in raw.items()
-        if key not in _SHARED and (key not in _LATER or value != _LATER[key])
+        if key not in (*_SHARED, *_UNSAID) and (key not in _LATER or value != _LATER[key])
     }
 
 
 def config_from_flat(raw: object) -> TransformerConfig:
     """Read what `config_to_flat` wrote. Raises InputRefused on any other key, type or value."""
     values = table_of(raw, "configuration")
-    for key in _SHARED:
+    for key in (*_SHARED, *_UNSAID):
         if key in values:
             raise InputRefused(f"configuration: unknown key {key!r}")
     names = {f.name for f in dataclasses.fields(_FlatHead)}

@@ -17,6 +17,7 @@ from hcompress.stages.extend_head import ExtendHead
 from hcompress.stages.factorise import Factorise
 from hcompress.stages.finetune import Finetune
 from hcompress.stages.half import Half
+from hcompress.stages.import_decoder import ImportDecoder
 from hcompress.stages.import_model import ImportModel
 from hcompress.stages.initialise import Initialise
 from hcompress.stages.int8 import Int8
@@ -35,6 +36,7 @@ from hcompress.stages.train_ctc import TrainCtc
 
 _IN_ORDER: tuple[type[Stage], ...] = (
     ImportModel,
+    ImportDecoder,
     Adapt,
     Prune,
     Merge,

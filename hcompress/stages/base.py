@@ -61,6 +61,7 @@ class Stage(Protocol):
 
 TAKES_FOREIGN: Final = (
     "import",
+    "import-decoder",
     "adapt",
     "prune",
     "merge",
@@ -88,7 +89,7 @@ def check_inside(stage: Stage, file: ModelFile) -> None:
         if stage.consumes is Kind.CHECKPOINT and isinstance(stage, Foreseen):
             read_header(file)
         return
-    *others, last = TAKES_FOREIGN[1:]
+    *others, last = TAKES_FOREIGN[2:]
     raise InputRefused(
         f"{file.path}: an opaque body: {stage.name} needs the inside of a recogniser;"
         f" {', '.join(others)} and {last} take it"

@@ -18,7 +18,7 @@ from hcompress.strict.schema import MOST_IMAGES, Param
 
 if TYPE_CHECKING:
     from hcompress.data.feed import Feed
-    from hcompress.spec.config import Preprocessing
+    from hcompress.spec.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)

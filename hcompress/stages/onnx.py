@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hcompress.spec.config import Preprocessing
+    from hcompress.spec.preprocessing import Preprocessing
 
 
 MOST_COMPARED: Final = 65_536

@@ -43,6 +43,7 @@ class SwapBackbone(SwapOptions):
         return known and known.as_floats(
             backbone=self.family,
             backbone_width=self.backbone_width,
+            encoder_depth=0,
             width=self.width,
             ffn_width=self.ffn_width,
         )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hcompress.data.batches import Batch
     from hcompress.data.render.source import RenderedSource
     from hcompress.data.sample import DataSource
-    from hcompress.spec.config import Preprocessing
+    from hcompress.spec.preprocessing import Preprocessing
     from hcompress.training.options import TrainOptions, Workplace
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from hcompress.spec.config import AnyWidth, Backbone
+from hcompress.spec.config import Backbone
 from hcompress.spec.ctc import CtcConfig
+from hcompress.spec.preprocessing import AnyWidth
 from hcompress.strict.schema import Param
 from hcompress.training.options import (
     BackboneWidth,

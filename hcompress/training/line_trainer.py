@@ -26,7 +26,7 @@ from hcompress.training.losses import answer_loss, feature_loss, state_loss
 if TYPE_CHECKING:
     from hcompress.data.batches import Batch
     from hcompress.data.sample import DataSource
-    from hcompress.spec.config import Preprocessing
+    from hcompress.spec.preprocessing import Preprocessing
 
 
 NO_MORE = Losses()

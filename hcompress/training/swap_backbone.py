@@ -35,6 +35,7 @@ def new_student(options: SwapOptions, before: Checkpoint, seed: int) -> Recognis
     shape = config.asked(
         backbone=options.family,
         backbone_width=options.backbone_width,
+        encoder_depth=0,
         width=options.width,
         ffn_width=options.ffn_width,
     )

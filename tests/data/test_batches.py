@@ -18,7 +18,7 @@ from hcompress.data.render.source import RenderedSource
 from hcompress.data.render.spec import CHARSETS, Degradation, TextSpec
 from hcompress.data.sample import Sample
 from hcompress.errors import EnvironmentFailed, InputRefused
-from hcompress.spec.config import Preprocessing
+from hcompress.spec.preprocessing import Preprocessing
 from tests import ROOT
 
 SIZE = Preprocessing()

@@ -20,7 +20,7 @@ from hcompress.data.render.source import RenderedSource
 from hcompress.data.render.spec import CHARSETS, Mode, TextSpec, read_spec
 from hcompress.data.render.text import Alphabet
 from hcompress.errors import EnvironmentFailed, InputRefused
-from hcompress.spec.config import Preprocessing
+from hcompress.spec.preprocessing import Preprocessing
 from tests import ROOT
 from tests.cjk_fonts import CJK_FACES, need, use_cjk_fonts
 

@@ -12,7 +12,7 @@ from hcompress.data.feed import drawn_images
 from hcompress.data.order import drawn
 from hcompress.data.sample import Sample
 from hcompress.progress import NoProgress
-from hcompress.spec.config import Preprocessing
+from hcompress.spec.preprocessing import Preprocessing
 
 SIZE = Preprocessing(height=8, width=16)
 

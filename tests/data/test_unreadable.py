@@ -15,7 +15,7 @@ from hcompress.data.render.spec import TextSpec
 from hcompress.data.unreadable import MOST_NAMED, Naming, is_unreadable, lenient
 from hcompress.errors import InputRefused
 from hcompress.progress import NoProgress
-from hcompress.spec.config import Preprocessing
+from hcompress.spec.preprocessing import Preprocessing
 
 SIZE = Preprocessing(height=8, width=16)
 REFUSE, SKIP = UnknownCharacter.REFUSE, UnknownCharacter.SKIP_LINE

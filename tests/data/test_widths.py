@@ -9,7 +9,7 @@ from hcompress.data.batches import Batch
 from hcompress.data.sample import Sample
 from hcompress.data.widths import WINDOW, batches_by_width
 from hcompress.errors import InputRefused
-from hcompress.spec.config import AnyWidth, Preprocessing
+from hcompress.spec.preprocessing import AnyWidth, Preprocessing
 
 SIZE = AnyWidth(height=16, width=128, bucket=32)
 STEPS, BATCH = WINDOW + 3, 4

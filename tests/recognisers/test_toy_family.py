@@ -28,10 +28,11 @@ from hcompress.recognisers.contract import Decoded, Recogniser, Targets
 from hcompress.runs.forecast import after, forecast_of
 from hcompress.runs.runner import StageOptions, run_stage
 from hcompress.runtime import OnnxReader
-from hcompress.spec.config import CANDIDATES, Preprocessing, RecogniserConfig
+from hcompress.spec.config import CANDIDATES, RecogniserConfig
 from hcompress.spec.exported import HEIGHT
 from hcompress.spec.families import FAMILIES, config_from_dict, config_to_dict
 from hcompress.spec.heads import Hamming, InputsSpec
+from hcompress.spec.preprocessing import Preprocessing
 from hcompress.spec.transcription import Scheme, Transcription
 from hcompress.spec.vocabulary import Vocabulary
 from hcompress.stages.codebook import MakeCodebook

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hcompress.runtime.long_lines import pieces
-from hcompress.spec.config import Preprocessing
+from hcompress.spec.preprocessing import Preprocessing
 
 SIZE = Preprocessing(height=48, width=160)
 PITCH = 32

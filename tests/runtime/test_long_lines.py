@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hcompress.runtime.long_lines import MOST_PIECES, SQUEEZE, joined, pieces, read_lines
 from hcompress.runtime.reading import Candidate, Reading
-from hcompress.spec.config import Preprocessing
+from hcompress.spec.preprocessing import Preprocessing
 from hcompress.spec.vocabulary import Vocabulary
 from tests.special import EOS, PAD
 

@@ -13,7 +13,7 @@ from hcompress.runtime.foreign_reader import ForeignReader
 from hcompress.runtime.long_lines import read_lines
 from hcompress.runtime.look import EMPTY_MOST, TURN, judged, look
 from hcompress.runtime.reading import Reading
-from hcompress.spec.config import Preprocessing
+from hcompress.spec.preprocessing import Preprocessing
 from hcompress.spec.vocabulary import Vocabulary
 from tests.foreign.builders import recogniser, saved
 from tests.special import EOS

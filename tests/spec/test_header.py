@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from hcompress.errors import InputRefused
-from hcompress.spec.config import Backbone, Preprocessing, TransformerConfig
+from hcompress.spec.config import Backbone, TransformerConfig
 from hcompress.spec.families import config_from_dict, config_to_dict
 from hcompress.spec.flat import config_to_flat
 from hcompress.spec.header import ModelMetadata, Provenance
 from hcompress.spec.heads import Hamming, HammingInputs, Learned, Softmax
+from hcompress.spec.preprocessing import Preprocessing
 from hcompress.spec.transcription import AUTOREGRESSIVE, Scheme, Transcription
 from hcompress.spec.vocabulary import Vocabulary
 from tests.builders import CONFIGS

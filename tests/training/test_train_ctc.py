@@ -15,8 +15,8 @@ from hcompress.errors import UsageError
 from hcompress.evaluation.torch_reader import TorchReader
 from hcompress.runs.forecast import bytes_of
 from hcompress.runs.runner import StageOptions, run_stage
-from hcompress.spec.config import AnyWidth
 from hcompress.spec.ctc import CtcConfig
+from hcompress.spec.preprocessing import AnyWidth
 from hcompress.stages.finetune import Finetune
 from hcompress.stages.train_ctc import TrainCtc
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from onnx import ModelProto, helper
 
+from hcompress.errors import InputRefused
 from hcompress.foreign.checkpoints.known import recognised
+from hcompress.foreign.checkpoints.known_decoders import decoder_in
 from hcompress.foreign.checkpoints.net import Net
 from hcompress.foreign.checkpoints.state import read_state
 from hcompress.spec.foreign_header import CHARACTERS, lines_of
@@ -31,9 +33,16 @@ def converted(file: ModelFile, asked: str | None = None) -> Converted:
     """The graph of the checkpoint in a file of torch.save's or safetensors.
 
     The same bytes for the same file, always. ``asked`` names its architecture. Raises InputRefused
-    if it is none that is known or damaged, NumericalError if a tensor holds what is no number.
+    if it is an encoder–decoder, none that is known or damaged, NumericalError if a tensor holds
+    what is no number.
     """
     state = read_state(file)
+    decoder = decoder_in(state, asked)
+    if decoder is not None:
+        raise InputRefused(
+            f"{state.where}: an encoder–decoder, {decoder.name}: import it with --charset FILE and"
+            " --out DIR, and give what that makes"
+        )
     known = recognised(state, asked)
     classes = state.tensors[known.classes].shape[0]
     net = Net(state)

@@ -10,6 +10,7 @@ from hcompress.foreign.checkpoints.architecture import IGNORED, Architecture, ch
 from hcompress.foreign.checkpoints.doctr import CRNN_LARGE, CRNN_SMALL, CRNN_VGG
 from hcompress.foreign.checkpoints.easyocr import GENERATION_1, GENERATION_2
 from hcompress.foreign.checkpoints.khmer import KHMER
+from hcompress.foreign.checkpoints.known_decoders import DECODERS
 from hcompress.strict.files import quoted
 from hcompress.strict.show import show
 
@@ -29,7 +30,7 @@ def recognised(state: State, asked: str | None = None) -> Architecture:
     none that is known, or a tensor is missing, left over, or of another shape.
     """
     if asked is not None and asked not in ARCHITECTURES:
-        raise UsageError(f"--arch {show(asked)}: one of {', '.join(ARCHITECTURES)}")
+        raise UsageError(f"--arch {show(asked)}: one of {', '.join((*ARCHITECTURES, *DECODERS))}")
     found = _nearest(state) if asked is None else ARCHITECTURES[asked]
     names = {name for name in state.tensors if not name.endswith(IGNORED)}
     missing = [name for name in found.shapes if name not in names]

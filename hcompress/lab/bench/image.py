@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hcompress.lab.bench.rapidocr import ALONE, engine, has_rapidocr
 from hcompress.lab.bench.timing import Effort, figures, interleave
 from hcompress.runtime import OnnxReader
-from hcompress.spec.config import Preprocessing
+from hcompress.spec.preprocessing import Preprocessing
 
 Images = NDArray[np.uint8]
 Read = Callable[[Images], object]

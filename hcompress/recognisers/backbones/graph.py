@@ -11,8 +11,10 @@ from torch import nn
 from hcompress.onnx_writer.graph import Graph
 from hcompress.recognisers.backbones.layers import ConvNorm
 from hcompress.recognisers.backbones.mobilenet import InvertedResidual, MobileNetV2
+from hcompress.recognisers.backbones.nrtr import Nrtr
+from hcompress.recognisers.backbones.nrtr_graph import nrtr
 from hcompress.recognisers.backbones.resnet31 import ASPECTS, GlobalContext, ResidualBlock, ResNet31
-from hcompress.spec.config import Preprocessing
+from hcompress.spec.preprocessing import Preprocessing
 
 
 def normalise(g: Graph, images: str, size: Preprocessing) -> str:
@@ -20,8 +22,16 @@ def normalise(g: Graph, images: str, size: Preprocessing) -> str:
     # Converted before anything else: of uint8 TensorRT can do nothing but convert it.
     x = g.op("Transpose", g.to(images, TensorProto.FLOAT), perm=[0, 3, 1, 2])
     x = g.op("Div", x, g.number(255))
-    x = g.op("Div", g.op("Sub", x, g.number(size.mean)), g.number(size.std))
-    return g.narrowed(x)
+    if size.uneven:
+        means, stds = (_by_channel(g, each) for each in (size.means, size.stds))
+    else:
+        means, stds = g.number(size.mean), g.number(size.std)
+    return g.narrowed(g.op("Div", g.op("Sub", x, means), stds))
+
+
+def _by_channel(g: Graph, values: tuple[float, ...]) -> str:
+    """[C, 1, 1]."""
+    return g.constant(np.array(values, np.float32)[:, None, None])
 
 
 def backbone(g: Graph, module: nn.Module, x: str, name: str = "backbone") -> str:
@@ -32,6 +42,8 @@ def backbone(g: Graph, module: nn.Module, x: str, name: str = "backbone") -> str
             assert isinstance(block, InvertedResidual)
             x = _inverted_residual(g, block, x, f"{name}.blocks.{index}")
         return conv_norm(g, module.output, x, f"{name}.output")
+    if isinstance(module, Nrtr):
+        return nrtr(g, module, x)
     assert isinstance(module, ResNet31)
     for index, layer in enumerate(module.layers):
         x = _resnet_layer(g, layer, x, f"{name}.layers.{index}")
@@ -86,11 +98,15 @@ def _resnet_layer(g: Graph, layer: nn.Module, x: str, name: str) -> str:
     assert isinstance(layer, ResidualBlock)
     y = conv_norm(g, layer.first, x, f"{name}.first")
     y = conv_norm(g, layer.second, y, f"{name}.second")
-    if isinstance(layer.context, GlobalContext):
-        y = _global_context(g, layer.context, y, f"{name}.context")
+    context = layer.context if isinstance(layer.context, GlobalContext) else None
+    if context is not None and not layer.context_last:
+        y = _global_context(g, context, y, f"{name}.context")
     if isinstance(layer.shortcut, ConvNorm):
         x = conv_norm(g, layer.shortcut, x, f"{name}.shortcut")
-    return g.op("Relu", g.op("Add", y, x))
+    y = g.op("Relu", g.op("Add", y, x))
+    if context is not None and layer.context_last:
+        y = _global_context(g, context, y, f"{name}.context")
+    return y
 
 
 def _global_context(g: Graph, module: GlobalContext, x: str, name: str) -> str:

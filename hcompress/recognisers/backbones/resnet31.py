@@ -41,10 +41,16 @@ class GlobalContext(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions and, at a stage's end, global context; then the shortcut."""
+    """Two 3x3 convolutions and, at a stage's end, global context; then the shortcut.
 
-    def __init__(self, inputs: int, outputs: int, *, context: bool, folded: bool) -> None:
+    Or the shortcut first, if ``context_last``.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, *, context: bool, context_last: bool, folded: bool
+    ) -> None:
         super().__init__()
+        self.context_last = context_last
         self.first = ConvNorm(inputs, outputs, 3, activation=nn.ReLU(inplace=True), folded=folded)
         self.second = ConvNorm(outputs, outputs, 3, folded=folded)
         self.context: nn.Module = GlobalContext(outputs) if context else nn.Identity()
@@ -53,14 +59,24 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.context(self.second(self.first(x)))
-        return torch.relu_(y + self.shortcut(x))
+        y: Tensor = self.second(self.first(x))
+        if self.context_last:
+            return self.context(torch.relu_(y + self.shortcut(x)))  # type: ignore[no-any-return]
+        return torch.relu_(self.context(y) + self.shortcut(x))
 
 
 class ResNet31(Backbone):
     """[N, 3, H, W] -> [N, d, H/8, W/4]."""
 
-    def __init__(self, outputs: int, scale: float, *, folded: bool) -> None:
+    def __init__(
+        self,
+        outputs: int,
+        scale: float,
+        *,
+        folded: bool,
+        context_last: bool = False,
+        linear_stem: bool = False,
+    ) -> None:
         super().__init__()
 
         def scaled(channels: int) -> int:
@@ -69,17 +85,26 @@ class ResNet31(Backbone):
         channels = scaled(128)
         layers: list[nn.Module] = [
             ConvNorm(3, scaled(64), 3, activation=nn.ReLU(inplace=True), folded=folded),
-            ConvNorm(scaled(64), channels, 3, activation=nn.ReLU(inplace=True), folded=folded),
+            ConvNorm(
+                scaled(64),
+                channels,
+                3,
+                activation=None if linear_stem else nn.ReLU(inplace=True),
+                folded=folded,
+            ),
         ]
         for stage, (count, width, pool) in enumerate(zip(BLOCKS, CHANNELS, POOLS, strict=True)):
             if pool is not None:
                 layers.append(nn.MaxPool2d(pool, pool))
             for index in range(count):
-                layers.append(
-                    ResidualBlock(
-                        channels, scaled(width), context=index == count - 1, folded=folded
-                    )
+                block = ResidualBlock(
+                    channels,
+                    scaled(width),
+                    context=index == count - 1,
+                    context_last=context_last,
+                    folded=folded,
                 )
+                layers.append(block)
                 channels = scaled(width)
             after = outputs if stage == len(BLOCKS) - 1 else channels
             layers.append(

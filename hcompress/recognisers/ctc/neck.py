@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from hcompress.recognisers.transformer.attention import Attention
+from hcompress.recognisers.attention import Attention
 from hcompress.recognisers.transformer.decoder import FeedForward
 from hcompress.spec.ctc import CtcConfig
 

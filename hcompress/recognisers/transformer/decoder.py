@@ -1,9 +1,9 @@
 """The transformer decoder, full or slim (Eq. 8a-8c of the paper).
 
-Pre-normalised residual sub-layers. With shared layers one layer's weights exist and every
-layer runs them; its cross-attention keys and values are then the same for all layers and are
-computed once. N lines, T steps, L = memory positions, d = width, H = heads, D = depth,
-U = stored layers.
+Residual sub-layers, each of which normalises what it is given, or else its sum. With shared
+layers one layer's weights exist and every layer runs them; its cross-attention keys and values
+are then the same for all layers and are computed once. N lines, T steps, L = memory positions,
+d = width, H = heads, D = depth, U = stored layers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hcompress.recognisers.transformer.attention import (
+from hcompress.recognisers.attention import (
     Attention,
     Cross,
     Narrow,
@@ -42,6 +42,7 @@ class DecoderLayer(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         width = config.width
+        self.post_norm = config.post_norm
         self.self_attention_norm = nn.LayerNorm(width)
         self.self_attention = Attention(width, config.heads)
         self.cross_attention_norm = nn.LayerNorm(width)
@@ -51,22 +52,36 @@ class DecoderLayer(nn.Module):
             self.feed_forward_norm = nn.LayerNorm(width)
             self.feed_forward = FeedForward(width, config.ffn_width)
 
+    def given(self, norm: nn.Module, x: Tensor) -> Tensor:
+        """What a sub-layer is given."""
+        normal: Tensor = x if self.post_norm else norm(x)
+        return normal
+
+    def added(self, norm: nn.Module, x: Tensor, change: Tensor) -> Tensor:
+        """What comes after a sub-layer."""
+        total = x + change
+        normal: Tensor = norm(total) if self.post_norm else total
+        return normal
+
     def after_self_attention(self, x: Tensor, cross: Cross, *, ffn: bool = True) -> Tensor:
         """The rest of the layer, once self-attention has been added. [N, T, d], same out."""
-        normal = self.cross_attention_norm(x)
+        normal = self.given(self.cross_attention_norm, x)
         if isinstance(cross, NarrowCross):
-            x = x + self.cross_attention.gather(normal, cross)
+            change = self.cross_attention.gather(normal, cross)
         else:
-            x = x + self.cross_attention(normal, *cross, None)
+            change = self.cross_attention(normal, *cross, None)
+        x = self.added(self.cross_attention_norm, x, change)
         if self.has_ffn and ffn:
-            x = x + self.feed_forward(self.feed_forward_norm(x))
+            change = self.feed_forward(self.given(self.feed_forward_norm, x))
+            x = self.added(self.feed_forward_norm, x, change)
         return x
 
     def forward(self, x: Tensor, mask: Tensor, cross: Cross, *, ffn: bool = True) -> Tensor:
         """All T steps at once (training). ``ffn`` False passes the feed-forward network by."""
-        normal = self.self_attention_norm(x)
+        normal = self.given(self.self_attention_norm, x)
         keys, values = self.self_attention.keys_values(normal)
-        x = x + self.self_attention(normal, keys, values, mask)
+        change = self.self_attention(normal, keys, values, mask)
+        x = self.added(self.self_attention_norm, x, change)
         return self.after_self_attention(x, cross, ffn=ffn)
 
     def step(
@@ -84,11 +99,12 @@ class DecoderLayer(nn.Module):
         x [N, 1, d]; here [T, 1], true at this step's place; mask [1, T]; keys, values
         [N, H, T, d/H]. Returns the step's output and the two caches with this step written in.
         """
-        normal = self.self_attention_norm(x)
+        normal = self.given(self.self_attention_norm, x)
         key, value = self.self_attention.keys_values(normal)
         keys = torch.where(here, key, keys)
         values = torch.where(here, value, values)
-        x = x + self.self_attention(normal, keys, values, mask)
+        change = self.self_attention(normal, keys, values, mask)
+        x = self.added(self.self_attention_norm, x, change)
         return self.after_self_attention(x, (cross_keys, cross_values)), keys, values
 
 
@@ -103,7 +119,8 @@ class Route:
 
 
 class Decoder(nn.Module):
-    """D layers and a final normalisation: character vectors and memory to features h."""
+    """D layers and, unless they end in one, a normalisation: character vectors and memory to
+    features h."""
 
     steps: Tensor
     positions: Tensor
@@ -113,7 +130,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.depth = config.depth
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.stored_layers))
-        self.norm = nn.LayerNorm(config.width)
+        self.norm = nn.Identity() if config.post_norm else nn.LayerNorm(config.width)
         for table in ("positions", "steps", "mask"):
             self.register_buffer(table, None, persistent=False)
 

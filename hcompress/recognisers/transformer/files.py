@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from hcompress.heads.contract import Form, Head, Inputs, Ranked
 from hcompress.heads.ranked import kept_candidates
 from hcompress.onnx_writer.graph import Graph, value
+from hcompress.onnx_writer.sinusoid import sinusoid_nodes
+from hcompress.recognisers.attention import sinusoid
 from hcompress.recognisers.backbones.graph import backbone, grid_positions, normalise
-from hcompress.recognisers.transformer.attention import sinusoid
 from hcompress.recognisers.transformer.graph import Pair, cross_pair, here, position_vector, step
+from hcompress.recognisers.transformer.positions import Positions, kind_of_positions
 from hcompress.spec.config import TransformerConfig
 from hcompress.spec.exported import BIT_LOGITS, ENCODER_FILE, HEIGHT, STEP, STEP_FILE
 from hcompress.spec.transcription import Transcription
@@ -233,14 +235,21 @@ def _memory(g: Graph, model: Parts, images: str) -> str:
     config = model.config
     rows, columns = config.memory_grid
     half = config.width // 2
+    kind = kind_of_positions(config)
     features = backbone(g, model.backbone, normalise(g, images, config.preprocessing))
-    placed = grid_positions(
-        g,
-        features,
-        sinusoid(rows, half).T[:, :, None].contiguous().numpy(),
-        sinusoid(columns, half).T[:, None].contiguous().numpy(),
-    )
-    return g.op("Reshape", g.op("Transpose", placed, perm=[0, 2, 3, 1]), g.ints(-1, config.width))
+    if kind is Positions.GRID:
+        features = grid_positions(
+            g,
+            features,
+            sinusoid(rows, half).T[:, :, None].contiguous().numpy(),
+            sinusoid(columns, half).T[:, None].contiguous().numpy(),
+        )
+    rowwise = g.op("Transpose", features, perm=[0, 2, 3, 1])
+    if kind is Positions.LINE:
+        lines = g.op("Reshape", rowwise, g.ints(-1, rows * columns, config.width))
+        table = sinusoid_nodes(g, g.ints(rows * columns), config.width)
+        rowwise = g.narrowed(g.op("Add", g.widened(lines), table))
+    return g.op("Reshape", rowwise, g.ints(-1, config.width))
 
 
 def _filled(g: Graph, count: str, shape: tuple[int, ...], number: int, kind: int) -> str:

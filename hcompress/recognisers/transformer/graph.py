@@ -19,7 +19,7 @@ import numpy as np
 from onnx import TensorProto
 
 from hcompress.onnx_writer.graph import Graph
-from hcompress.recognisers.transformer.attention import sinusoid
+from hcompress.recognisers.attention import sinusoid
 from hcompress.spec.config import TransformerConfig
 
 FLOAT = TensorProto.FLOAT
@@ -94,7 +94,7 @@ def step(
         stored = index if config.stored_layers > 1 else 0
         x, pair = _layer(g, config, x, at, cache, cross[stored], f"decoder.layers.{stored}")
         written.append(pair)
-    return _norm(g, x, "decoder.norm"), written
+    return x if config.post_norm else _norm(g, x, "decoder.norm"), written
 
 
 def _layer(
@@ -106,22 +106,25 @@ def _layer(
     cross: Pair,
     name: str,
 ) -> tuple[str, Pair]:
-    normal = g.narrowed(_norm(g, x, f"{name}.self_attention_norm"))
+    normal = _given(g, config, x, f"{name}.self_attention_norm")
     attention = f"{name}.self_attention"
     if at is None:
         mixed, cache = _growing(g, config, normal, cache, attention)
     else:
         mixed, cache = _fixed(g, config, normal, at, cache, attention)
-    x = _add(g, x, _linear(g, mixed, f"{attention}.output"))
-    normal = g.narrowed(_norm(g, x, f"{name}.cross_attention_norm"))
+    change = _linear(g, mixed, f"{attention}.output")
+    x = _added(g, config, x, change, f"{name}.self_attention_norm")
+    normal = _given(g, config, x, f"{name}.cross_attention_norm")
     attention = f"{name}.cross_attention"
     query = _heads(g, config, _linear(g, normal, f"{attention}.query"))
     mixed = _attend(g, config, query, cross, None)
-    x = _add(g, x, _linear(g, mixed, f"{attention}.output"))
+    change = _linear(g, mixed, f"{attention}.output")
+    x = _added(g, config, x, change, f"{name}.cross_attention_norm")
     if config.ffn:
-        normal = g.narrowed(_norm(g, x, f"{name}.feed_forward_norm"))
+        normal = _given(g, config, x, f"{name}.feed_forward_norm")
         hidden = g.op("Relu", _linear(g, normal, f"{name}.feed_forward.expand"))
-        x = _add(g, x, _linear(g, hidden, f"{name}.feed_forward.contract"))
+        change = _linear(g, hidden, f"{name}.feed_forward.contract")
+        x = _added(g, config, x, change, f"{name}.feed_forward_norm")
     return x, cache
 
 
@@ -177,9 +180,15 @@ def _linear(g: Graph, x: str, name: str) -> str:
     return g.op("Gemm", x, g.weight(f"{name}.weight"), g.weight(f"{name}.bias"), transB=1)
 
 
-def _add(g: Graph, x: str, y: str) -> str:
+def _given(g: Graph, config: TransformerConfig, x: str, norm: str) -> str:
+    """What a sub-layer is given, in the type the network computes in."""
+    return g.narrowed(x if config.post_norm else _norm(g, x, norm))
+
+
+def _added(g: Graph, config: TransformerConfig, x: str, y: str, norm: str) -> str:
     """The residual: x is float32, y what the network computes in."""
-    return g.op("Add", x, g.widened(y))
+    total = g.op("Add", x, g.widened(y))
+    return _norm(g, total, norm) if config.post_norm else total
 
 
 def _norm(g: Graph, x: str, name: str) -> str:

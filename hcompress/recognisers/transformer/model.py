@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from hcompress.charset import UnknownCharacter
+from hcompress.recognisers.attention import Narrow
+from hcompress.recognisers.backbones.build import build_backbone
 from hcompress.recognisers.backbones.mobilenet import MobileNetV2
-from hcompress.recognisers.backbones.resnet31 import ResNet31
 from hcompress.recognisers.contract import Decoded, Recogniser, Targets
-from hcompress.recognisers.transformer.attention import Narrow, sinusoid
 from hcompress.recognisers.transformer.decoder import Decoder
 from hcompress.recognisers.transformer.forcing import forced
+from hcompress.recognisers.transformer.positions import memory_positions
 from hcompress.recognisers.transformer.routes import slim_route
-from hcompress.spec.config import CANDIDATES, Backbone, BatchNorm, TransformerConfig
+from hcompress.spec.config import CANDIDATES, BatchNorm, TransformerConfig
 from hcompress.spec.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -33,17 +34,14 @@ class Transformer(Recogniser):
 
     def __init__(self, config: TransformerConfig, vocabulary: int) -> None:
         super().__init__(config, vocabulary)
-        folded = config.batch_norm is BatchNorm.FOLDED
-        family: dict[Backbone, type[MobileNetV2 | ResNet31]]
-        family = {Backbone.MOBILENET_V2: MobileNetV2, Backbone.RESNET31: ResNet31}
-        self.backbone = family[config.backbone](config.width, config.backbone_width, folded=folded)
+        self.backbone = build_backbone(config)
         self.decoder = Decoder(config)
         self.make_head()
         self.register_buffer("memory_positions", None, persistent=False)
 
     def fill_tables(self) -> None:
         self.decoder.fill_tables(self.config)
-        self.memory_positions = grid_positions(self.config)
+        self.memory_positions = memory_positions(self.config)
 
     def encode(self, images: Tensor) -> Tensor:
         """uint8 [N, H, W, C] -> memory [N, L, d]."""
@@ -172,12 +170,3 @@ class Transformer(Recogniser):
         from hcompress.recognisers.transformer.files import serving
 
         return serving(self._parts(), metadata, store_half=store_half, half=half)
-
-
-def grid_positions(config: TransformerConfig) -> Tensor:
-    """[L, d]: half the features tell the row, half the column; kept as two small tables' sum."""
-    rows, columns = config.memory_grid
-    half = config.width // 2
-    row = sinusoid(rows, half)[:, None].expand(rows, columns, half)
-    column = sinusoid(columns, half)[None].expand(rows, columns, half)
-    return torch.cat([row, column], dim=-1).flatten(0, 1).contiguous()

@@ -11,9 +11,9 @@ from hcompress import sizes
 from hcompress.artifacts.source import open_source
 from hcompress.checkpoints.checkpoint import load_checkpoint
 from hcompress.runtime import OnnxReader
-from hcompress.spec.config import AnyWidth
 from hcompress.spec.ctc import CtcConfig
 from hcompress.spec.heads import Hamming
+from hcompress.spec.preprocessing import AnyWidth
 from hcompress.stages.codebook import MakeCodebook
 from hcompress.stages.onnx import OnnxStage
 from hcompress.stages.replace_head import ReplaceHead

@@ -14,9 +14,10 @@ from hcompress.heads.contract import Losses
 from hcompress.recognisers.build import build
 from hcompress.recognisers.ctc.model import Ctc
 from hcompress.recognisers.rebuild import folded
-from hcompress.spec.config import AnyWidth, Backbone
+from hcompress.spec.config import Backbone
 from hcompress.spec.ctc import CtcConfig
 from hcompress.spec.heads import Hamming, HeadSpec, Softmax
+from hcompress.spec.preprocessing import AnyWidth
 
 SMALL = CtcConfig(
     width=16,
