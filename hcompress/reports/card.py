@@ -112,6 +112,11 @@ def _blocks(card: Card) -> Iterator[str]:
 def _what_it_does(card: Card) -> str:
     config = card.metadata.config
     size = config.preprocessing
+    if size.any_width:
+        return (
+            f"Reads one line of text from an image {size.height} pixels high and up to"
+            f" {size.width:,} wide, in {len(card.metadata.vocabulary.characters):,} characters."
+        )
     return (
         f"Reads one line of text from an image of {size.height} × {size.width} pixels: up to"
         f" {config.max_steps - 1} characters, out of {len(card.metadata.vocabulary.characters):,}."

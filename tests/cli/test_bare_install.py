@@ -131,7 +131,7 @@ def stage_command(kind: type[Stage]) -> list[object]:
     return [*words, "--out", "made/here"]
 
 
-FROM_NOTHING = ("train", "initialise")
+FROM_NOTHING = ("train", "train-ctc", "initialise")
 LACKING = {
     "shrink": ["shrink", "--recipe", "hamming-ocr"],
     "shrink, dry": ["shrink", "nowhere", "--recipe", "no-retraining", "--dry-run"],
