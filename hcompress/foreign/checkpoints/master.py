@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from hcompress.errors import InputRefused
 from hcompress.foreign.checkpoints.decoders import (
-    Asked,
     EncoderDecoder,
     Mapped,
     Taken,
@@ -27,6 +26,7 @@ from hcompress.spec.config import Backbone, Preprocessing, TransformerConfig
 
 if TYPE_CHECKING:
     from hcompress.foreign.checkpoints.state import State
+    from hcompress.foreign.options import Asked
 
 _BODY: Final = "feat_extractor"
 _BLOCKS: Final = (1, 2, 5, 3)
