@@ -17,8 +17,9 @@ from hcompress.strict.files import quoted, shown
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hcompress.foreign.checkpoints.decoders import Asked, EncoderDecoder
+    from hcompress.foreign.checkpoints.decoders import EncoderDecoder
     from hcompress.foreign.checkpoints.state import State
+    from hcompress.foreign.options import Asked
     from hcompress.spec.header import Provenance
 
 

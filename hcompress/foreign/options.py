@@ -30,6 +30,15 @@ class ImportOptions:
     """Of a checkpoint, a name in `hcompress.foreign.checkpoints.known.ARCHITECTURES`."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What an encoder–decoder's checkpoint does not say; None: as published."""
+
+    heads: int | None = None
+    max_steps: int | None = None
+    image_width: int | None = None
+
+
 def split_charset(text: str) -> tuple[Path, str | None]:
     """What `--charset` says: FILE, or FILE:NAME for one of several lists in it."""
     if ":" in text and not Path(text).exists():

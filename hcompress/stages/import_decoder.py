@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from hcompress.artifacts.kinds import Kind
 from hcompress.errors import InputRefused, UsageError
-from hcompress.foreign.checkpoints.decoders import Asked
+from hcompress.foreign.options import Asked
 from hcompress.formats.open import Source, open_file
 from hcompress.spec.exported import ONNX_FILE
 from hcompress.stages.base import Env

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hcompress.foreign.checkpoints.state import State
+    from hcompress.foreign.options import Asked
     from hcompress.spec.config import TransformerConfig
 
     Floats = NDArray[np.float32]
@@ -48,15 +49,6 @@ class Taken:
 
 Parts = Mapping[str, Taken]
 """By the names of our tensors."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a checkpoint does not say, and its user may."""
-
-    heads: int | None = None
-    max_steps: int | None = None
-    image_width: int | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from hcompress.errors import InputRefused
 from hcompress.foreign.checkpoints.decoders import (
-    Asked,
     EncoderDecoder,
     Mapped,
     Taken,
@@ -28,6 +27,7 @@ from hcompress.spec.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from hcompress.foreign.checkpoints.state import State
+    from hcompress.foreign.options import Asked
 
 _BODY: Final = "feat_extractor"
 _BLOCKS: Final = (1, 2, 5, 3)

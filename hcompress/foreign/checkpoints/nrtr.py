@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from hcompress.errors import InputRefused
 from hcompress.foreign.checkpoints.decoders import (
-    Asked,
     EncoderDecoder,
     Mapped,
     Taken,
@@ -26,6 +25,7 @@ from hcompress.spec.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from hcompress.foreign.checkpoints.state import State
+    from hcompress.foreign.options import Asked
 
 _STEM: Final = "encoder.block"
 _POSITIONS: Final = "decoder.positional_encoding.pe"
