@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hcompress.charset import read_charset
-from hcompress.data.render.spec import CHARSETS, Mode, Split, make_spec, read_spec
+from hcompress.data.render.spec import CHARSETS, Mode, Split, make_spec, read_spec, read_spec_file
 from hcompress.errors import InputRefused, UsageError
 from tests import ROOT
 
@@ -42,7 +42,7 @@ def test_letterforms_left_alone_are_no_part_of_what_decides_the_images() -> None
 
 
 def test_shipped_specs_share_no_seed() -> None:
-    seeds = [read_spec(path).seed for path in RECIPES.glob("*.toml")]
+    seeds = [read_spec_file(path)["seed"] for path in RECIPES.glob("*.toml")]
     assert len(seeds) == len(set(seeds))
 
 

@@ -55,7 +55,7 @@ def test_labels_and_heads_that_do_not_fit_are_refused(labels: Path, tmp_path: Pa
 def test_the_last_blocks_learn_too_and_the_same_twice(labels: Path, tmp_path: Path) -> None:
     original = saved(convolutional(), tmp_path)
     stage = Adapt(
-        data=labels, blocks=1, passes=12, batch=8, learning_rate=0.3, hold=1e-3, other_images=8,
+        data=labels, blocks=1, passes=40, batch=8, learning_rate=0.3, hold=1e-3, other_images=8,
         others=labels.parent,
     )  # fmt: skip
     one, other = (

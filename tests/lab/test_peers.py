@@ -113,7 +113,7 @@ def test_a_model_beside_rapidocr(
     (tmp_path / "rec.onnx").write_bytes(onnx_bytes(b"r" * 96))
     (tmp_path / "ours.onnx").write_bytes(onnx_bytes(b"o" * 32))
     monkeypatch.setitem(sys.modules, "rapidocr", fake_rapidocr(tmp_path / "rec.onnx", seen))
-    monkeypatch.setattr("hcompress.evaluation.pair.open_reader", lambda _path: Ours())
+    monkeypatch.setattr("hcompress.evaluation.pair.open_reader", lambda *_: Ours())
     command = ["compare", "rapidocr", str(tmp_path / "ours.onnx"), "--data", str(data)]
     assert main([*command, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -133,7 +133,7 @@ def test_two_of_ours_are_held_to_the_very_characters(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "ours.onnx").write_bytes(onnx_bytes(b"o" * 32))
-    monkeypatch.setattr("hcompress.evaluation.pair.open_reader", lambda _path: Ours())
+    monkeypatch.setattr("hcompress.evaluation.pair.open_reader", lambda *_: Ours())
     ours = str(tmp_path / "ours.onnx")
     assert main(["compare", ours, ours, "--data", str(data), "--json"]) == 0
     reading = json.loads(capsys.readouterr().out)["reading"]
