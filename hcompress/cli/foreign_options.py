@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,3 +55,13 @@ def check_wanted(options: ImportOptions, files: Sequence[ModelFile]) -> None:
             f"{files[0].path}: made by hcompress, and says itself what it answers and takes:"
             " --charset, --preprocessing, --blank and --arch are for other files"
         )
+
+
+def said_digest(options: ImportOptions) -> str:
+    """SHA-256 over all that was said: an evaluation with it is none of the file as it lies there,
+    and a gate that looks for one refuses it."""
+    from hcompress.strict.digest import file_digest
+
+    listed = None if options.charset is None else file_digest(options.charset)
+    parts = (listed, options.charset_list, options.preprocessing, options.blank, options.arch)
+    return hashlib.sha256(repr(tuple(one and str(one) for one in parts)).encode()).hexdigest()

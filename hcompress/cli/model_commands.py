@@ -15,6 +15,7 @@ from hcompress.cli.foreign_options import (
     Preprocessed,
     check_wanted,
     options_of,
+    said_digest,
 )
 from hcompress.cli.ignoring import (
     IgnoreCase,
@@ -26,6 +27,7 @@ from hcompress.cli.ignoring import (
     show_ignored,
 )
 from hcompress.cli.state import Data, Images, Json, Model, state_of
+from hcompress.foreign.options import AS_FOUND
 from hcompress.strict.schema import MOST_WORKERS
 
 
@@ -114,7 +116,7 @@ def eval_(
         images,
         model=str(model),
         model_digest=found.digest,
-        lists_digest=lists_digest(found.opened),
+        lists_digest=lists_digest(found.opened) if options == AS_FOUND else said_digest(options),
         data=str(data),
         progress=state.console.progress(),
         workers=workers,
