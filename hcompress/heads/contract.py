@@ -53,6 +53,9 @@ class Losses:
     """Weight of the cross-entropy over all codes; 0 for none."""
     soft_labels: float = 0.0
     """The share of `code_cross_entropy`'s targets that is the teacher's answer, not the label."""
+    rivals: int = 0
+    """Codes drawn for each batch that a CTC recogniser compares with those of its labels, standing
+    for all others; 0 for all."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +109,11 @@ class Head(nn.Module):
     def all_scores(self, logits: Tensor) -> Tensor:
         """`logits` -> a score for every id [..., V]."""
 
-    def learnt_scores(self, logits: Tensor) -> Tensor:
-        """`all_scores` as they can be learnt by: logits of a softmax over all ids, [..., V]."""
-        return self.all_scores(logits)
+    def learnt_scores(self, logits: Tensor, among: Tensor | None = None) -> Tensor:
+        """`all_scores` as they can be learnt by: logits of a softmax over all ids, [..., V], or
+        over those of ids ``among`` [n], [..., n]."""
+        scores = self.all_scores(logits)
+        return scores if among is None else scores[..., among]
 
     @abstractmethod
     def loss(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar, cast
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from hcompress.recognisers.backbones.layers import ConvNorm
 from hcompress.recognisers.build import build
@@ -43,6 +45,39 @@ def folded(model: Recogniser) -> Recogniser:
     """`with_folded_batch_norm`, or the model itself where it is so already."""
     live = model.config.batch_norm is BatchNorm.LIVE
     return with_folded_batch_norm(model) if live else model
+
+
+@torch.no_grad()
+def live_batch_norm(live: nn.Module, folded: Mapping[str, Tensor], pixels: Tensor) -> None:
+    """Give ``live`` a network's weights whose batch normalisation was folded away, ready to train.
+
+    What was folded can't be known: each normalisation takes the mean and the deviation of its own
+    input over ``pixels`` [N, C, H, W], and undoes them. The answers stay the same.
+    """
+
+    def undone(norm: nn.BatchNorm2d, bias: Tensor) -> Callable[[nn.Module, tuple[Tensor]], None]:
+        def before(_: nn.Module, inputs: tuple[Tensor]) -> None:
+            assert norm.running_mean is not None and norm.running_var is not None
+            variance, mean = torch.var_mean(inputs[0], (0, 2, 3), correction=0)
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(variance)
+            norm.weight.copy_(torch.sqrt(variance + norm.eps))
+            norm.bias.copy_(mean + bias)
+
+        return before
+
+    hooks = []
+    for name, module in live.named_modules():
+        if isinstance(module, ConvNorm):
+            assert isinstance(module.norm, nn.BatchNorm2d)
+            module.conv.weight.copy_(folded[f"{name}.conv.weight"])
+            hook = undone(module.norm, folded[f"{name}.conv.bias"])
+            hooks.append(module.norm.register_forward_pre_hook(hook))
+    training = live.training
+    live.eval()(pixels)
+    live.train(training)
+    for registered in hooks:
+        registered.remove()
 
 
 def with_rerank(model: Recogniser) -> Recogniser:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from hcompress.stages.adapt import Adapt
+from hcompress.stages.as_ctc import AsCtc
 from hcompress.stages.base import Stage
 from hcompress.stages.codebook import MakeCodebook
 from hcompress.stages.distil_body import DistilBody
@@ -48,6 +49,7 @@ _IN_ORDER: tuple[type[Stage], ...] = (
     DropIn,
     Train,
     TrainCtc,
+    AsCtc,
     Initialise,
     SwapBackbone,
     MakeCodebook,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from hcompress.spec.config import Backbone
 from hcompress.spec.ctc import CtcConfig
@@ -24,12 +24,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CtcShape:
-    """What a new CTC recogniser with a softmax looks like."""
+class CtcLines:
+    """How a CTC recogniser goes along its lines, whatever its backbone is."""
 
-    backbone: Annotated[Backbone, Param("the backbone")] = Backbone.MOBILENET_V2
-    backbone_width: BackboneWidth = 1.0
-    width: Width = 256
     pitch: Annotated[
         int,
         Param("pixels from answer to answer, 4 or 8: two equal letters need three of them", 4, 8),
@@ -43,14 +40,12 @@ class CtcShape:
         Param("pixels of the widest line, scaled to a height of 48; a wider one is cut", 32, 2048),
     ] = 1280
 
-    def config(self) -> CtcConfig:
-        """The shape these parameters ask for. Raises UsageError where there is no such one."""
+    def along(self, **others: Any) -> CtcConfig:
+        """The shape these parameters ask for, and ``others``. Raises UsageError where there is no
+        such one."""
         size = CtcConfig().preprocessing
         width = -(-self.max_width // size.bucket) * size.bucket
         return CtcConfig().asked(
-            backbone=self.backbone,
-            backbone_width=self.backbone_width,
-            width=self.width,
             pitch=self.pitch,
             max_steps=width // self.pitch,
             preprocessing=AnyWidth(width=width),
@@ -58,6 +53,22 @@ class CtcShape:
             neck_width=self.neck_width,
             ffn_width=self.ffn_width,
             heads=self.heads,
+            **others,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CtcShape(CtcLines):
+    """What a new CTC recogniser with a softmax looks like."""
+
+    backbone: Annotated[Backbone, Param("the backbone")] = Backbone.MOBILENET_V2
+    backbone_width: BackboneWidth = 1.0
+    width: Width = 256
+
+    def config(self) -> CtcConfig:
+        """The shape these parameters ask for. Raises UsageError where there is no such one."""
+        return self.along(
+            backbone=self.backbone, backbone_width=self.backbone_width, width=self.width
         )
 
 

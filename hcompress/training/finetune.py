@@ -46,7 +46,13 @@ def finetune(
     aim = Aim(
         before.vocabulary,
         options.unknown,
-        Losses(options.smoothing, options.margin, options.code_cross_entropy, options.soft_labels),
+        Losses(
+            options.smoothing,
+            options.margin,
+            options.code_cross_entropy,
+            options.soft_labels,
+            options.rivals,
+        ),
         options.distil,
         options.layers_weight,
         options.slim_routes,

@@ -207,6 +207,15 @@ class FinetuneOptions(LineTraining):
             1,
         ),
     ] = 0.0
+    rivals: Annotated[
+        int,
+        Param(
+            "of a CTC recogniser with codes: codes drawn for each batch to stand for all that its"
+            " labels don't have; with thousands a step is many times as fast as with 0, which is"
+            " all of them",
+            0,
+        ),
+    ] = 0
     rerank: Annotated[
         bool,
         Param(

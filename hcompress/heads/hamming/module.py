@@ -45,9 +45,9 @@ class HammingHead(Head):
     def all_scores(self, logits: Tensor) -> Tensor:
         return hamming_scores(logits, self.signs())
 
-    def learnt_scores(self, logits: Tensor) -> Tensor:
+    def learnt_scores(self, logits: Tensor, among: Tensor | None = None) -> Tensor:
         """Bit logits in place of their signs: nothing is learnt through a sign."""
-        return code_scores(logits, self.signs())
+        return code_scores(logits, self.signs() if among is None else self.signs()[among])
 
     def loss(
         self,

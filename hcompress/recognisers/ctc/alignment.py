@@ -6,6 +6,7 @@ between and behind the characters. V vocabulary.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -60,6 +61,18 @@ def row_sums(scores: Tensor, columns: Tensor) -> RowSums:
     """scores [N, T, V], columns [N, L + 1]."""
     index = columns[:, None].expand(-1, scores.shape[1], -1)
     return RowSums(scores.logsumexp(-1), scores.gather(2, index), scores.mean(-1))
+
+
+def sampled_sums(scores: Tensor, drawn: Tensor, near: Tensor, columns: Tensor, size: int) -> RowSums:
+    """The sums of `row_sums`, from a part of the classes.
+
+    scores [N, T, C] of the classes ``near`` [C], all that ``columns`` [N, L + 1] has, in order;
+    ``drawn`` [N, T, R] of classes by chance that stand for all others of ``size``.
+    """
+    rest = math.log((size - len(near)) / drawn.shape[-1])
+    total = torch.logaddexp(scores.logsumexp(-1), drawn.logsumexp(-1) + rest)
+    places = torch.searchsorted(near, columns)
+    return row_sums(scores, places)._replace(total=total)
 
 
 def ctc_loss(sums: RowSums, labels: Labels) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
@@ -13,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from hcompress.charset import UnknownCharacter
 from hcompress.heads.contract import Losses
 from hcompress.recognisers.contract import Decoded, Recogniser, Targets
-from hcompress.recognisers.ctc.alignment import Labels, RowSums, aligned, ctc_loss, row_sums
+from hcompress.recognisers.ctc.alignment import Labels, RowSums, aligned, ctc_loss, row_sums, sampled_sums
 from hcompress.recognisers.ctc.columns import Columns
 from hcompress.recognisers.ctc.neck import Neck
 from hcompress.spec.config import CANDIDATES
@@ -93,7 +94,7 @@ class Ctc(Recogniser):
         """The CTC loss over all classes. Of codes, the hinge of the likeliest path's bits beside
         it: of the teacher's path, if there is a teacher."""
         labels = self._labels(targets)
-        sums = self._row_sums(logits, labels.columns())
+        sums = self._row_sums(logits, labels.columns(), losses.rivals)
         loss = (ctc_loss(sums, labels) * targets.counted.any(1)).sum()
         shares = self.shares(logits, targets)
         if self.config.head.code_length is None:
@@ -106,9 +107,16 @@ class Ctc(Recogniser):
         hinge = self.head.loss(logits, ids, shares * found[:, None], bits)
         return (losses.code_cross_entropy or 1.0) * loss + hinge
 
-    def _row_sums(self, logits: Tensor, columns: Tensor) -> RowSums:
+    def _row_sums(self, logits: Tensor, columns: Tensor, rivals: int = 0) -> RowSums:
         """Of the head's logits [N, T, ...]; a few lines at a time where the scores of all would
-        take too much memory, and then worked out once more on the way back."""
+        take too much memory, and then worked out once more on the way back. With ``rivals``, so
+        many classes stand for all that are in no label."""
+        if rivals:
+            near, drawn = columns.unique(), self._rivals(columns, rivals)
+            if len(drawn):
+                of = self.head.learnt_scores
+                known, others = of(logits, near).float(), of(logits, drawn).float()
+                return sampled_sums(known, others, near, columns, self.vocabulary)
 
         def some(logits: Tensor, columns: Tensor) -> RowSums:
             return row_sums(self.head.learnt_scores(logits).float(), columns)
@@ -121,6 +129,15 @@ class Ctc(Recogniser):
             for part in zip(torch.split(logits, lines), torch.split(columns, lines), strict=True)
         ]
         return RowSums(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+    def _rivals(self, columns: Tensor, count: int) -> Tensor:
+        """Classes that are in no label, by a chance that the labels decide: a run that is taken up
+        again draws the same."""
+        seed = zlib.crc32(columns.cpu().numpy().tobytes())
+        drawn = torch.randint(
+            self.vocabulary, (count,), generator=torch.Generator().manual_seed(seed)
+        ).to(columns.device)
+        return drawn[~torch.isin(drawn, columns)]
 
     @torch.no_grad()
     def _path(self, sums: RowSums, labels: Labels) -> tuple[Tensor, Tensor]:
