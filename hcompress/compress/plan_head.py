@@ -101,7 +101,7 @@ def never_answered(teacher: Teacher, features: Sequence[Floats]) -> Teacher:
 
 def evidence_of(features: Sequence[Floats], teacher: Teacher, blank: int) -> Evidence:
     """From the frames that the teacher does not take for blank. At least one."""
-    return Evidence.of(np.concatenate(features)[_spoken(features, teacher, blank)])
+    return Evidence.of(np.concatenate(features)[_spoken(features, teacher, blank)], teacher)
 
 
 def says_something(features: Sequence[Floats], teacher: Teacher, blank: int) -> bool:

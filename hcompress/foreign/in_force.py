@@ -38,9 +38,11 @@ def encoding_of(pieces: Iterable[Piece]) -> str | None:
     query = next((one.shape for one in there if one.name.endswith(".right.half")), ())
     if len(query) == 2:
         return f"{'signs' if 'signs' in shapes else 'low-rank'}-{query[1]}"
-    bits = bits_of(there)
-    if bits is not None:
-        return f"int{bits}"
+    numbers = _numbers(there)
+    if numbers:
+        bits = max(numbers, key=lambda bits: (numbers[bits], bits))
+        by_use = any(".chosen." in piece.name for piece in there)
+        return f"by-use-{_mean(numbers):.1f}" if by_use else f"int{bits}"
     return "fp16" if "half" in shapes else None
 
 
@@ -51,6 +53,16 @@ def _of_biases(piece: Piece) -> bool:
 
 def bits_of(pieces: Iterable[Piece]) -> int | None:
     """The bits that most numbers are stored in; None if none are whole numbers."""
+    numbers = _numbers(pieces)
+    return max(numbers, key=lambda bits: (numbers[bits], bits), default=None)
+
+
+def _mean(numbers: Mapping[int, int]) -> float:
+    return sum(bits * count for bits, count in numbers.items()) / sum(numbers.values())
+
+
+def _numbers(pieces: Iterable[Piece]) -> Counter[int]:
+    """How many whole numbers are stored in how many bits."""
     widths: Counter[str] = Counter()
     stored: Counter[str] = Counter()
     for piece in pieces:
@@ -61,4 +73,4 @@ def bits_of(pieces: Iterable[Piece]) -> int | None:
     numbers: Counter[int] = Counter()
     for name, bits in widths.items():
         numbers[bits] += 8 * stored[name] // bits
-    return max(numbers, key=lambda bits: (numbers[bits], bits), default=None)
+    return numbers

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from onnx import helper
 
 from hcompress.onnx_writer.decoders import DOMAIN
+from hcompress.onnx_writer.merged import MERGED_DECODERS
 from hcompress.onnx_writer.packed import PACKED_DECODERS
 from hcompress.onnx_writer.whole_numbers import INT_DECODERS
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def is_decoder(function: FunctionProto, opsets: Iterable[OperatorSetIdProto]) -> bool:
     """Whether a function of a file is one of those that are written here, node for node."""
-    known = {**PACKED_DECODERS, **INT_DECODERS}.get(function.name)
+    known = {**PACKED_DECODERS, **INT_DECODERS, **MERGED_DECODERS}.get(function.name)
     if known is None or function.domain != DOMAIN:
         return False
     body = known()

@@ -182,8 +182,8 @@ class LowRank(Packed):
         return replace(self, left=self.left.take(rows))
 
     def emit(self, store: Store) -> str:
-        right = _inner(store, "right", self.right)
-        left = _inner(store, "left", self.left)
+        right = inner(store, "right", self.right)
+        left = inner(store, "left", self.left)
         name = "Times" if self.across else "TimesTransposed"
         return store.call(name, (left, right), _times(self.across))
 
@@ -215,7 +215,7 @@ class Stack(Packed):
         return kept[0] if len(kept) == 1 else Stack(tuple(kept))
 
     def emit(self, store: Store) -> str:
-        names = [_inner(store, str(place), part) for place, part in enumerate(self.parts)]
+        names = [inner(store, str(place), part) for place, part in enumerate(self.parts)]
         return store.op("Concat", *names, axis=0)
 
 
@@ -240,7 +240,7 @@ class Spread(Packed):
         return Spread(self.rows.take(np.concatenate([first, stored])), live)
 
     def emit(self, store: Store) -> str:
-        rows = _inner(store, "rows", self.rows)
+        rows = inner(store, "rows", self.rows)
         mask = store.tensor("live", np.packbits(self.live, bitorder="little"))
         count = store.tensor("classes", np.array([len(self.live)], np.int64))
         return store.call("Spread", (rows, mask, count), _spread())
@@ -253,7 +253,7 @@ def _spread() -> Body:
     return body.give(body.op("Gather", "rows", places, axis=0))
 
 
-def _inner(store: Store, role: str, packed: Packed) -> str:
+def inner(store: Store, role: str, packed: Packed) -> str:
     """A part of a packed matrix, its tensors under a name of their own."""
     outer, store.name = store.name, f"{store.name}.{role}"
     try:

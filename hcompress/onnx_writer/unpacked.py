@@ -11,6 +11,7 @@ from onnx import ModelProto, numpy_helper
 
 from hcompress.errors import InputRefused
 from hcompress.onnx_writer.decoders import DOMAIN, planes_of, unpack_planes
+from hcompress.onnx_writer.merged import Merged
 from hcompress.onnx_writer.packed import (
     Halves,
     LowRank,
@@ -91,6 +92,9 @@ class _Reader:
         if node.op_type == "Spread":
             live = _bits(self.array(given[1]), int(self.array(given[2])[0]))
             return Spread(self.packed(given[0]), live)
+        if node.op_type == "Merged":
+            mask = _bits(self.array(given[2]), int(self.array(given[3])[0]))
+            return Merged(self.packed(given[0]), self.packed(given[1]), mask)
         raise ValueError(f"{node.op_type} is no decoder")
 
     def _ints(self, node: NodeProto, bits: int, uneven: bool) -> Ints:

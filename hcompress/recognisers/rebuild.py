@@ -57,7 +57,8 @@ def live_batch_norm(live: nn.Module, folded: Mapping[str, Tensor], pixels: Tenso
 
     def undone(norm: nn.BatchNorm2d, bias: Tensor) -> Callable[[nn.Module, tuple[Tensor]], None]:
         def before(_: nn.Module, inputs: tuple[Tensor]) -> None:
-            assert norm.running_mean is not None and norm.running_var is not None
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
             variance, mean = torch.var_mean(inputs[0], (0, 2, 3), correction=0)
             norm.running_mean.copy_(mean)
             norm.running_var.copy_(variance)

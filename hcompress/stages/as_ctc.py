@@ -13,7 +13,6 @@ from hcompress.errors import UsageError
 from hcompress.formats.open import Source
 from hcompress.spec.config import BatchNorm, RecogniserConfig, TransformerConfig
 from hcompress.spec.forecast import Forecast
-from hcompress.spec.heads import Hamming
 from hcompress.spec.vocabulary import Vocabulary
 from hcompress.stages.base import Env
 from hcompress.strict.schema import MOST_IMAGES, Param
@@ -60,7 +59,7 @@ class AsCtc(CtcLines):
         import torch
 
         from hcompress.checkpoints.checkpoint import MODEL_FILE, load_checkpoint, save_checkpoint
-        from hcompress.compress.as_ctc import as_ctc
+        from hcompress.codes.as_ctc import as_ctc
         from hcompress.data.feed import drawn_images
         from hcompress.data.source import open_data
 
@@ -83,7 +82,7 @@ class AsCtc(CtcLines):
         """Raises UsageError if the model is none that this can begin with."""
         if not isinstance(before, TransformerConfig) or before.encoder_depth:
             raise UsageError("as-ctc takes a recogniser of ours with a decoder and no encoder")
-        if not isinstance(before.head, Hamming):
+        if before.head.code_length is None:
             raise UsageError(
                 "as-ctc takes a recogniser with codes: give it some by replace-head first"
             )

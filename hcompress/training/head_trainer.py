@@ -108,7 +108,7 @@ def distilled_head(
     """The head in that encoding, fitted and then trained on the lines it was fitted to."""
     teacher, evidence = ground.teacher, ground.evidence
     coded = teacher.coded
-    packed = one.fit(teacher.weight[coded], evidence.moment)
+    packed = one.fit(teacher.weight[coded], evidence.among(coded))
     bias = teacher.bias.copy()
     bias[coded] = made_good(bias[coded], teacher.weight[coded], packed, evidence.mean)
     error = moved(teacher, packed, evidence)
@@ -119,7 +119,7 @@ def distilled(
     teacher: Teacher,
     packed: Packed,
     bias: Floats,
-    error: float,
+    error: NDArray[np.float64],
     features: Sequence[Floats],
     steps: int,
     seed: int,

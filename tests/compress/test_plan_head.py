@@ -28,7 +28,7 @@ LINES = [RNG.normal(size=(20, WIDTH)).astype(np.float32) for _ in range(30)]
 
 
 def judged(max_loss: float | None) -> list[Row]:
-    evidence = Evidence.of(np.concatenate(LINES[::2]))
+    evidence = Evidence.of(np.concatenate(LINES[::2]), TEACHER)
     lines = Judged(LINES[1::2], [""] * 15)
     return rows(list(menu(WIDTH)), TEACHER, evidence, lines, SPEC, 1000, NoProgress(), max_loss)
 

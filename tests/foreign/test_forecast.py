@@ -94,7 +94,7 @@ def test_every_encodings_bytes_are_foreseen(width: int) -> None:
     weight = rng.standard_normal((CLASSES, width)).astype(np.float32)
     bias = rng.standard_normal(CLASSES).astype(np.float32)
     teacher = Teacher(weight, bias, (0,), np.arange(0))
-    evidence = Evidence.of(rng.standard_normal((64, width)).astype(np.float32))
+    evidence = Evidence.of(rng.standard_normal((64, width)).astype(np.float32), teacher)
     for one in menu(width):
         made = encoded(teacher, evidence, one.fit)
         foreseen = stored_bytes(one.name, CLASSES, width)

@@ -39,7 +39,7 @@ def test_every_encoding_of_the_menu_is_told_by_its_tensors(name: str, dead: int)
     weight = rng.standard_normal((60, WIDTH)).astype(np.float32)
     bias = np.zeros(60, np.float32)
     teacher = Teacher(weight, bias, (0,), np.arange(50, 50 + dead))
-    evidence = Evidence.of(rng.standard_normal((200, WIDTH)).astype(np.float32))
+    evidence = Evidence.of(rng.standard_normal((200, WIDTH)).astype(np.float32), teacher)
     head = encoded(teacher, evidence, encoding(name, WIDTH).fit)
     assert encoding_of(pieces("classifier", head.weight, head.bias)) == name
 

@@ -70,7 +70,9 @@ def head(request: pytest.FixtureRequest, original: Path, tmp_path_factory: Tempo
         return original
     teacher = teacher_of(model)
     teacher = type(teacher)(teacher.weight, teacher.bias, teacher.special, np.arange(28, 40))
-    evidence = Evidence.of(np.random.default_rng(2).normal(size=(64, 16)).astype(np.float32))
+    evidence = Evidence.of(
+        np.random.default_rng(2).normal(size=(64, 16)).astype(np.float32), teacher
+    )
     made = encoded(teacher, evidence, encoding(request.param, 16).fit)
     data = with_header(
         with_head(model, stored, made),

@@ -246,6 +246,6 @@ def test_a_bias_beyond_fp16_stays_finite() -> None:
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(6, 16)).astype(np.float32)
     teacher = Teacher(weight, np.array([0, 0, 0, 0, 0, -1e9], np.float32), (0,), np.array([], int))
-    made = encoded(teacher, Evidence.of(rng.normal(size=(50, 16)).astype(np.float32)),
+    made = encoded(teacher, Evidence.of(rng.normal(size=(50, 16)).astype(np.float32), teacher),
                    encoding("int8", 16).fit)  # fmt: skip
     assert np.isfinite(made.floats()[1]).all()

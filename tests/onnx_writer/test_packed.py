@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 from hcompress.compute.levels import levels
 from hcompress.foreign.edit import Stored, with_stored
 from hcompress.onnx_writer.decoders import pack_planes, planes_of
+from hcompress.onnx_writer.merged import Merged
 from hcompress.onnx_writer.packed import (
     Halves,
     LowRank,
@@ -60,6 +61,11 @@ PACKED: dict[str, Packed] = {
     "products": PRODUCTS,
     "signs": Signs(RNG.random((5, 11)) < 0.5),
     "low rank": LowRank(ints(4, 6, 8, 2), halves(10, 8)),
+    "merged": Merged(
+        ints(5, 3, 6, 1),
+        Merged(halves(1, 6), ints(3, 2, 6, 1), np.array([0, 1, 0], bool)),
+        np.array([1, 0, 0, 1, 0, 1], bool),
+    ),
     "across": LowRank(PRODUCTS, ints(5, 12, 10, 2), across=True),
     "one unit": rows_alike(7, 12, 3),
     "bytes": Stack((halves(1, 1), Bytes(RNG.integers(-9, 9, 6).astype(np.int8), np.float16(0.1)))),

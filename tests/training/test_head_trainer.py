@@ -20,9 +20,9 @@ TEACHER = Teacher(WEIGHT, BIAS, (0,), np.array([], np.intp))
 
 
 def trained(name: str, steps: int) -> Encoded:
-    evidence = Evidence.of(np.concatenate(FEATURES))
+    evidence = Evidence.of(np.concatenate(FEATURES), TEACHER)
     coded = TEACHER.coded
-    packed = encoding(name, WIDTH).fit(WEIGHT[coded], evidence.moment)
+    packed = encoding(name, WIDTH).fit(WEIGHT[coded], evidence.among(coded))
     bias = BIAS.copy()
     bias[coded] = made_good(bias[coded], WEIGHT[coded], packed, evidence.mean)
     error = moved(TEACHER, packed, evidence)
@@ -45,7 +45,9 @@ def test_training_keeps_more_in_as_many_bytes(name: str) -> None:
 
 
 def test_what_does_not_learn_stays() -> None:
-    packed = encoding("signs-32", WIDTH).fit(WEIGHT, np.eye(WIDTH))
+    packed = encoding("signs-32", WIDTH).fit(
+        WEIGHT, Evidence(np.zeros(WIDTH, np.float32), np.eye(WIDTH), np.ones(CLASSES))
+    )
     assert learner(packed) is None
     before, after = trained("signs-32", 0), trained("signs-32", 5)
     np.testing.assert_array_equal(before.floats()[0], after.floats()[0])

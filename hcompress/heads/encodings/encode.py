@@ -6,12 +6,13 @@ V classes, d features.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from hcompress.heads.encodings.fit import made_good
+from hcompress.onnx_writer.merged import Merged
 from hcompress.onnx_writer.packed import Halves, Packed, Spread, Stack
 from hcompress.onnx_writer.whole_numbers import Bytes
 
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
-    Fit = Callable[[Floats, NDArray[Any]], Packed]
+    Fit = Callable[[Floats, "Evidence"], Packed]
 
 
 BYTE: Final = 127
 """The greatest number of a byte, up or down."""
+AT_ONCE: Final = 256
+"""Frames whose scores of all classes are held at once."""
+MOST_HALF: Final = float(np.finfo(np.float16).max)
 COARSEST: Final = 0.5
 """A bias is rounded to no more than this share of what its weights' rounding moves scores by: that
 adds a fiftieth to the square of it."""
@@ -57,13 +61,24 @@ class Evidence:
     """[d]."""
     moment: NDArray[np.float64]
     """[d, d], about the mean: an error that is the same in every frame is the bias's to mend."""
+    shares: NDArray[np.float64]
+    """[V]: of all frames' answers together, what each class has."""
 
     @classmethod
-    def of(cls, features: Floats) -> Evidence:
+    def of(cls, features: Floats, teacher: Teacher) -> Evidence:
         """From features [M, d]. At least one frame."""
         mean = features.mean(0, dtype=np.float64)
         apart = features - mean
-        return cls(mean.astype(np.float32), apart.T @ apart / len(features))
+        shares = np.zeros(len(teacher.bias))
+        for start in range(0, len(features), AT_ONCE):
+            scores = features[start : start + AT_ONCE] @ teacher.weight.T + teacher.bias
+            chances = np.exp(scores - scores.max(1, keepdims=True))
+            shares += (chances / chances.sum(1, keepdims=True)).sum(0, dtype=np.float64)
+        return cls(mean.astype(np.float32), apart.T @ apart / len(features), shares)
+
+    def among(self, classes: NDArray[np.intp]) -> Evidence:
+        """What is known of some classes alone."""
+        return replace(self, shares=self.shares[classes])
 
 
 @dataclass(frozen=True)
@@ -91,22 +106,36 @@ def encoded(teacher: Teacher, evidence: Evidence, fit: Fit) -> Encoded:
     Biases are made right at the mean of the features.
     """
     coded = teacher.coded
-    packed = fit(teacher.weight[coded], evidence.moment)
+    packed = fit(teacher.weight[coded], evidence.among(coded))
     bias = teacher.bias.copy()
     bias[coded] = made_good(bias[coded], teacher.weight[coded], packed, evidence.mean)
     return assembled(teacher, packed, bias, moved(teacher, packed, evidence))
 
 
-def moved(teacher: Teacher, packed: Packed, evidence: Evidence) -> float:
-    """What the rows [coded, d] move scores by, root mean square, apart from their means."""
+def moved(teacher: Teacher, packed: Packed, evidence: Evidence) -> NDArray[np.float64]:
+    """What the rows [coded, d] move scores by, root mean square, apart from their means: [coded],
+    the same for all that are stored alike."""
     off = teacher.weight[teacher.coded] - packed.floats()
-    return float(np.sqrt(np.einsum("ij,ij->i", off @ evidence.moment, off).mean()))
+    squares = np.einsum("ij,ij->i", off @ evidence.moment, off)
+    kinds = _kinds(packed, len(squares))
+    means = np.bincount(kinds, squares) / np.maximum(np.bincount(kinds), 1)
+    return np.sqrt(means)[kinds]
 
 
-def assembled(teacher: Teacher, packed: Packed, bias: Floats, error: float) -> Encoded:
+def _kinds(packed: Packed, rows: int) -> NDArray[np.intp]:
+    """[rows]: those with the same number are stored alike."""
+    kinds = np.zeros(rows, np.intp)
+    if isinstance(packed, Merged):
+        kinds[~packed.mask] = 1 + _kinds(packed.others, int((~packed.mask).sum()))
+    return kinds
+
+
+def assembled(
+    teacher: Teacher, packed: Packed, bias: Floats, error: NDArray[np.float64]
+) -> Encoded:
     """Rows [coded, d] and biases [V] put where they belong.
 
-    ``error``: what the rows move scores by; biases need be no finer.
+    ``error`` [coded]: what the rows move scores by; biases need be no finer.
     """
     live = np.ones(len(bias), bool)
     live[teacher.dead] = False
@@ -131,32 +160,38 @@ def assembled(teacher: Teacher, packed: Packed, bias: Floats, error: float) -> E
     return Encoded(Spread(stacked, live), Spread(_biases(heights, [(True, 1), *runs], error), live))
 
 
-def _biases(values: Floats, runs: Sequence[tuple[bool, int]], error: float) -> Packed:
-    """Biases [n] upright, [n, 1]: bytes of one unit for the coded ones of ``runs`` (special,
-    length), if that is fine enough beside the error of scores."""
+def _biases(values: Floats, runs: Sequence[tuple[bool, int]], error: NDArray[np.float64]) -> Packed:
+    """Biases [n] upright, [n, 1]: bytes of one unit for those of the coded ones of ``runs``
+    (special, length) for which that is fine enough beside the error of scores [coded]."""
     special = np.repeat([kind for kind, _ in runs], [length for _, length in runs])
-    coded = values[~special]
-    step = float(np.abs(coded).max(initial=0)) / BYTE
-    unit = np.float16(min(step, COARSEST * error))
-    if unit == 0 or step > COARSEST * error:
+    step = float(np.abs(values[~special]).max(initial=0)) / BYTE
+    unit = np.float16(min(step, MOST_HALF))
+    fine = np.zeros(len(values), np.bool_)
+    fine[~special] = (step <= COARSEST * error) & (unit > 0)
+    if not fine.any():
         return _halves(values[:, None])
     parts: list[Packed] = []
     start = 0
-    for kind, length in runs:
-        here = values[start : start + length]
+    for _, length in runs:
+        run = slice(start, start + length)
         start += length
-        if kind:
-            parts.append(_halves(here[:, None]))
-            continue
-        numbers = np.clip(np.rint(here / np.float32(unit)), -BYTE, BYTE).astype(np.int8)
-        parts.append(Bytes(numbers, unit))
+        parts.append(_heights(values[run], fine[run], unit))
     return parts[0] if len(parts) == 1 else Stack(tuple(_joined(parts)))
+
+
+def _heights(values: Floats, fine: NDArray[np.bool_], unit: np.float16) -> Packed:
+    """Biases [n] upright, bytes where ``fine``, else FP16."""
+    if not fine.any():
+        return _halves(values[:, None])
+    numbers = np.clip(np.rint(values[fine] / np.float32(unit)), -BYTE, BYTE).astype(np.int8)
+    if fine.all():
+        return Bytes(numbers, unit)
+    return Merged(_halves(values[~fine][:, None]), Bytes(numbers, unit), ~fine)
 
 
 def _halves(values: Floats) -> Halves:
     """In FP16; what that does not reach, such as a bias of -1e9, as far as it goes."""
-    most = float(np.finfo(np.float16).max)
-    return Halves(np.clip(values, -most, most).astype(np.float16))
+    return Halves(np.clip(values, -MOST_HALF, MOST_HALF).astype(np.float16))
 
 
 def _one_for(teacher: Teacher) -> Floats:

@@ -38,7 +38,7 @@ def fit_ints(weight: Floats, moment: NDArray[Any], bits: int, group: int | None 
     return Ints.of(rounded(weight, bits, size, moment, alike=True))
 
 
-def fit_halves(weight: Floats, _moment: NDArray[Any]) -> Halves:
+def fit_halves(weight: Floats) -> Halves:
     return Halves(weight.astype(np.float16))
 
 

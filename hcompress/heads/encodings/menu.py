@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from hcompress.compute.rounding import group_size
 from hcompress.errors import UsageError
+from hcompress.heads.encodings.by_use import LEVELS, fit_by_use
 from hcompress.heads.encodings.fit import (
     ENTRIES,
     fit_halves,
@@ -29,6 +30,7 @@ DESCRIPTIONS: Final = {
     "int5": "of 5 bits",
     "int4": "of 4 bits",
     "int3": "of 3 bits",
+    "by-use-B": "whole numbers of 2 to 8 bits, B on the average: more for classes answered more",
     "products-N": "product quantisation, N bytes a class; N divides the features",
     "rotated-N": "product quantisation along principal axes, N bytes a class",
     "low-rank-N": "a product of two, N numbers of 8 bits a class",
@@ -36,6 +38,7 @@ DESCRIPTIONS: Final = {
 }
 """What can be asked for."""
 _NUMBERED: Final = re.compile(r"(products|rotated|low-rank|signs)-([1-9][0-9]{0,4})")
+_BY_USE: Final = re.compile(r"by-use-([2-8](?:\.[0-9])?)")
 _INTS: Final = re.compile(r"int([345678])")
 MOST_SIGNS: Final = 8
 """Bits a feature: from there whole numbers of 8 bits keep more, and take less."""
@@ -43,6 +46,8 @@ EXACT: Final = ("fp16", "int8")
 """What moves scores by less than a byte's step of a bias would."""
 WIDTHS: Final = (2, 3, 4, 5, 6, 8, 12, 16)
 """Features to a part of a product quantisation."""
+BY_USE: Final = ("4.0", "3.5", "3.0", "2.5")
+"""Mean bits of whole numbers by use."""
 ROTATED: Final = (3, 4, 6, 8, 12, 16)
 """Features for a byte of a rotated one."""
 
@@ -57,7 +62,7 @@ class Encoding:
     @property
     def kind(self) -> str:
         """Its name without its number: those of a kind differ in their size."""
-        return self.name.rstrip("0123456789")
+        return self.name.rstrip("0123456789.")
 
 
 def encoding(name: str, width: int, seed: int = 0) -> Encoding:
@@ -70,11 +75,15 @@ def encoding(name: str, width: int, seed: int = 0) -> Encoding:
 
 def _fit(name: str, width: int, seed: int) -> Fit | None:
     if name == "fp16":
-        return fit_halves
+        return lambda weight, _: fit_halves(weight)
     found = _INTS.fullmatch(name)
     if found:
         bits = int(found[1])
-        return lambda weight, moment: fit_ints(weight, moment, bits)
+        return lambda weight, known: fit_ints(weight, known.moment, bits)
+    by_use = _BY_USE.fullmatch(name)
+    if by_use:
+        mean = float(by_use[1])
+        return lambda weight, known: fit_by_use(weight, known.moment, known.shares, mean)
     numbered = _NUMBERED.fullmatch(name)
     return None if numbered is None else _numbered(numbered[1], int(numbered[2]), width, seed)
 
@@ -84,18 +93,18 @@ def _numbered(kind: str, count: int, width: int, seed: int) -> Fit:
         if width % count:
             divisors = ", ".join(str(n) for n in range(1, width + 1) if width % n == 0)
             raise UsageError(f"products-{count}: N divides {width} features: one of {divisors}")
-        return lambda weight, moment: fit_products(weight, moment, count, seed)
+        return lambda weight, known: fit_products(weight, known.moment, count, seed)
     if kind == "rotated":
         if count > width:
             raise UsageError(f"rotated-{count}: N is at most the {width} features")
-        return lambda weight, moment: fit_rotated(weight, moment, count, seed)
+        return lambda weight, known: fit_rotated(weight, known.moment, count, seed)
     if kind == "low-rank":
         if count >= width:
             raise UsageError(f"low-rank-{count}: N is below the {width} features")
-        return lambda weight, moment: fit_low_rank(weight, moment, count, 8)
+        return lambda weight, known: fit_low_rank(weight, known.moment, count, 8)
     if count > MOST_SIGNS * width:
         raise UsageError(f"signs-{count}: N is at most {MOST_SIGNS} times the {width} features")
-    return lambda weight, moment: fit_signs(weight, moment, count, seed)
+    return lambda weight, known: fit_signs(weight, known.moment, count, seed)
 
 
 def stored_bytes(name: str, classes: int, width: int) -> int:
@@ -111,6 +120,10 @@ def stored_bytes(name: str, classes: int, width: int) -> int:
     found = _INTS.fullmatch(name)
     if found:
         return classes * width * int(found[1]) // 8 + classes + biases
+    by_use = _BY_USE.fullmatch(name)
+    if by_use:
+        masks = (len(LEVELS) - 1) * classes // 8
+        return int(classes * width * float(by_use[1]) / 8) + classes + masks + biases
     numbered = _NUMBERED.fullmatch(name)
     assert numbered is not None
     kind, count = numbered[1], int(numbered[2])
@@ -127,6 +140,7 @@ def stored_bytes(name: str, classes: int, width: int) -> int:
 def menu(width: int, seed: int = 0) -> Iterator[Encoding]:
     """What is worth trying, for ``width`` features: from what keeps most to what is smallest."""
     names = ["fp16", "int8", "int6", "int5", "int4", "int3"]
+    names += [f"by-use-{bits}" for bits in BY_USE]
     names += [f"products-{width // part}" for part in WIDTHS if width % part == 0]
     names += [f"rotated-{width // part}" for part in ROTATED if width >= part]
     names += [f"low-rank-{width * share // 8}" for share in (6, 4, 2) if width * share >= 8]

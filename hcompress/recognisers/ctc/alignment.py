@@ -63,7 +63,9 @@ def row_sums(scores: Tensor, columns: Tensor) -> RowSums:
     return RowSums(scores.logsumexp(-1), scores.gather(2, index), scores.mean(-1))
 
 
-def sampled_sums(scores: Tensor, drawn: Tensor, near: Tensor, columns: Tensor, size: int) -> RowSums:
+def sampled_sums(
+    scores: Tensor, drawn: Tensor, near: Tensor, columns: Tensor, size: int
+) -> RowSums:
     """The sums of `row_sums`, from a part of the classes.
 
     scores [N, T, C] of the classes ``near`` [C], all that ``columns`` [N, L + 1] has, in order;

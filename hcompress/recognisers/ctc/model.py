@@ -14,7 +14,14 @@ from torch.utils.checkpoint import checkpoint
 from hcompress.charset import UnknownCharacter
 from hcompress.heads.contract import Losses
 from hcompress.recognisers.contract import Decoded, Recogniser, Targets
-from hcompress.recognisers.ctc.alignment import Labels, RowSums, aligned, ctc_loss, row_sums, sampled_sums
+from hcompress.recognisers.ctc.alignment import (
+    Labels,
+    RowSums,
+    aligned,
+    ctc_loss,
+    row_sums,
+    sampled_sums,
+)
 from hcompress.recognisers.ctc.columns import Columns
 from hcompress.recognisers.ctc.neck import Neck
 from hcompress.spec.config import CANDIDATES
@@ -112,7 +119,7 @@ class Ctc(Recogniser):
         take too much memory, and then worked out once more on the way back. With ``rivals``, so
         many classes stand for all that are in no label."""
         if rivals:
-            near, drawn = columns.unique(), self._rivals(columns, rivals)
+            near, drawn = torch.unique(columns), self._rivals(columns, rivals)
             if len(drawn):
                 of = self.head.learnt_scores
                 known, others = of(logits, near).float(), of(logits, drawn).float()

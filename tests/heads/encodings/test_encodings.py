@@ -18,7 +18,7 @@ WEIGHT = RNG.normal(size=(CLASSES, WIDTH)).astype(np.float32)
 WEIGHT[DEAD] = RNG.normal(size=WIDTH) / 9
 FEATURES = (RNG.normal(size=(3000, WIDTH)) * np.linspace(2, 0.2, WIDTH) + 0.3).astype(np.float32)
 TEACHER = Teacher(WEIGHT, RNG.normal(size=CLASSES).astype(np.float32), (0,), DEAD)
-EVIDENCE = Evidence.of(FEATURES)
+EVIDENCE = Evidence.of(FEATURES, TEACHER)
 
 
 def head(name: str) -> Encoded:
@@ -39,6 +39,8 @@ def off(made: Encoded) -> float:
         ("fp16", 1e-6), ("int8", 1e-4), ("int6", 1e-3), ("int5", 5e-3), ("int4", 0.02),
         ("int3", 0.1), ("products-12", 0.02), ("products-8", 0.08), ("low-rank-18", 0.03),
         ("signs-96", 0.1), ("rotated-12", 0.02), ("rotated-8", 0.08), ("rotated-24", 2e-3),
+        ("by-use-4.0", 0.05),
+        ("by-use-3.0", 0.2), ("by-use-2.5", 0.4),
     ],
 )  # fmt: skip
 def test_scores_stay(name: str, most: float) -> None:
@@ -91,7 +93,9 @@ def test_biases_are_bytes_where_weights_are_rougher() -> None:
         own = made_good(
             TEACHER.bias[TEACHER.coded],
             TEACHER.weight[TEACHER.coded],
-            encoding(name, WIDTH, 1).fit(TEACHER.weight[TEACHER.coded], EVIDENCE.moment),
+            encoding(name, WIDTH, 1).fit(
+                TEACHER.weight[TEACHER.coded], EVIDENCE.among(TEACHER.coded)
+            ),
             EVIDENCE.mean,
         )
         np.testing.assert_allclose(made.floats()[1][live], own, atol=0.03 if wanted else 0.002)

@@ -7,7 +7,13 @@ from itertools import groupby, product
 import pytest
 import torch
 
-from hcompress.recognisers.ctc.alignment import Labels, aligned, ctc_loss, row_sums
+from hcompress.recognisers.ctc.alignment import (
+    Labels,
+    aligned,
+    ctc_loss,
+    row_sums,
+    sampled_sums,
+)
 
 LABELS = [[1, 2], [1, 1], [], [2, 1, 2]]
 
@@ -74,3 +80,16 @@ def test_equal_ids_are_one_column() -> None:
     near, known = labels().among_columns()
     assert near.ids.tolist() == [[1, 2, 0], [1, 1, 0], [0, 0, 0], [1, 2, 1]]
     assert known.int().tolist() == [[1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0]]
+
+
+def test_all_other_classes_drawn_are_all_classes() -> None:
+    """What stands for the others is weighed by how many they are."""
+    scores = torch.randn(4, 6, 9, generator=torch.Generator().manual_seed(6))
+    columns = labels().columns()
+    near = torch.unique(columns)
+    others = torch.tensor([i for i in range(9) if i not in near.tolist()])
+    whole = row_sums(scores, columns)
+    for drawn in (others, others.repeat(3)):
+        some = sampled_sums(scores[..., near], scores[..., drawn], near, columns, 9)
+        torch.testing.assert_close(some.total, whole.total)
+        torch.testing.assert_close(some.along, whole.along)

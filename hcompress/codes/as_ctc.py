@@ -20,7 +20,6 @@ from hcompress.recognisers.build import build
 from hcompress.recognisers.ctc.model import Ctc
 from hcompress.recognisers.rebuild import live_batch_norm
 from hcompress.spec.config import BatchNorm
-from hcompress.spec.heads import Hamming
 
 if TYPE_CHECKING:
     from hcompress.checkpoints.checkpoint import Checkpoint
@@ -41,15 +40,15 @@ def as_ctc(
     ``images`` uint8 [N, H, W, C] tell what batch normalisation has to undo, if the old one's was
     folded away. Raises UsageError if there are no codes.
     """
-    head = before.config.head
-    if not isinstance(head, Hamming):
+    length = before.config.head.code_length
+    if length is None:
         raise UsageError("as-ctc takes a recogniser with codes: give it some by replace-head first")
     torch.manual_seed(seed)
     model = build(
         config.asked(
-            head=head,
+            head=before.config.head,
             batch_norm=BatchNorm.LIVE,
-            temperature=head.length * HAMMING_TEMPERATURE,
+            temperature=length * HAMMING_TEMPERATURE,
         ),
         len(vocabulary),
     )
@@ -76,7 +75,7 @@ def codes_of(new: Vocabulary, old: Vocabulary, bits: Bits, seed: int) -> Bits:
     for index in sorted(set(range(len(new))) - set(known)):
         others = pack(made[taken])
         while True:
-            drawn = rng.random(bits.shape[1]) < 0.5
+            drawn: Bits = np.asarray(rng.random(bits.shape[1]) < 0.5, np.bool_)
             near = distances(pack(drawn[None]), others).min(initial=bits.shape[1])
             if near * APART >= bits.shape[1]:
                 break
