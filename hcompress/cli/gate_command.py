@@ -97,7 +97,7 @@ def gate(
 
 
 def _show(console: Console, verdict: Verdict, outputs: Outputs, json_output: bool) -> None:
-    from hcompress.gate.show import NAMES, cells
+    from hcompress.gate.show import NAMES, cells, notes
 
     # Before the table: whoever closes stdout early must not leave an unfinished summary.
     try:
@@ -106,7 +106,9 @@ def _show(console: Console, verdict: Verdict, outputs: Outputs, json_output: boo
         if json_output:
             console.json(verdict.to_dict())
         else:
-            console.table(cells(verdict), names=NAMES)
+            console.table([row[:-1] for row in cells(verdict)], names=NAMES)
+            for line in ("", *said) if (said := notes(verdict)) else ():
+                console.out(line)
 
 
 COMMANDS: Final = (gate,)

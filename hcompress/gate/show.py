@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import Final
 from xml.sax.saxutils import quoteattr
 
@@ -32,6 +33,16 @@ _ESCAPES: Final = str.maketrans(
 def cells(verdict: Verdict) -> list[tuple[str, ...]]:
     """``HEADER`` and a row of texts for each judged number."""
     return [HEADER, *(_cells(row) for row in verdict.rows)]
+
+
+def notes(verdict: Verdict) -> list[str]:
+    """What is said of the rows, a line each and the failures first: no column is wide enough."""
+    width = max(map(len, Status))
+    return [
+        f"{row.status:<{width}}  {row.artifact}: {row.subject}: {row.note}"
+        for row in verdict.by_severity
+        if row.note
+    ]
 
 
 def markdown(verdict: Verdict, title: str = "hcompress gate") -> str:
@@ -113,9 +124,17 @@ def annotated(verdict: Verdict, file: str, lines: Mapping[str, int] | None = Non
         kind = {Status.FAIL: "error", Status.WARN: "warning"}.get(row.status)
         if kind is None:
             continue
-        place = (lines or {}).get(row.artifact)
+        place = _place(row.artifact, lines or {})
         found.append(_annotation(kind, file, f"{row.artifact}: {row.subject}", row.note, place))
     return found
+
+
+def _place(artifact: str, lines: Mapping[str, int]) -> int | None:
+    """The line of its own path, or of a pattern that it fits."""
+    if artifact in lines:
+        return lines[artifact]
+    fitting = (n for key, n in lines.items() if fnmatchcase(artifact, key.replace("**/", "")))
+    return next(fitting, None)
 
 
 def annotation_of_error(error: str, file: str) -> str:
