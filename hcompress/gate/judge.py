@@ -199,7 +199,8 @@ def _judge_budgets(
             continue
         findings = Findings()
         check_bytes(found.bytes, base, budget.bounds, findings)
-        findings.remarks += _of_files(found.files, entry.files if entry else None)
+        if found.bytes != base:
+            findings.remarks += _of_files(found.files, entry.files if entry else None)
         if is_new:
             findings.remarks.append("not in the baseline yet")
         rows.append(

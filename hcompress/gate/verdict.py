@@ -79,9 +79,9 @@ class Row:
 
     @property
     def unchanged(self) -> bool:
-        """Whether nobody has to look at it: it passes, and is what it was or has nothing to be
-        compared with."""
-        return self.status is Status.PASS and not self.delta
+        """Whether nobody has to look at it: it passes, with nothing said of it, and is what it was
+        or has nothing to be compared with."""
+        return self.status is Status.PASS and not self.delta and not self.note
 
     def to_dict(self, ref: str | None = None) -> dict[str, Any]:
         """The row as JSON wants it. ``ref``: the commit that the baseline is of."""
