@@ -46,7 +46,9 @@ class Line:
     chances: NDArray[np.float32]
     """[kept frames, k], the candidates' probabilities."""
     lost: int = 0
-    """Frames whose class is none that may be answered, where the graph says no other."""
+    """Frames that are read as blank because what stands there may not be answered."""
+    beside: float = 1.0
+    """How likely they are blank, all of them."""
 
 
 class Frames:
@@ -161,15 +163,30 @@ class Frames:
         count = scores.shape[1] if mask is None else int(mask.sum())
         order = _top(rows, min(k, count))
         chances = np.take_along_axis(rows, order, 1)
+        sure_of, shares = self._chances(whole, best, chances, list(kept))
+        if mask is None:
+            return Line(ids, sure_of, kept, order, shares)
+        forced = (ids == self.spec.blank) & (whole.argmax(1) != ids)
+        beside = float(sure_of[forced].astype(np.float64).prod())
+        return Line(ids, sure_of, kept, order, shares, int(forced.sum()), beside)
+
+    def _chances(
+        self,
+        scores: NDArray[np.float32],
+        best: NDArray[np.float32],
+        chosen: NDArray[np.float32],
+        kept: list[int],
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scores of all classes, each frame's best and the kept frames' candidates: the last two
+        as probabilities among all classes, what may not be answered included."""
         if self.spec.answers is Answers.PROBABILITIES:
-            return Line(ids, best, kept, order, chances)
+            return best, chosen
         if self.spec.answers is Answers.LOG_PROBABILITIES:
-            return Line(ids, np.exp(best), kept, order, np.exp(chances))
-        # Softmax, the best of all classes at 1: what may not be answered has its share too.
-        most = best if mask is None else whole.max(1)
-        weight = np.exp(whole - most[:, None]).sum(1)
-        shares = np.exp(chances - most[list(kept), None]) / weight[list(kept), None]
-        return Line(ids, np.exp(best - most) / weight, kept, order, shares)
+            return np.exp(best), np.exp(chosen)
+        most = scores.max(1)
+        weight = np.exp(scores - most[:, None]).sum(1)
+        shares = np.exp(chosen - most[kept, None]) / weight[kept, None]
+        return np.exp(best - most) / weight, shares
 
     def _of_ids(
         self,
@@ -181,13 +198,15 @@ class Frames:
         if ids.min(initial=0) < 0 or ids.max(initial=0) >= len(self.spec.classes):
             raise InputRefused(f"{self._where}: answers a class that it has not")
         chances = np.ones(ids.shape, np.float32) if sure is None else sure
-        lost = 0
+        lost, beside = 0, 1.0
         if mask is not None:
             barred = ~mask[ids]
-            lost = int(barred.sum())
+            lost, beside = int(barred.sum()), float((1 - chances[barred]).prod())
             ids = np.where(barred, self.spec.blank, ids)
         kept = tuple(self.spec.kept(ids.tolist()))
-        return Line(ids, chances, kept, ids[list(kept), None], chances[list(kept), None], lost)
+        return Line(
+            ids, chances, kept, ids[list(kept), None], chances[list(kept), None], lost, beside
+        )
 
     def _refused(self, shape: Sequence[int]) -> InputRefused:
         return InputRefused(

@@ -37,8 +37,9 @@ class ForeignReader:
     it. Any number of threads may share a reader.
 
     ``only``, ``min_confidence`` and ``providers``: as `OnnxReader` has them. All classes but those
-    asked for and the blank are left out before a frame's best is chosen; of a graph that answers
-    ids alone, the frames that have another are left out, with a remark.
+    asked for and the blank are left out before a frame's best is chosen. Frames that are blank for
+    that alone count towards the confidence, and a remark says how many there are; of a graph that
+    answers ids alone, all frames that have another are.
 
     ``spec``: what is known of it from elsewhere; nothing is looked for then. Raises as
     `hcompress.foreign.open.open_foreign`.
@@ -111,7 +112,7 @@ class ForeignReader:
     def _reading(self, line: Line) -> Reading:
         classes = self.spec.classes
         text = "".join(classes[i] for i in line.ids[list(line.kept)].tolist())
-        confidence = math.prod(line.probabilities[list(line.kept)].tolist())
+        confidence = math.prod(line.probabilities[list(line.kept)].tolist()) * line.beside
         candidates = [
             [
                 Candidate(character=classes[i] or "<blank>", confidence=chance)
@@ -123,5 +124,5 @@ class ForeignReader:
         if not line.lost:
             return reading
         places = f"{line.lost} frame{'s' if line.lost > 1 else ''}"
-        said = f"left out where the one answer is none of those asked for: {places}"
+        said = f"left out what is likelier than all that is asked for, at {places}"
         return remarked(reading, said)
