@@ -71,7 +71,16 @@ def allowed(classes: Sequence[str], only: Sequence[str]) -> NDArray[np.bool_]:
     """
     import numpy as np
 
-    found = np.array([_fits(one, only) for one in classes], bool)
+    words = [word for word in only if word not in CLASSES]
+    singles = frozenset("".join(words))
+    kinds = [CLASSES[word] for word in dict.fromkeys(only) if word in CLASSES]
+
+    def fits(text: str) -> bool:
+        if text in singles or any(text and all(map(kind, text)) for kind in kinds):
+            return True
+        return len(text) > 1 and any(text in word for word in words)
+
+    found = np.array([fits(one) for one in classes], bool)
     if not found.any():
         listed = ", ".join(quoted(word) for word in only)
         raise UsageError(
@@ -80,23 +89,11 @@ def allowed(classes: Sequence[str], only: Sequence[str]) -> NDArray[np.bool_]:
     return found
 
 
-def _fits(text: str, only: Sequence[str]) -> bool:
-    if not text:
-        return False
-    for word in only:
-        within = CLASSES.get(word)
-        if within is None:
-            if text in word:
-                return True
-        elif all(map(within, text)):
-            return True
-    return False
-
-
 def lacking(characters: Iterable[str], only: Sequence[str]) -> str:
     """Characters that are asked for by themselves, and that a model hasn't got."""
     asked = dict.fromkeys(one for word in only if word not in CLASSES for one in word)
-    return "".join(one for one in asked if one not in set(characters))
+    known = set(characters)
+    return "".join(one for one in asked if one not in known)
 
 
 def of_vocabulary(vocabulary: Vocabulary, only: Sequence[str]) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +19,16 @@ from hcompress.runtime.foreign_reader import ForeignReader
 from hcompress.runtime.only import CLASSES, allowed, among_candidates, key_of, lacking
 from hcompress.runtime.options import ReadOptions
 from hcompress.runtime.reading import Reading, surely
-from hcompress.spec.header import Provenance
-from hcompress.spec.heads import Hamming
+from hcompress.spec.header import ModelMetadata, Provenance
+from hcompress.spec.heads import Hamming, HeadSpec, Softmax
 from hcompress.spec.transcription import Scheme, Transcription
 from hcompress.spec.vocabulary import Vocabulary
 from tests.builders import CONFIGS, LIGHT, pictures, recogniser
 from tests.foreign import builders
+from tests.recognisers.ctc import test_graph as ctc
 from tests.runtime.test_stepwise import exported
 
+IDEOGRAPHS = [chr(0x4E00 + place) for place in range(ctc.VOCABULARY - 1)]
 CTC = Transcription(Scheme.CTC, ("<blank>",), blank=0)
 
 
@@ -199,3 +202,21 @@ def test_an_unsure_reading_has_no_text() -> None:
     left = surely(reading, 0.5)
     assert (left.text, left.confidence) == ("", 0.4)
     assert left.remark == 'left out, being less sure than 0.5: "ab"'
+
+
+@pytest.mark.parametrize("head", [Hamming(32), Softmax()])
+def test_columns_are_restricted_before_they_collapse(head: HeadSpec, tmp_path: Path) -> None:
+    config = replace(ctc.SMALL, head=head)
+    model, vocabulary = ctc.made(config), Vocabulary(IDEOGRAPHS, CTC)
+    text = ModelMetadata(config, vocabulary, Provenance("onnx", None)).to_json()
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.graph(text, store_half=False).SerializeToString())
+    images = list(np.random.default_rng(5).integers(0, 256, (4, 32, 160, 3), np.uint8))
+    plain = OnnxReader(path)
+    before = plain.read(images)
+    wanted = sorted({c for one in before for c in one.text})[:3]
+    found = plain.read(images, only=wanted)
+    assert any(one.text for one in found)
+    assert all(set(one.text) <= set(wanted) for one in found)
+    for one, other in zip(found, before, strict=True):
+        assert one == other or one.confidence <= other.confidence + 1e-3 or one.remark
