@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from hcompress.compute.bounds import no_telemetry
 from hcompress.errors import EnvironmentFailed, UsageError
 from hcompress.strict.files import quoted
 
@@ -25,6 +26,7 @@ def full_names(names: Sequence[str]) -> tuple[str, ...]:
     Raises UsageError for a name that onnxruntime doesn't know, EnvironmentFailed for one that the
     installed onnxruntime was built without.
     """
+    no_telemetry()
     import onnxruntime
 
     known = {_short(name): name for name in onnxruntime.get_all_providers()}
