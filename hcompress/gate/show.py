@@ -17,6 +17,8 @@ from hcompress.strict.show import visible
 HEADER = ("status", "artifact", "what", "now", "baseline", "change", "note")
 NAMES = 3
 """Columns that say what a row is of: without them no number in it says anything."""
+_MOST_ROWS: Final = 500
+"""Of a table in Markdown: GitHub drops a summary of more than 1 MiB."""
 _MARKS = {
     Status.PASS: "✅",
     Status.WARN: "⚠️",
@@ -71,10 +73,11 @@ def _table(rows: list[Row]) -> list[str]:
     if not rows:
         return []
     lines = [_line(HEADER), "| --- | --- | --- | ---: | ---: | ---: | --- |"]
-    for row in rows:
+    for row in rows[:_MOST_ROWS]:
         first, *rest = _cells(row)
         lines.append(_line((f"{_MARKS[row.status]} {first}", *rest)))
-    return [*lines, ""]
+    more = len(rows) - _MOST_ROWS
+    return [*lines, "", *((f"{more:,} more rows: `--json` has them.", "") if more > 0 else ())]
 
 
 def junit(verdict: Verdict) -> str:
