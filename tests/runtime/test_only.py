@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from onnx import helper
 from onnx.helper import make_node
 
 from hcompress.checkpoints.checkpoint import MODEL_FILE, save_checkpoint
+from hcompress.cli.reading_options import OnlyThese
 from hcompress.errors import UsageError
 from hcompress.evaluation.readers import open_reader
 from hcompress.heads.native import CodeRanker
@@ -23,6 +25,7 @@ from hcompress.spec.header import ModelMetadata, Provenance
 from hcompress.spec.heads import Hamming, HeadSpec, Softmax
 from hcompress.spec.transcription import Scheme, Transcription
 from hcompress.spec.vocabulary import Vocabulary
+from tests import ROOT
 from tests.builders import CONFIGS, LIGHT, pictures, recogniser
 from tests.foreign import builders
 from tests.recognisers.ctc import test_graph as ctc
@@ -220,3 +223,11 @@ def test_columns_are_restricted_before_they_collapse(head: HeadSpec, tmp_path: P
     assert all(set(one.text) <= set(wanted) for one in found)
     for one, other in zip(found, before, strict=True):
         assert one == other or one.confidence <= other.confidence + 1e-3 or one.remark
+
+
+def test_help_and_docs_name_every_class() -> None:
+    page = (ROOT / "docs" / "runtime.md").read_text(encoding="utf-8")
+    said = str(get_args(OnlyThese)[1].help)
+    for name in CLASSES:
+        assert name in said
+        assert f"`{name}`" in page
