@@ -13,6 +13,7 @@ from hcompress.cli import (
     card_command,
     compare_command,
     coverage_command,
+    gate_command,
     import_command,
     model_commands,
     plan_command,
@@ -68,6 +69,7 @@ def build_app(stages: Mapping[str, type[Stage]]) -> typer.Typer:
         *coverage_command.COMMANDS,
         *import_command.COMMANDS,
         *bench_command.COMMANDS,
+        *gate_command.COMMANDS,
         *tool_commands.COMMANDS,
     ):
         app.command(command.__name__.rstrip("_").replace("_", "-"))(command)

@@ -20,6 +20,14 @@ from hcompress.cli.foreign_options import (
     check_wanted,
     options_of,
 )
+from hcompress.cli.reading_options import (
+    MinConfidence,
+    OnlyThese,
+    Providers,
+    Threads,
+    reading_of,
+    say_lacking,
+)
 from hcompress.cli.state import Json, state_of
 from hcompress.errors import EnvironmentFailed, InputRefused, UsageError
 from hcompress.progress import NoProgress
@@ -52,6 +60,10 @@ def read(
     preprocessing: Preprocessed = None,
     blank: BlankClass = None,
     arch: Arch = None,
+    threads: Threads = None,
+    only: OnlyThese = None,
+    min_confidence: MinConfidence = 0.0,
+    provider: Providers = None,
     json_output: Json = False,
 ) -> None:
     """Read images: text, confidence, candidates.
@@ -68,7 +80,9 @@ def read(
 
     Confidence is between 0 and 1 and comparable between softmax and Hamming models: the product
     over the decoding steps, EOS included, of a calibrated step probability. An empty text of an
-    image with ink is never sure.
+    image with ink is never sure. With --only it stays the one among all characters: a forced
+    answer is unsure. A remark says where a model keeps too few candidates to choose among, and what
+    --min-confidence leaves out.
     """
     from hcompress.artifacts.source import open_source
     from hcompress.data.image_folder import LeftOut
@@ -81,7 +95,9 @@ def read(
     file = open_source(packaged_model() if model is None else model).opened
     options = options_of(charset, preprocessing, blank, arch)
     check_wanted(options, [file])
-    reader = open_reader(file, options)
+    reading_options = reading_of(threads, only, min_confidence, provider)
+    reader = open_reader(file, options, reading_options)
+    say_lacking(reader, reading_options, console.say)
     progress = _progress(console)
     say = console.say if isinstance(progress, NoProgress) else progress.say
     left_out = LeftOut()
@@ -201,12 +217,13 @@ def _readings(
 def _with_remarks(reading: Reading, remarks: Sequence[str]) -> Reading:
     """And unsure of an empty text: what the remarks are of was not read."""
     from hcompress.runtime.look import EMPTY_MOST
+    from hcompress.runtime.reading import remarked
 
     if not remarks:
         return reading
     if not reading.text.strip():
         reading = replace(reading, confidence=min(reading.confidence, EMPTY_MOST))
-    return replace(reading, remark="; ".join(filter(None, (reading.remark, *remarks))))
+    return remarked(reading, *remarks)
 
 
 class _Opened(NamedTuple):

@@ -1,8 +1,7 @@
-"""Commands around models and machines: gate, synth, doctor."""
+"""Commands around data and machines: synth, doctor."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,51 +9,6 @@ import typer
 
 from hcompress.cli.state import Data, Json, state_of
 from hcompress.strict.schema import MOST_IMAGES, MOST_WORKERS
-
-
-def gate(
-    context: typer.Context,
-    limits: Annotated[Path, typer.Argument(metavar="LIMITS", help="The limits: a TOML file.")],
-    baseline: Annotated[
-        Path | None,
-        typer.Option("--baseline", help="A baseline to use instead of the limits' own."),
-    ] = None,
-    root: Annotated[
-        Path | None,
-        typer.Option("--root", help="What paths are relative to; the limits' folder if not given."),
-    ] = None,
-    update: Annotated[
-        bool, typer.Option("--update", help="Make what is measured now the baseline.")
-    ] = False,
-    reason: Annotated[
-        str, typer.Option("--reason", help="Why the baseline changes; kept in its history.")
-    ] = "",
-    json_output: Json = False,
-) -> None:
-    """Check sizes and accuracy against limits.
-
-    Compares with a committed baseline too, and ends with exit code 1 if a limit is broken. Under
-    GitHub Actions it also appends the table to the job's summary.
-    """
-    from hcompress.errors import GateFailed, UsageError
-    from hcompress.gate.run import append_summary, run_gate, update_gate
-    from hcompress.gate.show import NAMES, cells, markdown
-
-    console = state_of(context).console
-    if reason and not update:
-        raise UsageError("--reason goes with --update")
-    if update:
-        date = time.strftime("%Y-%m-%d")
-        console.say(f"wrote {update_gate(limits, baseline, reason, date, root)}")
-    verdict = run_gate(limits, baseline, root)
-    if json_output:
-        console.json(verdict.to_dict())
-    else:
-        console.table(cells(verdict), names=NAMES)
-    append_summary(lambda: markdown(verdict))
-    if verdict.failed:
-        raise GateFailed(verdict.summary)
-    console.say(verdict.summary)
 
 
 def synth(
@@ -123,4 +77,4 @@ def doctor(context: typer.Context, json_output: Json = False) -> None:
         raise EnvironmentFailed(f"packages are missing: pip install {names}")
 
 
-COMMANDS: Final = (gate, synth, doctor)
+COMMANDS: Final = (synth, doctor)

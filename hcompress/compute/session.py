@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +18,7 @@ from hcompress.compute.bounds import (
     no_telemetry,
     watched,
 )
+from hcompress.compute.providers import full_names, lacks
 from hcompress.errors import InputRefused
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ _NO_ROOM: Final = "is smaller than requested bytes of"
 
 
 class Session:
-    """One ONNX graph on the CPU. Raises InputRefused where it can't be loaded or run."""
+    """One ONNX graph, on the CPU unless told otherwise.
+
+    Raises InputRefused where it can't be loaded or run.
+    """
 
     def __init__(
         self,
@@ -38,9 +42,12 @@ class Session:
         threads: int = 1,
         dimensions: Mapping[str, int] | None = None,
         where: str = "the exported graph",
+        providers: Sequence[str] = (),
     ) -> None:
         """``dimensions`` tells the session what named dimensions will be: it can do more before
-        the first image then. ``where`` is what errors call a model in memory."""
+        the first image then. ``where`` is what errors call a model in memory. ``providers``: what
+        it runs on, each node on the first that can; the CPU if none are given. Raises UsageError
+        for one that nobody knows, EnvironmentFailed if the first is not here."""
         no_telemetry()
         import onnxruntime
 
@@ -53,14 +60,18 @@ class Session:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         for name, size in (dimensions or {}).items():
             options.add_free_dimension_override_by_name(name, size)
+        wanted = full_names(providers)
         source = str(model) if isinstance(model, Path) else model
         bound(options)
         load = Load(options)
         with _refusing(self._where, load), watched(load):
             # Its fallback would print to stdout, then try the same provider once more.
             self._session = onnxruntime.InferenceSession(
-                source, options, providers=["CPUExecutionProvider"], enable_fallback=0
+                source, options, providers=list(wanted), enable_fallback=0
             )
+        running = self._session.get_providers()
+        if wanted[0] not in running:  # its libraries are missing: onnxruntime only warns of it
+            raise lacks(wanted[0], running)
 
     @property
     def inputs(self) -> dict[str, tuple[str, list[int | str | None]]]:

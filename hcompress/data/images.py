@@ -59,11 +59,11 @@ _DAMAGE = (
 Remark = Callable[[str], None]
 
 
-def _unsaid(_: str) -> None:
+def unsaid(_: str) -> None:
     """A remark that nobody asked for."""
 
 
-def read_image(path: Path, remark: Remark = _unsaid) -> NDArray[np.uint8]:
+def read_image(path: Path, remark: Remark = unsaid) -> NDArray[np.uint8]:
     """height x width x 3 (RGB), turned as EXIF says, transparency laid where its ink shows.
 
     ``remark`` is told what else whoever gave the file should know of it. Raises UsageError where
@@ -76,7 +76,7 @@ def read_image(path: Path, remark: Remark = _unsaid) -> NDArray[np.uint8]:
     return decode_image(path.read_bytes(), str(path), remark)
 
 
-def read_piped_image(path: Path, remark: Remark = _unsaid) -> NDArray[np.uint8]:
+def read_piped_image(path: Path, remark: Remark = unsaid) -> NDArray[np.uint8]:
     """As `read_image`; ``-`` is standard input, and a pipe is read to its end.
 
     For paths that a user names: a pipe that nobody writes to is waited for. Raises InputRefused for
@@ -100,7 +100,7 @@ def read_piped_image(path: Path, remark: Remark = _unsaid) -> NDArray[np.uint8]:
     return decode_image(data, named, remark)
 
 
-def decode_image(data: bytes, name: str, remark: Remark = _unsaid) -> NDArray[np.uint8]:
+def decode_image(data: bytes, name: str, remark: Remark = unsaid) -> NDArray[np.uint8]:
     """height x width x 3 (RGB) from an image file's bytes, of several pictures the first.
 
     Raises InputRefused naming ``name``.
@@ -116,7 +116,7 @@ def decode_image(data: bytes, name: str, remark: Remark = _unsaid) -> NDArray[np
             width, height = opened.size
             if width * height <= MAX_PIXELS:
                 pixels = np.array(_to_rgb(opened, data), dtype=np.uint8)
-                if remark is not _unsaid and _goes_on(opened):
+                if remark is not unsaid and _goes_on(opened):
                     remark(MORE)
                 return pixels
     except (Image.DecompressionBombError, *_DAMAGE) as error:
@@ -124,7 +124,31 @@ def decode_image(data: bytes, name: str, remark: Remark = _unsaid) -> NDArray[np
         if isinstance(error, UnidentifiedImageError):
             what = stand_in(data) or f"none of {', '.join(FORMATS)}"
         raise InputRefused(f"{name}: not a readable image: {what}") from None
-    raise InputRefused(
+    raise _too_large(name, width, height)
+
+
+def rgb_of(image: Image.Image) -> NDArray[np.uint8]:
+    """As `decode_image`, of an image that Pillow has opened or made; it stays as it is.
+
+    Raises InputRefused if it is too large, damaged, or nothing says which of its numbers is white.
+    """
+    from PIL import Image
+
+    name = "an image of Pillow's"
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(name, image.width, image.height)
+    try:
+        if is_deep_grey(image):  # a copy would forget what its file says of white
+            image.load()
+            return np.array(Image.fromarray(_deep_grey(image)).convert("RGB"), dtype=np.uint8)
+        return np.array(_to_rgb(image.copy(), b""), dtype=np.uint8)
+    except (Image.DecompressionBombError, *_DAMAGE) as error:
+        what = str(error).replace("\n", " ") or type(error).__name__
+        raise InputRefused(f"{name}: not a readable image: {what}") from None
+
+
+def _too_large(name: str, width: int, height: int) -> InputRefused:
+    return InputRefused(
         f"{name}: {width}x{height} is more than {MAX_PIXELS // 10**6} million pixels;"
         " give a smaller image"
     )

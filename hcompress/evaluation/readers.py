@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from hcompress.artifacts.source import open_source
-from hcompress.errors import InputRefused
+from hcompress.errors import InputRefused, UsageError
 from hcompress.foreign.header import is_foreign
 from hcompress.foreign.options import AS_FOUND, ImportOptions
 from hcompress.formats.open import Format, ModelFile
+from hcompress.runtime.options import PLAIN, ReadOptions
 from hcompress.spec.header import read_header
 
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Images = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+
+
+class _Plain(TypedDict):
+    only: tuple[str, ...] | None
+    min_confidence: float
+    providers: tuple[str, ...]
 
 
 class Reading(Protocol):
@@ -51,25 +58,38 @@ class Reader(Protocol):
         ...
 
 
-def open_reader(model: Path | ModelFile, options: ImportOptions = AS_FOUND) -> Reader:
+def open_reader(
+    model: Path | ModelFile, options: ImportOptions = AS_FOUND, reading: ReadOptions = PLAIN
+) -> Reader:
     """A reader for a checkpoint, ours or of a known recogniser, for an ONNX file, or for an
     artifact folder holding one.
 
-    ``options`` say of a recogniser from elsewhere what its file does not say. Raises UsageError if
-    there is nothing and InputRefused if it is not a model that reads, or is damaged.
+    ``options`` say of a recogniser from elsewhere what its file does not say, ``reading`` how it
+    reads. Raises UsageError if there is nothing, or a provider is given to what onnxruntime does
+    not run, and InputRefused if it is not a model that reads, or is damaged.
     """
     file = model if isinstance(model, ModelFile) else open_source(model).opened
+    threads = reading.threads or 1
+    plain: _Plain = {
+        "only": reading.only,
+        "min_confidence": reading.min_confidence,
+        "providers": reading.providers,
+    }
     if is_foreign(file):
         from hcompress.runtime.foreign_reader import ForeignReader
 
-        return ForeignReader(file, options=options)
+        return ForeignReader(file, threads, options, **plain)
     if file.format is Format.ONNX:
         from hcompress.runtime import OnnxReader
 
-        return OnnxReader(file)
+        return OnnxReader(file, threads, **plain)
     if file.format is Format.ENGINE:
         raise InputRefused(f"{file.path}: an engine is read on its GPU server: give its ONNX file")
     read_header(file)  # refuses what is broken, or not ours, before torch is imported
+    if reading.providers:
+        raise UsageError(f"{file.path}: torch reads a checkpoint: providers are for ONNX files")
     from hcompress.evaluation.torch_reader import TorchReader
 
-    return TorchReader(file)
+    return TorchReader(
+        file, reading.threads, only=reading.only, min_confidence=reading.min_confidence
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from hcompress.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from hcompress.errors import NumericalError
 from hcompress.formats.open import ModelFile
 from hcompress.runtime.long_lines import read_lines
+from hcompress.runtime.only import Only, key_of, of_vocabulary
 from hcompress.runtime.reading import Reading
 from hcompress.spec.config import TransformerConfig
 from hcompress.spec.preprocessing import Preprocessing
@@ -20,12 +20,30 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from hcompress.data.given import Images
+
 
 class TorchReader:
-    """A checkpoint that reads. Raises what `load_checkpoint` raises."""
+    """A checkpoint that reads. Raises what `load_checkpoint` raises.
 
-    def __init__(self, source: Path | ModelFile | Checkpoint) -> None:
+    ``threads`` are torch's, for all that runs in this process; None leaves them.
+    ``only`` and ``min_confidence``: as `OnnxReader` has them; the choice is among the candidates
+    of each step.
+    """
+
+    def __init__(
+        self,
+        source: Path | ModelFile | Checkpoint,
+        threads: int | None = None,
+        *,
+        only: Only = None,
+        min_confidence: float = 0.0,
+    ) -> None:
         self.checkpoint = source if isinstance(source, Checkpoint) else load_checkpoint(source)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self._least, key = min_confidence, key_of(only)
+        self._mask = None if key is None else of_vocabulary(self.checkpoint.vocabulary, key)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -43,9 +61,11 @@ class TorchReader:
         config = self.checkpoint.config
         return config.max_steps - 1 if isinstance(config, TransformerConfig) else None
 
-    def read(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[Reading]:
-        """A reading for each RGB image, h x w x 3 of any size, or [N, H, W, 3]."""
-        return list(read_lines(images, self.preprocessing, self.decode, self.checkpoint.vocabulary))
+    def read(self, images: Images) -> list[Reading]:
+        """A reading for each image, in any form that `OnnxReader.read` takes."""
+        vocabulary = self.checkpoint.vocabulary
+        size = self.preprocessing
+        return list(read_lines(images, size, self.decode, vocabulary, self._mask, self._least))
 
     def decode(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """uint8 [N, H, W, 3] -> ids and probabilities [N, T, k], as `OnnxReader.decode`.

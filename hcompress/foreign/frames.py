@@ -45,6 +45,10 @@ class Line:
     """[kept frames, k], best first."""
     chances: NDArray[np.float32]
     """[kept frames, k], the candidates' probabilities."""
+    lost: int = 0
+    """Frames that are read as blank because what stands there may not be answered."""
+    beside: float = 1.0
+    """How likely they are blank, all of them."""
 
 
 class Frames:
@@ -54,11 +58,16 @@ class Frames:
     """
 
     def __init__(
-        self, model: Path | bytes, spec: ForeignSpec, threads: int = 1, where: str = "the graph"
+        self,
+        model: Path | bytes,
+        spec: ForeignSpec,
+        threads: int = 1,
+        where: str = "the graph",
+        providers: Sequence[str] = (),
     ) -> None:
         self.spec = spec
         self._where = str(model) if isinstance(model, Path) else where
-        self._session = Session(model, threads, where=self._where)
+        self._session = Session(model, threads, where=self._where, providers=providers)
         self._output = next(iter(self._session.outputs))
         inputs = list(self._session.inputs)
         if len(inputs) != 1:
@@ -111,13 +120,17 @@ class Frames:
             raise NumericalError(f"{self._where}: answers NaN: its weights are damaged")
         return answer
 
-    def lines(self, images: Images, k: int = 1) -> list[Line]:
-        """A line for each image. Raises as `outputs`."""
+    def lines(
+        self, images: Images, k: int = 1, mask: NDArray[np.bool_] | None = None
+    ) -> list[Line]:
+        """A line for each image. ``mask`` [V]: the classes that may be answered, the blank among
+        them. Raises as `outputs`."""
         found: dict[int, Line] = {}
         for places, inputs in batches(images, self.spec.image, self._most(images)):
             answers, sure = self._both(inputs)
             for row, place in enumerate(places):
-                found[place] = self._line(answers[row], k, None if sure is None else sure[row])
+                certain = None if sure is None else sure[row]
+                found[place] = self._line(answers[row], k, certain, mask)
         return [found[place] for place in range(len(found))]
 
     def frames(self, images: Images) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float32]]]:
@@ -133,32 +146,67 @@ class Frames:
         return min(MOST_AT_ONCE, max(1, MOST_SCORES // (frames * len(self.spec.classes))))
 
     def _line(
-        self, answer: NDArray[np.generic], k: int, sure: NDArray[np.float32] | None = None
+        self,
+        answer: NDArray[np.generic],
+        k: int,
+        sure: NDArray[np.float32] | None = None,
+        mask: NDArray[np.bool_] | None = None,
     ) -> Line:
         if self.spec.answers is Answers.IDS:
-            return self._of_ids(answer.astype(np.int64), sure)
-        scores = answer.astype(np.float32, copy=False)
+            return self._of_ids(answer.astype(np.int64), sure, mask)
+        whole = answer.astype(np.float32, copy=False)
+        scores = whole if mask is None else np.where(mask, whole, np.float32(-np.inf))
         ids = scores.argmax(1).astype(np.int64)
         best = np.take_along_axis(scores, ids[:, None], 1)[:, 0]
         kept = tuple(self.spec.kept(ids.tolist()))
         rows = scores[list(kept)]
-        order = _top(rows, min(k, scores.shape[1]))
+        count = scores.shape[1] if mask is None else int(mask.sum())
+        order = _top(rows, min(k, count))
         chances = np.take_along_axis(rows, order, 1)
-        if self.spec.answers is Answers.PROBABILITIES:
-            return Line(ids, best, kept, order, chances)
-        if self.spec.answers is Answers.LOG_PROBABILITIES:
-            return Line(ids, np.exp(best), kept, order, np.exp(chances))
-        weight = np.exp(scores - best[:, None]).sum(1)  # softmax, the best at 1
-        shares = np.exp(chances - best[list(kept), None]) / weight[list(kept), None]
-        return Line(ids, 1 / weight, kept, order, shares)
+        sure_of, shares = self._chances(whole, best, chances, list(kept))
+        if mask is None:
+            return Line(ids, sure_of, kept, order, shares)
+        forced = (ids == self.spec.blank) & (whole.argmax(1) != ids)
+        beside = float(sure_of[forced].astype(np.float64).prod())
+        return Line(ids, sure_of, kept, order, shares, int(forced.sum()), beside)
 
-    def _of_ids(self, ids: NDArray[np.int64], sure: NDArray[np.float32] | None) -> Line:
+    def _chances(
+        self,
+        scores: NDArray[np.float32],
+        best: NDArray[np.float32],
+        chosen: NDArray[np.float32],
+        kept: list[int],
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scores of all classes, each frame's best and the kept frames' candidates: the last two
+        as probabilities among all classes, what may not be answered included."""
+        if self.spec.answers is Answers.PROBABILITIES:
+            return best, chosen
+        if self.spec.answers is Answers.LOG_PROBABILITIES:
+            return np.exp(best), np.exp(chosen)
+        most = scores.max(1)
+        weight = np.exp(scores - most[:, None]).sum(1)
+        shares = np.exp(chosen - most[kept, None]) / weight[kept, None]
+        return np.exp(best - most) / weight, shares
+
+    def _of_ids(
+        self,
+        ids: NDArray[np.int64],
+        sure: NDArray[np.float32] | None,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> Line:
         """Nothing is known but the best, and perhaps how sure."""
         if ids.min(initial=0) < 0 or ids.max(initial=0) >= len(self.spec.classes):
             raise InputRefused(f"{self._where}: answers a class that it has not")
-        kept = tuple(self.spec.kept(ids.tolist()))
         chances = np.ones(ids.shape, np.float32) if sure is None else sure
-        return Line(ids, chances, kept, ids[list(kept), None], chances[list(kept), None])
+        lost, beside = 0, 1.0
+        if mask is not None:
+            barred = ~mask[ids]
+            lost, beside = int(barred.sum()), float((1 - chances[barred]).prod())
+            ids = np.where(barred, self.spec.blank, ids)
+        kept = tuple(self.spec.kept(ids.tolist()))
+        return Line(
+            ids, chances, kept, ids[list(kept), None], chances[list(kept), None], lost, beside
+        )
 
     def _refused(self, shape: Sequence[int]) -> InputRefused:
         return InputRefused(

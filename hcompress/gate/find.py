@@ -1,4 +1,4 @@
-"""Which file a path of the limits is: as it is spelt, or the one that its pattern fits."""
+"""Which files a path of the limits is: as it is spelt, the one that its pattern fits, or all."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from hcompress.errors import UsageError
 from hcompress.strict.files import quoted, shown
 
 _PATTERN: Final = re.compile(r"[*?\[]")
+MOST: Final = 1_000
+"""Models that a pattern may fit: it was meant otherwise if there are more."""
 _NAMED: Final = 8
 """Files that fit a pattern and are named; of more it is enough that there are some."""
 
@@ -42,3 +44,19 @@ def find(root: Path, path: str) -> Path:
     raise UsageError(
         f"{shown(exact)}: several fit, {names}: remove those of earlier builds, or be more exact"
     )
+
+
+def find_all(root: Path, path: str) -> list[str]:
+    """The names below ``root`` that fit the pattern, `**` and hidden ones too, in order.
+
+    Raises UsageError if none does, or more than `MOST` do.
+    """
+    fitting = glob.iglob(path, root_dir=root, recursive=True, include_hidden=True)  # noqa: PTH207
+    found = {Path(name).as_posix() for name in islice(fitting, MOST + 1)}
+    if (root / path).exists():
+        found.add(path)
+    if not found:
+        raise UsageError(f"{shown(root / path)}: no file or folder fits: check the pattern")
+    if len(found) > MOST:
+        raise UsageError(f"{shown(root / path)}: more than {MOST:,} fit: be more exact")
+    return sorted(found)

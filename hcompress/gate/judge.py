@@ -1,30 +1,24 @@
 """Limits and a baseline against what was measured: rows with a status, and a verdict.
 
-Pure but for the thin edge at the end. It fails closed: what is missing, damaged or cannot be
-compared fails; only something the baseline has not seen yet is "new" and passes.
+Pure. It fails closed: what is missing, damaged or cannot be compared fails; only something the
+baseline has not seen yet is "new" and passes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 
-from hcompress.gate.baseline import EVERYTHING_COUNTS, Baseline, BaselineEntry, NotCounted
-from hcompress.gate.limits import AccuracyLimits, ArtifactLimits, Bounds, Limits
-from hcompress.gate.verdict import ACCURACY, TOTAL, Row, Status, Verdict
+from hcompress.gate.accuracy import Evaluation, judge_accuracy
+from hcompress.gate.baseline import Baseline, BaselineEntry, identity
+from hcompress.gate.findings import Findings, check_bytes
+from hcompress.gate.limits import ArtifactLimits, Bounds, BudgetLimits, Limits
+from hcompress.gate.verdict import BUDGET, TOTAL, Row, Status, Verdict
 from hcompress.sizes.groups import GROUPS
 from hcompress.strict.files import quoted
 
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What the gate reads of an `hcompress eval --json` result. ``accuracy``: 0 to 1."""
-
-    accuracy: Decimal
-    images: int
-    data_digest: str | None
-    ignored: NotCounted = EVERYTHING_COUNTS
+_NAMED = 3
+"""Files of a budget that grew and are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,61 +32,112 @@ class Measured:
     evaluation_problem: str | None = None
     name: str | None = None
     """The file's, if the limits have a pattern for it."""
+    digest: str | None = None
 
 
-@dataclass(slots=True)
-class _Findings:
-    """What is held against one number."""
+@dataclass(frozen=True, slots=True)
+class MeasuredBudget:
+    """The files of one budget as found, with their bytes, or the problem that kept them away."""
 
-    fails: list[str] = field(default_factory=list)
-    warns: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-
-    def status(self, is_new: bool) -> Status:
-        if self.fails:
-            return Status.FAIL
-        if self.warns:
-            return Status.WARN
-        return Status.NEW if is_new else Status.PASS
+    files: Mapping[str, int] = field(default_factory=dict)
+    problem: str | None = None
+    digest: str | None = None
 
     @property
-    def note(self) -> str:
-        return "; ".join([*self.fails, *self.warns, *self.remarks])
+    def bytes(self) -> int:
+        return sum(self.files.values())
 
 
-def judge(limits: Limits, baseline: Baseline | None, measured: Mapping[str, Measured]) -> Verdict:
-    """Judge every artifact of the limits. ``measured`` is keyed as they are.
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What the baseline has of an artifact."""
 
-    ``baseline`` None: there is none, and no limit may need one (`run_gate` sees to that).
+    entry: BaselineEntry | None = None
+    is_new: bool = False
+    problem: str | None = None
+    remark: str = ""
+    claimed: str | None = None
+    """The name of an entry that is this artifact's under another name."""
+
+
+def judge(
+    limits: Limits,
+    baseline: Baseline | None,
+    measured: Mapping[str, Measured],
+    budgets: Mapping[str, MeasuredBudget] | None = None,
+    ref: str | None = None,
+) -> Verdict:
+    """Judge every artifact and budget of the limits. ``measured`` and ``budgets`` are keyed as
+    they are.
+
+    ``baseline`` None: there is none, and no limit may need one (`run_gate` sees to that). ``ref``:
+    the commit that it is of.
     """
     rows: list[Row] = []
     wanted = {artifact.key for artifact in limits.artifacts}
     entries = baseline.artifacts if baseline else {}
-    gone = [path for path in entries if path not in wanted]
+    missing = Measured(problem="was not measured")
+    found = {one.key: measured.get(one.key, missing) for one in limits.artifacts}
+    gone = _gone(limits, entries, found, wanted)
+    by_digest: dict[str | None, str] = {
+        e.digest: path for path, e in entries.items() if e.digest and path not in wanted
+    }
     for artifact in limits.artifacts:
-        entry = entries.get(artifact.key)
-        found = measured.get(artifact.key, Measured(problem="was not measured"))
-        is_new = baseline is not None and entry is None
-        if baseline is not None and is_new and found.problem is None:
-            found = replace(found, problem=_unseen(artifact, baseline, gone))
-        rows += _named(_judge_sizes(artifact, entry, found, is_new), found.name)
-        if artifact.accuracy is not None:
-            rows.append(_judge_accuracy(artifact.path, artifact.accuracy, entry, found, is_new))
+        before = _before(artifact, baseline, found[artifact.key], gone, by_digest)
+        rows += _judge_artifact(artifact, before, found[artifact.key])
     for path in gone:
         note = "in the baseline, no longer in the limits"
         rows.append(Row(path, TOTAL, Status.REMOVED, None, entries[path].bytes, note))
-    return Verdict(tuple(rows))
+    return Verdict((*rows, *_judge_budgets(limits, baseline, budgets or {})), ref)
 
 
-def _named(rows: list[Row], name: str | None) -> list[Row]:
-    """With the name of the file that fitted a pattern in the first row's note."""
-    if name is None:
-        return rows
-    first, *rest = rows
+def _gone(
+    limits: Limits,
+    entries: Mapping[str, BaselineEntry],
+    found: Mapping[str, Measured],
+    wanted: set[str],
+) -> list[str]:
+    """Entries that no artifact has, under its name, its former name or another with its bytes."""
+    renamed = {identity(one.renamed_from) for one in limits.artifacts if one.renamed_from}
+    digests = {found[key].digest for key in wanted if key not in entries} - {None}
     return [
-        replace(first, note="; ".join(filter(None, (first.note, f"it is {quoted(name)}")))),
-        *rest,
-    ]
+        path for path, entry in entries.items()
+        if path not in wanted and path not in renamed and entry.digest not in digests
+    ]  # fmt: skip
+
+
+def _before(
+    artifact: ArtifactLimits,
+    baseline: Baseline | None,
+    found: Measured,
+    gone: Sequence[str],
+    by_digest: Mapping[str | None, str],
+) -> _Before:
+    """The entry to compare with, by name, former name or digest, or why there is none."""
+    if baseline is None:
+        return _Before()
+    own = baseline.artifacts.get(artifact.key)
+    if artifact.renamed_from is not None:
+        return _renamed(artifact.renamed_from, own, baseline)
+    if own is not None:
+        return _Before(own)
+    same = by_digest.get(found.digest) if found.digest else None
+    if same is not None:
+        remark = f"is {quoted(same)} of the baseline under another name, by its digest"
+        return _Before(baseline.artifacts[same], remark=remark)
+    return _Before(None, is_new=True, problem=_unseen(artifact, baseline, gone))
+
+
+def _renamed(former: str, own: BaselineEntry | None, baseline: Baseline) -> _Before:
+    entry = baseline.artifacts.get(identity(former))
+    if own is not None and entry is not None:
+        return _Before(own, problem=f"renamed_from = {quoted(former)}: the baseline has both")
+    if own is not None:
+        return _Before(own, remark="renamed_from has done its work: take it out")
+    if entry is None:
+        why = f"renamed_from = {quoted(former)}: is not in the baseline"
+        return _Before(None, is_new=True, problem=why)
+    return _Before(entry, remark=f"was {quoted(former)}")
 
 
 def _unseen(artifact: ArtifactLimits, baseline: Baseline, gone: Sequence[str]) -> str | None:
@@ -107,9 +152,90 @@ def _unseen(artifact: ArtifactLimits, baseline: Baseline, gone: Sequence[str]) -
     if gone:
         return (
             f"not in the baseline, and {quoted(gone[0])}, which is, no longer in the limits: if it"
-            " was renamed, rename it there too, or update the baseline"
+            " was renamed, say renamed_from, or update the baseline"
         )
     return None
+
+
+def _judge_artifact(artifact: ArtifactLimits, before: _Before, found: Measured) -> list[Row]:
+    if found.problem is None and before.problem is not None:
+        found = replace(found, problem=before.problem)
+    rows = _judge_sizes(artifact, before.entry, found, before.is_new)
+    called = "" if found.name is None else f"it is {quoted(found.name)}"
+    first, *rest = rows
+    note = "; ".join(filter(None, (first.note, before.remark, called)))
+    rows = [replace(first, note=note), *rest]
+    if artifact.accuracy is not None:
+        rows.append(
+            judge_accuracy(
+                artifact.path,
+                artifact.accuracy,
+                before.entry,
+                found.evaluation,
+                found.evaluation_problem,
+                before.is_new,
+            )
+        )
+    return [replace(row, digest=found.digest) for row in rows]
+
+
+def _judge_budgets(
+    limits: Limits, baseline: Baseline | None, measured: Mapping[str, MeasuredBudget]
+) -> list[Row]:
+    entries = baseline.budgets if baseline else {}
+    wanted = {one.name for one in limits.budgets}
+    gone = [name for name in entries if name not in wanted]
+    missing = MeasuredBudget(problem="was not measured")
+    rows = []
+    for budget in limits.budgets:
+        found = measured.get(budget.name, missing)
+        entry = entries.get(budget.name)
+        is_new = baseline is not None and entry is None
+        if baseline is not None and is_new and budget.relative and not found.problem:
+            found = replace(found, problem=_unseen_budget(budget, baseline, gone))
+        base = entry.bytes if entry else None
+        if found.problem is not None:
+            rows.append(Row(budget.name, BUDGET, Status.FAIL, None, base, found.problem))
+            continue
+        findings = Findings()
+        check_bytes(found.bytes, base, budget.bounds, findings)
+        if found.bytes != base:
+            findings.remarks += _of_files(found.files, entry.files if entry else None)
+        if is_new:
+            findings.remarks.append("not in the baseline yet")
+        rows.append(
+            Row(
+                budget.name, BUDGET, findings.status(is_new), found.bytes, base, findings.note,
+                tuple(findings.checks), found.digest,
+            )
+        )  # fmt: skip
+    note = "in the baseline, no longer in the limits"
+    return rows + [
+        Row(name, BUDGET, Status.REMOVED, None, entries[name].bytes, note) for name in gone
+    ]
+
+
+def _unseen_budget(budget: BudgetLimits, baseline: Baseline, gone: Sequence[str]) -> str | None:
+    """As `_unseen`."""
+    if budget.name in baseline.recorded_budgets:
+        return "its entry is gone from the baseline, whose history has it: update the baseline"
+    if gone:
+        return (
+            f"not in the baseline, and the budget {quoted(gone[0])}, which is, no longer in the"
+            " limits: update the baseline"
+        )
+    return None
+
+
+def _of_files(files: Mapping[str, int], before: Mapping[str, int] | None) -> list[str]:
+    """How many there are, and which of them grew most."""
+    count = len(files)
+    said = [f"{count} file{'' if count == 1 else 's'}"]
+    if before is None:
+        return said
+    grown = {name: size - before.get(name, 0) for name, size in files.items()}
+    most = sorted((name for name, more in grown.items() if more > 0), key=lambda n: (-grown[n], n))
+    return said + [f"{quoted(name)} {grown[name]:+,}" for name in most[:_NAMED]]
 
 
 def _judge_sizes(
@@ -146,114 +272,10 @@ def _judge_bytes(
         return Row(*place, Status.REMOVED, None, base, "in the baseline, no longer in the file")
     if base is None and entry is not None and bounds is not None and bounds.relative:
         base = 0  # the file in the baseline had none: a baseline lists no empty rows
-    findings = _Findings()
-    if bounds is not None:
-        _check_absolute(size, bounds, findings)
-    if base is not None:
-        _check_growth(size, base, bounds or Bounds(), findings)
+    findings = Findings()
+    check_bytes(size, base, bounds or Bounds(), findings)
     unseen = is_new or (entry is not None and base is None)
     if unseen:
         findings.remarks.append("not in the baseline yet")
-    return Row(*place, findings.status(unseen), size, base, findings.note)
-
-
-def _check_absolute(size: int, bounds: Bounds, findings: _Findings) -> None:
-    if bounds.max_bytes is not None and size > bounds.max_bytes:
-        over = size - bounds.max_bytes
-        findings.fails.append(f"{over:,} bytes over max_bytes = {bounds.max_bytes:,}")
-    elif bounds.warn_bytes is not None and size > bounds.warn_bytes:
-        findings.warns.append(f"over warn_bytes = {bounds.warn_bytes:,}")
-    if bounds.min_bytes is not None and size < bounds.min_bytes:
-        short = bounds.min_bytes - size
-        findings.fails.append(
-            f"{short:,} bytes under min_bytes = {bounds.min_bytes:,}: has something been lost?"
-        )
-
-
-def _check_growth(size: int, base: int, bounds: Bounds, findings: _Findings) -> None:
-    delta = size - base
-    if delta < 0:
-        findings.remarks.append(f"shrank by {-delta:,} bytes")
-        return
-    if delta == 0:
-        return
-    percent = f"{100 * delta / base:.2f}%" if base else "from nothing"
-    grew = f"grew by {delta:,} bytes ({percent})"
-    counted = delta > bounds.growth_floor_bytes
-    if counted and _exceeds(delta, base, bounds.max_growth_percent):
-        findings.fails.append(f"{grew}, max_growth_percent = {bounds.max_growth_percent}")
-    elif counted and _exceeds(delta, base, bounds.warn_growth_percent):
-        findings.warns.append(f"{grew}, warn_growth_percent = {bounds.warn_growth_percent}")
-    else:
-        findings.remarks.append(grew)
-
-
-def _exceeds(delta: int, base: int, percent: Decimal | None) -> bool:
-    return percent is not None and Decimal(delta) * 100 > base * percent
-
-
-def _judge_accuracy(
-    path: str,
-    limits: AccuracyLimits,
-    entry: BaselineEntry | None,
-    found: Measured,
-    is_new: bool,
-) -> Row:
-    base = entry.accuracy if entry else None
-    result = found.evaluation
-    if result is None:
-        problem = found.evaluation_problem or "was not evaluated"
-        return Row(path, ACCURACY, Status.FAIL, None, base, problem)
-    findings = _Findings()
-    if limits.min_images is not None and result.images < limits.min_images:
-        findings.fails.append(f"{result.images} images, min_images = {limits.min_images}")
-    if limits.min_accuracy is not None and result.accuracy < limits.min_accuracy:
-        findings.fails.append(f"under min_accuracy = {limits.min_accuracy}")
-    elif limits.warn_accuracy is not None and result.accuracy < limits.warn_accuracy:
-        findings.warns.append(f"under warn_accuracy = {limits.warn_accuracy}")
-    if entry is not None and limits.relative:
-        _check_drop(result, entry, limits, findings)
-    if result.ignored != EVERYTHING_COUNTS:
-        findings.remarks.append(f"not counted: {result.ignored}")
-    unseen = is_new or (entry is not None and base is None)
-    if unseen:
-        findings.remarks.append("not in the baseline yet")
-    return Row(path, ACCURACY, findings.status(unseen), result.accuracy, base, findings.note)
-
-
-def _check_drop(
-    result: Evaluation, entry: BaselineEntry, limits: AccuracyLimits, findings: _Findings
-) -> None:
-    """Two accuracies compare only over the same images, and by the same rules."""
-    if entry.accuracy is None:
-        findings.fails.append("the baseline has no accuracy of it: update the baseline")
-        return
-    if not (result.data_digest and entry.data_digest):
-        whose = "the baseline" if result.data_digest else "the evaluation"
-        findings.fails.append(
-            f"{whose} does not say on which data, by a data_digest: evaluate it again, or update"
-            " the baseline"
-        )
-        return
-    if (result.data_digest, result.images) != (entry.data_digest, entry.images):
-        findings.fails.append(
-            f"evaluated on other data than the baseline ({result.images} images, then "
-            f"{entry.images}): evaluate on the same, or update the baseline"
-        )
-        return
-    if result.ignored != entry.ignored:
-        findings.fails.append(
-            f"evaluated with other things ignored than the baseline ({result.ignored}, then"
-            f" {entry.ignored}): evaluate alike, or update the baseline"
-        )
-        return
-    points = (entry.accuracy - result.accuracy) * 100
-    # A fraction printed in 17 digits is off by less than this; no evaluation is finer.
-    points = points.quantize(Decimal("1e-9"))
-    lost = f"lost {points.normalize():f} points"
-    if limits.max_accuracy_drop is not None and points > limits.max_accuracy_drop:
-        findings.fails.append(f"{lost}, max_accuracy_drop = {limits.max_accuracy_drop}")
-    elif limits.warn_accuracy_drop is not None and points > limits.warn_accuracy_drop:
-        findings.warns.append(f"{lost}, warn_accuracy_drop = {limits.warn_accuracy_drop}")
-    elif points > 0:
-        findings.remarks.append(lost)
+    status, checks = findings.status(unseen), tuple(findings.checks)
+    return Row(*place, status, size, base, findings.note, checks)

@@ -1,62 +1,68 @@
-"""The gate's edge: reads the files, asks `gate.judge`, and writes what there is to write."""
+"""The gate's edge: reads the files, asks `gate.judge`, and writes the baseline."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hcompress.artifacts.beside import lists_digest
-from hcompress.artifacts.source import open_model
-from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, UsageError
-from hcompress.foreign.parts import parts_of
-from hcompress.gate.baseline import (
-    EVERYTHING_COUNTS,
-    SCHEMA_VERSION,
-    Baseline,
-    Images,
-    NotCounted,
-    Share,
-    parse_baseline,
-)
-from hcompress.gate.find import find, is_pattern
-from hcompress.gate.judge import Evaluation, Measured, judge
-from hcompress.gate.limits import AccuracyLimits, Limits, read_limits
+from hcompress.errors import EnvironmentFailed, InputRefused, UsageError
+from hcompress.gate.baseline import EVERYTHING_COUNTS, SCHEMA_VERSION, Baseline, parse_baseline
+from hcompress.gate.git import file_at
+from hcompress.gate.judge import Measured, MeasuredBudget, judge
+from hcompress.gate.limits import Limits, read_limits
+from hcompress.gate.measure import measure_all
 from hcompress.gate.verdict import Verdict
-from hcompress.metrics import READING, contradiction
-from hcompress.sizes import breakdown
 from hcompress.strict.atomic import write_text
 from hcompress.strict.files import read_small, shown
-from hcompress.strict.json import read_json
-from hcompress.strict.read import read
 
 MAX_BASELINE_BYTES = 16 << 20
 MAX_REASON = 500
 
 
 def run_gate(
-    limits_path: Path, baseline_path: Path | None = None, root: Path | None = None
+    limits_path: Path,
+    baseline_path: Path | None = None,
+    root: Path | None = None,
+    base: str | None = None,
 ) -> Verdict:
     """Judge the artifacts a limits file names.
 
     ``baseline_path``: given, else the limits file's ``baseline``; it may be absent only where
     no limit compares with it. ``root``: what paths in the limits are relative to; the limits
-    file's folder unless given. Raises UsageError (limits, missing baseline) and InputRefused
-    (damaged baseline); damaged artifacts and evaluations are rows that fail.
+    file's folder unless given. ``base``: a git ref, of which the baseline is read in place of the
+    file. Raises UsageError (limits, missing baseline) and InputRefused (damaged baseline); damaged
+    artifacts and evaluations are rows that fail.
     """
     limits = read_limits(limits_path)
     place = baseline_file(limits, limits_path, baseline_path)
-    baseline = read_baseline(place) if place is not None and place.exists() else None
-    if baseline is None and (limits.relative or baseline_path is not None):
+    baseline, ref = _baseline(place, base, limits_path)
+    if baseline is None and (limits.relative or baseline_path is not None or base is not None):
         named = shown(place) if place is not None else shown(limits_path)
+        then = f" at {shown(base)}" if base is not None else ""
         raise UsageError(
-            f"{named}: no baseline to compare growth with: "
+            f"{named}: no baseline to compare growth with{then}: "
             f'make one with `hcompress gate {shown(limits_path)} --update --reason "…"`'
         )
-    return judge(limits, baseline, measure(limits, _root(limits_path, root)))
+    found = measure_all(limits, _root(limits_path, root))
+    return judge(found.limits, baseline, found.artifacts, found.budgets, ref)
+
+
+def _baseline(
+    place: Path | None, base: str | None, limits_path: Path
+) -> tuple[Baseline | None, str | None]:
+    """The baseline, and the commit that it is of if ``base`` asks for one."""
+    if base is None:
+        there = place is not None and place.exists()
+        return (read_baseline(place) if there and place else None), None
+    if place is None:
+        raise UsageError(f"{shown(limits_path)}: names no baseline to be read at {shown(base)}")
+    held = file_at(base, place, MAX_BASELINE_BYTES)
+    if held.data is None:
+        return None, held.commit
+    return parse_baseline(held.data, f"{shown(place)} at {shown(base)}"), held.commit
 
 
 def update_gate(
@@ -78,7 +84,8 @@ def update_gate(
             f'{shown(limits_path)}: names no baseline: add baseline = "FILE" or --baseline'
         )
     old = read_baseline(place) if place.exists() else Baseline({})
-    text = update(old, measure(limits, _root(limits_path, root)), reason, date)
+    found = measure_all(limits, _root(limits_path, root))
+    text = update(old, found.artifacts, reason, date, found.budgets)
     try:
         write_text(place, text)
     except OSError as error:
@@ -86,8 +93,15 @@ def update_gate(
     return place
 
 
-def update(old: Baseline, measured: Mapping[str, Measured], reason: str, date: str) -> str:
+def update(
+    old: Baseline,
+    measured: Mapping[str, Measured],
+    reason: str,
+    date: str,
+    budgets: Mapping[str, MeasuredBudget] | None = None,
+) -> str:
     """The new baseline's text: what was measured, and one more line of history. Pure."""
+    budgets = budgets or {}
     reason = " ".join(reason.split())
     if not reason or len(reason) > MAX_REASON:
         raise UsageError(f"--reason: say in 1 to {MAX_REASON} characters why the baseline changes")
@@ -97,23 +111,27 @@ def update(old: Baseline, measured: Mapping[str, Measured], reason: str, date: s
         if problem:
             raise InputRefused(f"{path}: {problem}: no baseline can be made of it")
         artifacts[path] = _entry(found)
-    changes = {
-        path: {"before": before, "after": after}
-        for path in sorted({*old.artifacts, *artifacts})
-        if (before := _bytes_before(old, path)) != (after := artifacts.get(path, {}).get("bytes"))
-    }
-    line = {"date": date, "reason": reason, "changes": changes}
-    content = {
+    for name, budget in budgets.items():
+        if budget.problem:
+            raise InputRefused(f"{name}: {budget.problem}: no baseline can be made of it")
+    before = {path: entry.bytes for path, entry in old.artifacts.items()}
+    after = {path: entry["bytes"] for path, entry in artifacts.items()}
+    line: dict[str, Any] = {"date": date, "reason": reason, "changes": _changes(before, after)}
+    then = {name: entry.bytes for name, entry in old.budgets.items()}
+    now = {name: budget.bytes for name, budget in budgets.items()}
+    if then or now:
+        line["budgets"] = _changes(then, now)
+    content: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "artifacts": artifacts,
         "history": [*old.history, line],
     }
+    if budgets:
+        content["budgets"] = {
+            name: {"bytes": budget.bytes, "files": dict(budget.files)}
+            for name, budget in budgets.items()
+        }
     return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def measure(limits: Limits, root: Path) -> dict[str, Measured]:
-    """Every artifact of the limits as it lies on disk; what cannot be read says why."""
-    return {item.key: _measure(root, item.path, item.accuracy) for item in limits.artifacts}
 
 
 def baseline_file(limits: Limits, limits_path: Path, given: Path | None) -> Path | None:
@@ -132,78 +150,10 @@ def _root(limits_path: Path, root: Path | None) -> Path:
     return limits_path.parent if root is None else root
 
 
-def _measure(root: Path, path: str, accuracy: AccuracyLimits | None) -> Measured:
-    size, components, digest, lists, problem = 0, {}, None, None, None
-    name: str | None = None
-    try:
-        place = find(root, path)
-        name = place.name if is_pattern(path) else None
-        file = open_model(place)
-        found = breakdown(file, parts_of(file).groups)
-        size, components = found.bytes, {row.name: row.bytes for row in found.components}
-        if accuracy is not None:
-            digest, lists = file.digest, lists_digest(file)
-    except HcompressError as error:
-        problem = str(error)
-    evaluation, evaluation_problem = None, None
-    if accuracy is not None:
-        try:
-            evaluation = read_evaluation(find(root, accuracy.evaluation), digest, lists)
-        except HcompressError as error:
-            evaluation_problem = str(error)
-    return Measured(size, components, problem, evaluation, evaluation_problem, name)
-
-
-@dataclass(frozen=True)
-class _EvaluationFile:
-    """What the gate asks of an evaluation."""
-
-    accuracy: Share
-    images: Images
-    data_digest: str | None = None
-    model_digest: str | None = None
-    reading: int | None = None
-    lists_digest: str | None = None
-    ignored: NotCounted = EVERYTHING_COUNTS
-    accuracy_low: Share | None = None
-    accuracy_high: Share | None = None
-    ned: Share | None = None
-    wrong: tuple[Any, ...] | None = None
-
-    def __post_init__(self) -> None:
-        said = [None if v is None else float(v) for v in (self.accuracy_low, self.accuracy_high)]
-        ned = None if self.ned is None else float(self.ned)
-        listed = None if self.wrong is None else len(self.wrong)
-        fault = contradiction(self.images, float(self.accuracy), (said[0], said[1]), ned, listed)
-        if fault is not None:
-            raise InputRefused(f"{fault}: evaluate it again")
-
-
-def read_evaluation(path: Path, model_digest: str | None, lists: str | None = None) -> Evaluation:
-    """The figures of an `hcompress eval --json` file.
-
-    Raises UsageError, and InputRefused where it is damaged or of another model, as one is that lay
-    there already when the model was made again. ``model_digest`` None: there is no model.
-    ``lists``: the digest of the lists beside it, by which it may name its classes.
-    """
-    found = read(_EvaluationFile, read_json(path), shown(path), only_known=False)
-    if model_digest is None or found.model_digest != model_digest:
-        raise InputRefused(f"{shown(path)}: is not of this model, by its model_digest: evaluate it")
-    if found.lists_digest != lists:
-        raise InputRefused(
-            f"{shown(path)}: the lists beside the model, which may name its classes, were others"
-            " then: evaluate it"
-        )
-    if found.reading not in (None, READING):
-        raise InputRefused(
-            f"{shown(path)}: lines were read in another way then ({found.reading}, today"
-            f" {READING}): evaluate it again"
-        )
-    return Evaluation(found.accuracy, found.images, found.data_digest, found.ignored)
-
-
 def _entry(found: Measured) -> dict[str, Any]:
     entry: dict[str, Any] = {"bytes": found.bytes, "components": dict(found.components)}
+    if found.digest is not None:
+        entry["digest"] = found.digest
     if found.evaluation is not None:
         entry["accuracy"] = float(found.evaluation.accuracy)
         entry["images"] = found.evaluation.images
@@ -214,22 +164,9 @@ def _entry(found: Measured) -> dict[str, Any]:
     return entry
 
 
-def _bytes_before(old: Baseline, path: str) -> int | None:
-    entry = old.artifacts.get(path)
-    return entry.bytes if entry else None
-
-
-def append_summary(text: Callable[[], str], environment: Mapping[str, str] = os.environ) -> None:
-    """Append Markdown to the file $GITHUB_STEP_SUMMARY names; where it is unset none is made."""
-    target = environment.get("GITHUB_STEP_SUMMARY")
-    if not target:
-        return
-    try:
-        # O_NONBLOCK: a pipe that nobody reads must not hang a build.
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-        with os.fdopen(os.open(target, flags, 0o666), "w", encoding="utf-8") as stream:
-            stream.write(text())
-    except OSError as error:
-        raise EnvironmentFailed(
-            f"{shown(target)}: GITHUB_STEP_SUMMARY cannot be written: {error.strerror}"
-        ) from None
+def _changes(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        name: {"before": before.get(name), "after": after.get(name)}
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,6 +30,10 @@ class Ranker(Protocol):
         """
         ...
 
+    def restricted(self, mask: NDArray[np.bool_]) -> Ranker:
+        """One that answers the ids in ``mask`` [V] alone; fewer than ``kept`` if it has no more."""
+        ...
+
 
 class CodeRanker:
     """The native search for the nearest codes, and the second look of a reranking head."""
@@ -40,6 +45,8 @@ class CodeRanker:
         self.width = spec.length
         self._spec, self._temperature, self._packed = spec, config.temperature, packed
         self._index = CodeIndex(packed, readable_from=first)
+        self._some: tuple[NDArray[np.int64], CodeIndex] | None = None
+        """The ids that may be answered, and their codes; None: all."""
 
     def rank(self, logits: NDArray[np.float32], kept: int, threads: int, where: str) -> Ranked:
         import numpy as np
@@ -49,12 +56,42 @@ class CodeRanker:
         # A NaN bit has a sign like any other: no distance would show it.
         if not bool(np.isfinite(logits).all()):
             raise NumericalError(f"{where}: answers NaN or infinite bits: export it again")
-        found = self._index.rank(pack_signs(logits), kept, self._temperature, threads)
-        if self._spec.rerank:
-            from hcompress.heads.hamming.rerank import reranked
+        return self._again(self._ranked(pack_signs(logits), kept, threads), logits)
 
-            return reranked(found, self._packed, logits, self._temperature)
-        return found
+    def _ranked(self, signs: NDArray[np.uint8], kept: int, threads: int) -> Ranked:
+        if self._some is None:
+            return self._index.rank(signs, kept, self._temperature, threads)
+        import numpy as np
+
+        from hcompress.search.answers import Ranked
+
+        ids, index = self._some
+        best = self._index.rank(signs, 1, self._temperature, threads)
+        near = index.nearest(signs, min(kept, len(ids)), threads)
+        with np.errstate(under="ignore"):
+            shares = np.exp((best.distances - near.distances) / self._temperature)
+        chances = (best.probabilities * shares).astype(np.float32)
+        return Ranked(ids[near.ids], near.distances, chances)
+
+    def _again(self, found: Ranked, logits: NDArray[np.float32]) -> Ranked:
+        """The second look."""
+        if not self._spec.rerank:
+            return found
+        from hcompress.heads.hamming.rerank import reranked
+
+        return reranked(found, self._packed, logits, self._temperature)
+
+    def restricted(self, mask: NDArray[np.bool_]) -> CodeRanker:
+        """That of the ids in ``mask`` [V] alone; their probabilities are those among all."""
+        import numpy as np
+
+        from hcompress.search import CodeIndex
+
+        able = np.arange(len(mask)) >= self._index.readable_from
+        ids = np.flatnonzero(mask & able)
+        other = copy.copy(self)
+        other._some = ids, CodeIndex(np.ascontiguousarray(self._packed[ids]))
+        return other
 
 
 def native_ranker(

@@ -5,11 +5,13 @@ N lines, T columns, k candidates, K = code length.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hcompress.compute.session import Session
 from hcompress.errors import InputRefused
 from hcompress.heads.native import Ranker
+from hcompress.runtime.only import Restriction
 from hcompress.runtime.partition import Head
 from hcompress.spec.exported import BIT_LOGITS
 
@@ -21,10 +23,18 @@ if TYPE_CHECKING:
 class Columns:
     """Runs an export's graph up to its bit logits. Threads may share it."""
 
-    def __init__(self, head: Head, ranker: Ranker, threads: int, where: str) -> None:
-        """``where`` is what errors call the file."""
-        self._head, self._ranker, self._threads, self._where = head, ranker, threads, where
-        self._session = Session(head.model, threads, where=where)
+    def __init__(
+        self,
+        head: Head,
+        ranker: Ranker,
+        threads: int,
+        where: str,
+        providers: Sequence[str] = (),
+    ) -> None:
+        """``where`` is what errors call the file. ``providers``: as `Session` has them."""
+        self._head, self._threads, self._where = head, threads, where
+        self.ranker = ranker
+        self._session = Session(head.model, threads, where=where, providers=providers)
 
     @property
     def inputs(self) -> dict[str, tuple[str, list[int | str | None]]]:
@@ -37,20 +47,22 @@ class Columns:
         return self._head.outputs
 
     def decode(
-        self, images: NDArray[np.uint8], kept: int
+        self, images: NDArray[np.uint8], kept: int, within: Restriction | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """uint8 [N, H, W, 3] -> ids and probabilities [N, T, k], as the whole graph.
 
-        ``kept`` is k. Raises NumericalError for bit logits that are not finite.
+        ``kept`` is k. ``within``: what may be answered. Raises NumericalError for bit
+        logits that are not finite.
         """
         (logits,) = self._session.run([BIT_LOGITS], {"images": images})
-        width, count = self._ranker.width, len(images)
+        ranker = within.ranker if within is not None and within.ranker else self.ranker
+        width, count = ranker.width, len(images)
         if logits.ndim != 2 or logits.shape[1] != width or len(logits) % count:
             raise InputRefused(
                 f"{self._where}: answers {logits.shape} bit logits for {count} lines: export it"
                 " again"
             )
         floats: NDArray[np.float32] = logits.astype("float32", copy=False)
-        found = self._ranker.rank(floats, kept, self._threads, self._where)
+        found = ranker.rank(floats, kept, self._threads, self._where)
         shape = count, len(logits) // count, kept
         return found.ids.reshape(shape), found.probabilities.reshape(shape)

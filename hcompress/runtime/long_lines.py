@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hcompress.data.batches import cut
+from hcompress.data.given import check_several
 from hcompress.runtime.cuts import Gaps
 from hcompress.runtime.look import judged, look
-from hcompress.runtime.reading import Candidate, Reading, fit_all, readings
+from hcompress.runtime.reading import Candidate, Reading, fit_all, readings, remarked, surely
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from hcompress.data.given import Images
     from hcompress.spec.preprocessing import Preprocessing
     from hcompress.spec.vocabulary import Vocabulary
 
@@ -40,28 +42,36 @@ MOST_PIECES = 64
 
 
 def read_lines(
-    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+    images: Images,
     size: Preprocessing,
     decode: Decode,
     vocabulary: Vocabulary,
+    mask: NDArray[np.bool_] | None = None,
+    least: float = 0.0,
 ) -> Iterator[Reading]:
-    """A reading for each RGB image, h x w x 3 of any size, in order.
+    """A reading for each image, of any size and in any form of `hcompress.data.given`, in order.
 
-    Raises ValueError for what is no such image.
+    ``mask`` [V]: the ids that may be answered. ``least``: less sure readings have no text. Raises
+    ValueError for an array that is no image, InputRefused and UsageError for files that are none.
     """
+    check_several(images)
     for start in range(0, len(images), BATCH):
         seen = [look(image) for image in images[start : start + BATCH]]
         lines = [pieces(one.picture, size) for one in seen]
         flat = [piece for line in lines for piece in line]
-        found = _read(flat, size, decode, vocabulary)
+        found = _read(flat, size, decode, vocabulary, mask)
         place = 0
         for one, line in zip(seen, lines, strict=True):
-            yield judged(joined(found[place : place + len(line)]), one)
+            yield surely(judged(joined(found[place : place + len(line)]), one), least)
             place += len(line)
 
 
 def _read(
-    images: list[NDArray[np.uint8]], size: Preprocessing, decode: Decode, vocabulary: Vocabulary
+    images: list[NDArray[np.uint8]],
+    size: Preprocessing,
+    decode: Decode,
+    vocabulary: Vocabulary,
+    mask: NDArray[np.bool_] | None,
 ) -> list[Reading]:
     """A reading for each image. Only those of one width run together: what is padded is the same
     whoever is beside it."""
@@ -73,7 +83,7 @@ def _read(
         most = max(1, min(BATCH, PIXELS // (size.height * width)))
         for part in cut(places, most):
             fitted = fit_all([images[place] for place in part], size, width)
-            found |= zip(part, readings(*decode(fitted), vocabulary), strict=True)
+            found |= zip(part, readings(*decode(fitted), vocabulary, mask), strict=True)
     return [found[place] for place in range(len(images))]
 
 
@@ -99,4 +109,6 @@ def joined(parts: Sequence[Reading]) -> Reading:
         return parts[0]
     candidates: list[list[Candidate]] = [step for part in parts for step in part.candidates]
     confidence = math.prod(part.confidence for part in parts)
-    return Reading("".join(part.text for part in parts), confidence, candidates, len(parts))
+    text = "".join(part.text for part in parts)
+    whole = Reading(text, confidence, candidates, len(parts))
+    return remarked(whole, *(part.remark for part in parts))

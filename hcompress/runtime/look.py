@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from hcompress.runtime.reading import remarked
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from hcompress.data.given import Given
     from hcompress.data.ink import Ink
     from hcompress.runtime.reading import Reading
 
@@ -26,24 +29,28 @@ class Look:
     picture: NDArray[np.uint8]
     """h x w x 3."""
     ink: Ink | None
+    remarks: tuple[str, ...] = ()
+    """What is odd about the file that it came in: something of it may not have been read."""
 
 
-def look(image: NDArray[np.uint8]) -> Look:
-    """Raises ValueError unless it is uint8, h x w x 3 of any size."""
+def look(image: Given) -> Look:
+    """Raises what `hcompress.data.given.pixels_of` raises of what is no image of any size."""
+    from hcompress.data.given import pixels_of
     from hcompress.data.ink import find_ink, trimmed
-    from hcompress.data.preprocess import check_picture
 
-    check_picture(image)
-    ink = find_ink(image)
-    return Look(trimmed(image, ink), ink)
+    remarks: list[str] = []
+    pixels = pixels_of(image, remarks.append)
+    ink = find_ink(pixels)
+    return Look(trimmed(pixels, ink), ink, tuple(remarks))
 
 
 def judged(reading: Reading, seen: Look) -> Reading:
     """The reading of what was seen: unsure if it says nothing of ink, with a remark on a column."""
-    if seen.ink is None:
-        return reading
-    if not reading.text.strip():
+    if not reading.text.strip() and (seen.ink is not None or seen.remarks):
         reading = replace(reading, confidence=min(reading.confidence, EMPTY_MOST))
-    height, width = seen.picture.shape[:2]
-    single = seen.ink.parts == 1 and len(reading.text) == 1  # a 1 or an l is no column
-    return reading if height < TALL * width or single else replace(reading, remark=TURN)
+    if seen.ink is not None:
+        height, width = seen.picture.shape[:2]
+        single = seen.ink.parts == 1 and len(reading.text) == 1  # a 1 or an l is no column
+        if height >= TALL * width and not single:
+            reading = remarked(reading, TURN)
+    return remarked(reading, *seen.remarks)

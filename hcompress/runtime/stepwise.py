@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hcompress.compute.session import Session
 from hcompress.errors import InputRefused
 from hcompress.heads.native import Ranker
+from hcompress.runtime.only import Restriction, among_candidates
 from hcompress.runtime.partition import Split
 from hcompress.spec.config import TransformerConfig
 
@@ -38,25 +39,29 @@ class Steps:
         ranker: Ranker | None,
         threads: int = 1,
         where: str = "the exported graph",
+        providers: Sequence[str] = (),
     ) -> None:
-        """``where`` is what errors call the file.
+        """``where`` is what errors call the file. ``providers``: as `Session` has them.
 
         Raises InputRefused where a step takes more than there is to give it.
         """
         self._cut, self._config, self._threads, self._where = cut, config, threads, where
-        self._encoder = Session(cut.encoder, threads, where=where)
-        self._step = Session(cut.step, threads, where=where)
+        self._encoder = Session(cut.encoder, threads, where=where, providers=providers)
+        self._step = Session(cut.step, threads, where=where, providers=providers)
         self._taken = tuple(self._step.inputs)
         if set(self._taken) - {*cut.crossed, *cut.caches, cut.turn, cut.last, cut.alive}:
             raise InputRefused(f"{where}: a step takes what it is not given: export it again")
-        self._ranker = ranker
+        self.ranker = ranker
+        """Who ranks beside the step; None if it ranks itself."""
 
     def decode(
-        self, images: NDArray[np.uint8], kept: int
+        self, images: NDArray[np.uint8], kept: int, within: Restriction | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """uint8 [N, H, W, 3] -> ids and probabilities [N, T, k], as the file's own loop.
 
-        ``kept`` is k. Raises NumericalError for bit logits that are not finite.
+        ``kept`` is k. ``within``: what may be answered; each step is told what was, and where a
+        step ranks itself and none of its k may be, its best one stands there all the same. Raises
+        NumericalError for bit logits that are not finite.
         """
         import numpy as np
 
@@ -68,7 +73,7 @@ class Steps:
         feeds = self._start(images)
         for turn in range(limit):
             feeds[self._cut.turn] = np.array(turn, np.int64)
-            best, chance, caches = self._next(feeds, kept)
+            best, chance, caches = self._next(feeds, kept, within)
             running = feeds[self._cut.alive][:, 0]
             ids[lines[running], turn] = best[running]
             chances[lines[running], turn] = chance[running]
@@ -98,7 +103,7 @@ class Steps:
         }
 
     def _next(
-        self, feeds: dict[str, NDArray[Any]], kept: int
+        self, feeds: dict[str, NDArray[Any]], kept: int, within: Restriction | None
     ) -> tuple[NDArray[Any], NDArray[Any], dict[str, NDArray[Any]]]:
         """Candidates and probabilities [N, k] of one step, and the caches after it."""
         cut = self._cut
@@ -107,17 +112,21 @@ class Steps:
         answers = self._step.run([*cut.answers, *cut.written], taken)
         self._check_rows(answers, count)
         caches = dict(zip(cut.caches, answers[len(cut.answers) :], strict=True))
-        if self._ranker is None:
+        ranker = within.ranker if within is not None and within.ranker else self.ranker
+        if ranker is None:
             best, chance = answers[:2]
             kinds = best.dtype.kind + chance.dtype.kind
             if not best.shape == chance.shape == (count, kept) or kinds != "if":
                 raise self._refused(f"{best.shape} and {chance.shape} candidates")
+            if within is not None:
+                chosen = among_candidates(best[:, None], chance[:, None], within.mask)
+                best, chance = chosen.ids[:, 0], chosen.as_given[:, 0]
             return best, chance, caches
         logits = answers[0]
-        if logits.shape != (count, self._ranker.width) or logits.dtype.kind != "f":
+        if logits.shape != (count, ranker.width) or logits.dtype.kind != "f":
             raise self._refused(f"{logits.shape} bit logits")
         floats: NDArray[np.float32] = logits.astype("float32", copy=False)
-        ranked = self._ranker.rank(floats, kept, self._threads, self._where)
+        ranked = ranker.rank(floats, kept, self._threads, self._where)
         return ranked.ids, ranked.probabilities, caches
 
     def _check_rows(self, arrays: Sequence[NDArray[Any]], count: int) -> None:

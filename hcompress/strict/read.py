@@ -201,6 +201,11 @@ class _Reader:
             return kind(raw)
         if kind is Path:
             return self._path(raw, at)
+        if isinstance(raw, str) and shape.param.written is not None:
+            said = shape.param.written(raw)
+            if said is None:
+                raise self._unlike(raw, at, shape.param.help)
+            return self._scalar(dataclasses.replace(shape, param=_bounds(shape.param)), said, at)
         value = _number(kind, raw)
         if kind in _NUMBERS and (huge(raw) or _outside(shape.param, value)):
             must = shape.bounds_text or ("smaller" if huge(raw) else "finite")
@@ -237,6 +242,11 @@ def _plainly(shape: Shape, values: Collection[Any]) -> bool:
         return shape.base is str
     ends = (min(values), max(values))
     return not any(huge(end) or _outside(shape.param, end) for end in ends)
+
+
+def _bounds(param: Param) -> Param:
+    """Those alone."""
+    return Param(minimum=param.minimum, maximum=param.maximum)
 
 
 def _number(kind: type, raw: object) -> object:

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -48,6 +48,9 @@ class Param:
     """False if NaN and infinities are values too."""
     pattern: str = ""
     """A regular expression that all of a text has to match; ``help`` says it in words."""
+    written: Callable[[str], object] | None = None
+    """Makes a value of a text where a number is wanted, or None of one that says none; ``help`` has
+    both in words."""
 
 
 _PLAIN: Final = Param()

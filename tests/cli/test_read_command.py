@@ -22,6 +22,8 @@ from hcompress.errors import UsageError
 from hcompress.progress import NoProgress
 from hcompress.runtime.reading import Reading
 from tests.builders import LIGHT, recogniser
+from tests.foreign.builders import recogniser as theirs
+from tests.foreign.builders import saved, stripes
 from tests.model_files import good_pt
 from tests.runtime.test_stepwise import exported
 
@@ -307,3 +309,30 @@ def test_eval_counts_chosen_characters_apart(
     assert "chosen.txt" in capsys.readouterr().out
     chosen.write_bytes(b"\xff")
     assert main(["eval", str(model), str(data), "--of", str(chosen)]) == 3
+
+
+def test_answers_are_restricted_and_unsure_ones_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = saved(theirs(), tmp_path)
+    Image.fromarray(stripes("rgbg")).save(tmp_path / "a.png")
+    asked = ["read", str(model), str(tmp_path / "a.png"), "--json"]
+    for words, text, said in (
+        ([], "rgbg", ""),
+        (["--threads", "2", "--provider", "cpu", "--only", "rgb"], "rgbg", ""),
+        (["--only", "g", "--only", "digits"], "gg", "left out what is likelier"),
+        (["--only", "lower", "--min-confidence", "0.5"], "rgbg", ""),
+        (["--only", "gx", "--min-confidence", "0.5"], "", 'less sure than 0.5: "gg"'),
+    ):
+        assert main([*asked, *words], stages={}) == 0, words
+        out = capsys.readouterr()
+        found = json.loads(out.out)
+        assert (found["text"], said in found.get("remark", "")) == (text, True)
+        assert ("does not answer x" in out.err) == ("gx" in words)
+    for words, code, said in (
+        (["--only", "digits"], 2, "the model answers none of these"),
+        (["--provider", "nobody"], 2, "onnxruntime knows none"),
+        (["--min-confidence", "2"], 2, "--min-confidence"),
+    ):
+        assert main([*asked, *words], stages={}) == code
+        assert said in capsys.readouterr().err

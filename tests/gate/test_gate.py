@@ -16,10 +16,20 @@ import pytest
 
 from hcompress.cli.tables import table_lines
 from hcompress.errors import EnvironmentFailed, HcompressError, InputRefused, UsageError
+from hcompress.gate.accuracy import Evaluation
 from hcompress.gate.baseline import Baseline, BaselineEntry, NotCounted, parse_baseline
-from hcompress.gate.judge import Evaluation, Measured, judge
-from hcompress.gate.limits import AccuracyLimits, ArtifactLimits, Bounds, Limits, read_limits
-from hcompress.gate.run import append_summary, read_evaluation, run_gate, update, update_gate
+from hcompress.gate.judge import Measured, judge
+from hcompress.gate.limits import (
+    AccuracyLimits,
+    ArtifactLimits,
+    Bounds,
+    Limits,
+    WideInterval,
+    read_limits,
+)
+from hcompress.gate.measure import read_evaluation
+from hcompress.gate.outputs import append_summary
+from hcompress.gate.run import run_gate, update, update_gate
 from hcompress.gate.show import HEADER, NAMES, cells, markdown
 from hcompress.gate.verdict import Status, Verdict
 from hcompress.metrics import READING
@@ -216,7 +226,7 @@ def test_a_drop_is_counted_in_lines_and_not_in_digits(
 ) -> None:
     then, now = (Decimal(str(count / images)) for count in (right, right - lost))
     entry = BaselineEntry(1000, {"backbone": 1000}, then, images, "d" * 64)
-    limits = AccuracyLimits("e", max_accuracy_drop=Decimal(1))
+    limits = AccuracyLimits("e", max_accuracy_drop=Decimal(1), wide_interval=WideInterval.PASS)
     row = accuracy_row(limits, entry, Evaluation(now, images, "d" * 64))
     assert row.status == status
     assert ("lost" in row.note) == (lost > 0)
@@ -389,7 +399,7 @@ def test_a_limits_file_is_read_exactly(tmp_path: Path) -> None:
         ("100_000", "true", "max_bytes = true: must be a whole number, at least 0"),
         ("100_000", "-1", "max_bytes = -1: must be at least 0"),
         ("100_000", "1e5", "max_bytes = 1E+5: must be a whole number, at least 0"),
-        ("100_000", '"100 kB"', 'max_bytes = "100 kB": must be a whole number'),
+        ("100_000", '"100 kilos"', 'max_bytes = "100 kilos": must be a whole number'),
         ("100_000", "99", "min_bytes is above max_bytes"),
         ("= 1.5", "= nan", "max_growth_percent = NaN: must be 0 to 1000000"),
         ("= 1.5", "= inf", "max_growth_percent = Infinity: must be 0 to 1000000"),

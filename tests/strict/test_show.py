@@ -9,8 +9,8 @@ import pytest
 
 from hcompress.cli.console import Console, complain
 from hcompress.cli.tables import pair_lines, table_lines
-from hcompress.gate.judge import Row, Status, Verdict
 from hcompress.gate.show import cells, markdown
+from hcompress.gate.verdict import Row, Status, Verdict
 from hcompress.reports.page import text
 from hcompress.reports.size_table import markdown_text
 from hcompress.strict.json import json_text
