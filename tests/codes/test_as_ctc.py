@@ -91,6 +91,7 @@ def test_what_it_cannot_begin_with_is_refused(tmp_path: Path) -> None:
     before = recogniser(SOFTMAX)
     save_checkpoint(tmp_path / "model.safetensors", before.model, before.vocabulary,
                     before.provenance)  # fmt: skip
+    Image.fromarray(pictures(1, SOFTMAX)[0]).save(tmp_path / "a.png")
     (tmp_path / "lines.tsv").write_text("a.png\t!\n", encoding="utf-8")
     stage = AsCtc(data=tmp_path / "lines.tsv")
     with pytest.raises(UsageError, match="replace-head first"):
