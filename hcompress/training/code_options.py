@@ -99,3 +99,12 @@ class LearnCodesOptions(LineTraining):
             self.beta_weight,
             self.decay,
         )
+
+
+class CodesFrom(StrEnum):
+    """Where a foreign classifier's codes begin."""
+
+    LSH = "lsh"
+    """Votes of its features under a random projection."""
+    WHITENED = "whitened"
+    """Its columns, where its features scatter alike to every side."""

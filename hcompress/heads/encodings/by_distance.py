@@ -65,17 +65,22 @@ def by_distance(made: Encoded, teacher: Teacher, evidence: Evidence) -> tuple[By
     if found is None:
         return ()
     signs, query = found
-    mean = evidence.mean.astype(np.float64)
-    moment = evidence.moment + np.outer(mean, mean)
-    power = np.einsum("dk,de,ek->k", query, moment, query)
-    # Of a normal query; what a sign is off by on the average is then least.
-    unit = float(np.sqrt(2 / np.pi * np.maximum(power, 0)).mean())
+    unit = unit_of(query, evidence)
     weight, bias = made.floats()
     length = signs.shape[1]
     return tuple(
         ByDistance(called, weight, bias, teacher.coded, signs, query, unit, looks)
         for called, looks in ((f"codes-{length}", 0), (f"codes-{length}+{LOOKS}", LOOKS))
     )
+
+
+def unit_of(query: Floats, evidence: Evidence) -> float:
+    """What a bit that agrees is worth: the mean size of what [d, K] makes of the features."""
+    mean = evidence.mean.astype(np.float64)
+    moment = evidence.moment + np.outer(mean, mean)
+    power = np.einsum("dk,de,ek->k", query, moment, query)
+    # Of a normal query; what a sign is off by on the average is then least.
+    return float(np.sqrt(2 / np.pi * np.maximum(power, 0)).mean())
 
 
 def _codes(weight: Packed) -> tuple[Floats, Floats] | None:
