@@ -18,7 +18,9 @@ from torch.nn import functional
 from hcompress.codes.repair import MIN_DISTANCE, Repairs, repaired
 from hcompress.codes.votes import Votes, projected, random_projection, voted_bits
 from hcompress.codes.whitened import Scatter, whitened_projections
+from hcompress.compress.plan_head import beside, row
 from hcompress.errors import InputRefused
+from hcompress.foreign.kept import answers
 from hcompress.heads.emu.core import (
     contrastive_scores,
     relaxed_signs,
@@ -27,15 +29,19 @@ from hcompress.heads.emu.core import (
 )
 from hcompress.heads.emu.learner import CodeLearner
 from hcompress.heads.emu.options import EmuOptions
-from hcompress.heads.encodings.by_distance import unit_of
+from hcompress.heads.encodings.by_distance import by_distance, unit_of
 from hcompress.heads.encodings.encode import Encoded, Evidence, Teacher, assembled, moved
+from hcompress.heads.encodings.menu import LEARNT, encoding
 from hcompress.onnx_writer.packed import Halves, LowRank, Signs
 from hcompress.training.code_options import CodesFrom
-from hcompress.training.head_trainer import Draw, share
+from hcompress.training.head_trainer import Draw, distilled_head, share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from hcompress.compress.encode_head import Ground
+    from hcompress.compress.plan_head import Row
+    from hcompress.heads.encodings.menu import Encoding
     from hcompress.progress import Progress
 
     Floats = NDArray[np.float32]
@@ -83,6 +89,9 @@ class Beginning(NamedTuple):
 
 class LearningCodes(nn.Module):
     """Scores of the special classes by their columns, of the others by codes."""
+
+    columns: Tensor
+    heights: Tensor
 
     def __init__(
         self, teacher: Teacher, begun: Beginning, learning: Learning, bias: Floats
@@ -167,6 +176,37 @@ def learnt_head(
         )
     progress.finish()
     return _stored(teacher, evidence, net)
+
+
+def trained_head(
+    ground: Ground, one: Encoding, steps: int, seed: int, progress: Progress
+) -> Encoded:
+    """The head in that encoding: learnt if its codes are learnt, else fitted and then trained.
+
+    Raises as `learnt_head`.
+    """
+    if one.learnt_bits is None:
+        return distilled_head(ground, one, steps, seed, progress)
+    learning = Learning(one.learnt_bits, steps, seed)
+    return learnt_head(ground.teacher, ground.evidence, ground.fitted, learning, progress)
+
+
+def learnt_rows(
+    ground: Ground, lengths: Sequence[int], steps: int, seed: int, size: int, progress: Progress
+) -> list[Row]:
+    """Learnt codes of these lengths in a file of ``size`` bytes, met by a real-valued query, by
+    distance alone and with a second look: judged as every other encoding is."""
+    teacher, judged, spec = ground.teacher, ground.judged, ground.model.spec
+    before = answers(judged.features, teacher.weight, teacher.bias)
+    rest = size - teacher.weight.nbytes - teacher.bias.nbytes
+    found: list[Row] = []
+    for length in lengths:
+        one = encoding(f"{LEARNT}-{length}", teacher.weight.shape[1], seed)
+        made = trained_head(ground, one, steps, seed, progress)
+        whole = row(one.name, made, before, judged, spec, rest)
+        ways = by_distance(made, teacher, ground.evidence, f"{LEARNT}-codes")
+        found += [whole, *(beside(way, before, judged, spec, whole) for way in ways)]
+    return found
 
 
 def beginning(teacher: Teacher, frames: Floats, learning: Learning) -> Beginning:

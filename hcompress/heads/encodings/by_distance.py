@@ -59,7 +59,9 @@ class ByDistance:
         return whole
 
 
-def by_distance(made: Encoded, teacher: Teacher, evidence: Evidence) -> tuple[ByDistance, ...]:
+def by_distance(
+    made: Encoded, teacher: Teacher, evidence: Evidence, called: str = "codes"
+) -> tuple[ByDistance, ...]:
     """The codes by distance alone, and with a second look; none if the encoding has no codes."""
     found = _codes(made.weight)
     if found is None:
@@ -69,8 +71,8 @@ def by_distance(made: Encoded, teacher: Teacher, evidence: Evidence) -> tuple[By
     weight, bias = made.floats()
     length = signs.shape[1]
     return tuple(
-        ByDistance(called, weight, bias, teacher.coded, signs, query, unit, looks)
-        for called, looks in ((f"codes-{length}", 0), (f"codes-{length}+{LOOKS}", LOOKS))
+        ByDistance(name, weight, bias, teacher.coded, signs, query, unit, looks)
+        for name, looks in ((f"{called}-{length}", 0), (f"{called}-{length}+{LOOKS}", LOOKS))
     )
 
 
