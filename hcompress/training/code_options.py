@@ -53,11 +53,14 @@ class LearnCodesOptions(LineTraining):
         float, Param("s, by which cosines are multiplied; the paper's tau, upside down", 0.1, 1000)
     ] = 20.0
     mu: Annotated[float, Param("mu: the beta aimed at is mu over the loss", 0)] = 1.0
-    beta_weight: Annotated[float, Param("lambda: weight of drawing beta up to its aim", 0)] = 1e-4
+    beta_weight: Annotated[
+        float,
+        Param("lambda: weight of drawing beta up to its aim; the paper's 1e-4 takes long runs", 0),
+    ] = 1e-2
     decay: Annotated[float, Param("gamma: of the codes' beta, a moving mean", 0, 0.999999)] = 0.99
     beta_rate: Annotated[
         float, Param("the beta-net's rate, as a multiple: a short run has to hurry it", 0, 1000)
-    ] = 5.0
+    ] = 20.0
     code_rate: Annotated[float, Param("the codes' rate, as a multiple", 0, 1000)] = 3.0
     body_rate: Annotated[
         float, Param("the rate of decoder or neck, as a share; 0 keeps it as it is", 0, 1)

@@ -49,17 +49,20 @@ if TYPE_CHECKING:
 SURE: Final = 0.5
 """The size of code logits that begin as voted codes."""
 RATES: Final = {
-    "projection": 2e-3,
-    "class_net": 5e-3,
-    "beta_net": 5e-3,
+    "projection": 6e-3,
+    "class_net": 0.03,
+    "beta_net": 0.02,
     "bias": 5e-3,
     "scale": 5e-3,
 }
+"""Peak rates: codes have to cross 0 in some hundred steps."""
 ALIKE: Final = 2048
 """Frames by which the scale is found."""
 AT_ONCE: Final = 2048
 MOST_SCALE: Final = 200.0
-EMU: Final = EmuOptions(decay=0.99)
+EMU: Final = EmuOptions(decay=0.99, weight=1e-2)
+"""Lambda is a hundred times the paper's, and gamma less: a run has hundreds of steps, not 200,000,
+and what is learnt below a beta of some tens is not what signs keep."""
 
 
 @dataclass(frozen=True)

@@ -49,8 +49,8 @@ def kept(head: Encoded) -> tuple[float, float]:
 
 @pytest.mark.parametrize("start", CodesFrom)
 def test_codes_that_learn_keep_more_than_those_that_stay(start: CodesFrom) -> None:
-    untrained, fixed = learnt(0, start=start), learnt(40, start=start, fixed=True)
-    learning = learnt(40, start=start)
+    untrained, fixed = learnt(0, start=start), learnt(90, start=start, fixed=True)
+    learning = learnt(90, start=start)
     assert untrained.bytes == fixed.bytes == learning.bytes
     assert max(kept(untrained)[0], kept(fixed)[0]) < kept(learning)[0]
     assert kept(learning)[1] > kept(untrained)[1]
