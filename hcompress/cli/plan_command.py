@@ -88,15 +88,18 @@ def plan(
     progress = state.console.progress()
     ground = heads.ground(found, lines, threads, progress)
     rows, chosen = heads.planned(ground, stored.ByteSize(), max_loss, seed, progress, every=True)
+    learnt: list[Row] = []
     if learn_steps:
         from hcompress.training.learnt_head import learnt_rows
 
         lengths = signs_lengths(ground.teacher.weight.shape[1])
-        rows += learnt_rows(ground, lengths, learn_steps, seed, stored.ByteSize(), progress)
+        learnt = learnt_rows(ground, lengths, learn_steps, seed, stored.ByteSize(), progress)
     if json_output:
-        state.console.json({"rows": [row.to_dict() for row in rows], "chosen": chosen.encoding})
+        state.console.json(
+            {"rows": [row.to_dict() for row in rows + learnt], "chosen": chosen.encoding}
+        )
         return
-    state.console.table(plan_rows(rows, chosen))
+    state.console.table(plan_rows(rows + learnt, chosen))
     state.console.out(LEGEND)
     state.console.out(why(rows, chosen, max_loss, len(ground.judged.texts)))
 

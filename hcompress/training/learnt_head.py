@@ -73,7 +73,7 @@ class Learning:
     """K."""
     steps: int
     seed: int
-    start: CodesFrom = CodesFrom.WHITENED
+    start: CodesFrom = CodesFrom.LSH
     fixed: bool = False
     """Codes stay as they begin, and the projection learns alone: what learning them is held to."""
     emu: EmuOptions = EMU
