@@ -70,3 +70,9 @@ def pass_on(source: Source, out: Path) -> None:
 
 def _beside(source: Source) -> Path:
     return folder_of(source) / CODEBOOK_FILE
+
+
+def waiting_codebook(source: Source, vocabulary: Vocabulary, width: int) -> Codebook | None:
+    """`codebook_beside`, or None if there is none."""
+    path = _beside(source)
+    return read_codebook(path, vocabulary, width) if path.exists() else None

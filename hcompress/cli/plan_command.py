@@ -27,6 +27,8 @@ LEGEND: Final = (
     "head, file: bytes. lost: points of lines right. Kept, %: same text, frames, sure ones, those"
     " of rare characters. codes-N: the codes of signs-N by distance alone, as in the paper; +5: the"
     " five nearest looked at again. The same bytes as signs-N: set beside, never chosen."
+    " learnt-N: signs-N with learnt codes, by encode-head with steps; learnt-codes-N: these by"
+    " distance."
 )
 
 
@@ -56,6 +58,15 @@ def plan(
     preprocessing: Preprocessed = None,
     blank: BlankClass = None,
     arch: Arch = None,
+    learn_steps: Annotated[
+        int,
+        typer.Option(
+            "--learn-steps",
+            min=0,
+            help="Steps in which codes are learnt too (EMU), half a second each with 13,000"
+            " classes; 0: none are.",
+        ),
+    ] = 0,
     seed: Annotated[int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed.")] = DEFAULT_SEED,
     threads: Annotated[
         int, typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads onnxruntime uses.")
@@ -69,6 +80,7 @@ def plan(
     """
     from hcompress.compress import encode_head as heads
     from hcompress.foreign.lines import line_source, taken
+    from hcompress.heads.encodings.menu import signs_lengths
 
     state = state_of(context)
     found, stored = _opened(model, options_of(charset, preprocessing, blank, arch))
@@ -76,10 +88,18 @@ def plan(
     progress = state.console.progress()
     ground = heads.ground(found, lines, threads, progress)
     rows, chosen = heads.planned(ground, stored.ByteSize(), max_loss, seed, progress, every=True)
+    learnt: list[Row] = []
+    if learn_steps:
+        from hcompress.training.learnt_head import learnt_rows
+
+        lengths = signs_lengths(ground.teacher.weight.shape[1])
+        learnt = learnt_rows(ground, lengths, learn_steps, seed, stored.ByteSize(), progress)
     if json_output:
-        state.console.json({"rows": [row.to_dict() for row in rows], "chosen": chosen.encoding})
+        state.console.json(
+            {"rows": [row.to_dict() for row in rows + learnt], "chosen": chosen.encoding}
+        )
         return
-    state.console.table(plan_rows(rows, chosen))
+    state.console.table(plan_rows(rows + learnt, chosen))
     state.console.out(LEGEND)
     state.console.out(why(rows, chosen, max_loss, len(ground.judged.texts)))
 

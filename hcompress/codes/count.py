@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hcompress.checkpoints.checkpoint import Checkpoint
     from hcompress.codes.options import Looking
     from hcompress.data.sample import DataSource
     from hcompress.progress import Progress
+    from hcompress.recognisers.contract import Recogniser
+    from hcompress.spec.vocabulary import Vocabulary
 
 
 class Counts(Accumulator, Protocol):
@@ -35,8 +36,18 @@ class Counts(Accumulator, Protocol):
         ...
 
 
+class Known(Protocol):
+    """A recogniser with its characters, as a checkpoint is."""
+
+    @property
+    def model(self) -> Recogniser: ...
+
+    @property
+    def vocabulary(self) -> Vocabulary: ...
+
+
 def count_images(
-    before: Checkpoint,
+    before: Known,
     source: DataSource,
     counts: Counts,
     looking: Looking,
@@ -55,7 +66,7 @@ def count_images(
         lenient(source, looking.unknown),
         looking.images,
         looking.batch,
-        before.config.preprocessing,
+        before.model.config.preprocessing,
         looking.workers,
         fabric.global_rank,
         fabric.world_size,

@@ -195,6 +195,31 @@ def reranking(spec: HeadSpec) -> HeadSpec:
     return replace(spec, rerank=True)
 
 
+def with_learnt_codes(
+    head: HeadSpec, inputs: InputsSpec | None, length: int, *, embedding: bool, rerank: bool
+) -> tuple[HeadSpec, InputsSpec | None]:
+    """Both halves once codes of ``length`` bits are learnt for them.
+
+    Codes take the place of a whole softmax, and, with ``embedding``, of a whole learned one too.
+    Raises UsageError if the softmax is factorised, or the embedding alone has codes by now.
+    """
+    if head.code_length is None:
+        if head != Softmax():
+            raise UsageError(
+                f"the classifier is {head.described}: codes are learnt for a whole softmax or a"
+                " Hamming classifier"
+            )
+        if inputs is not None and inputs.code_length is not None:
+            raise UsageError(
+                "the embedding has codes and the classifier has none: replace-head gives both the"
+                " same"
+            )
+        head = Hamming(length)
+    if embedding and inputs == Learned():
+        inputs = HammingInputs(length)
+    return (reranking(head) if rerank else head), inputs
+
+
 def _matrix(
     part: str, table: str, bottleneck: int | None, vocabulary: int, width: int
 ) -> dict[str, Stored]:

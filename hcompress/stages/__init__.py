@@ -23,6 +23,7 @@ from hcompress.stages.import_model import ImportModel
 from hcompress.stages.initialise import Initialise
 from hcompress.stages.int8 import Int8
 from hcompress.stages.int8_body import Int8Body
+from hcompress.stages.learn_codes import LearnCodes
 from hcompress.stages.merge import Merge
 from hcompress.stages.onnx import OnnxStage
 from hcompress.stages.prune import Prune
@@ -53,6 +54,7 @@ _IN_ORDER: tuple[type[Stage], ...] = (
     Initialise,
     SwapBackbone,
     MakeCodebook,
+    LearnCodes,
     ReplaceHead,
     Factorise,
     SlimDecoder,

@@ -31,11 +31,14 @@ class EncodeHead:
         float, Param("points of lines right that auto may lose on a third of them", 0, 100)
     ] = 0.5
     steps: Annotated[
-        int, Param("training steps on the lines' features, of whole numbers and products", 0)
+        int,
+        Param(
+            "training steps on the lines' features, of whole numbers, products and learnt codes", 0
+        ),
     ] = 0
 
     name: ClassVar[str] = "encode-head"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     summary: ClassVar[str] = "store the classes of a foreign recogniser in fewer bytes"
     consumes: ClassVar[Kind] = Kind.ONNX
     produces: ClassVar[Kind] = Kind.ONNX
@@ -78,9 +81,9 @@ class EncodeHead:
             env.progress.say(f"encoding: {name}, {row.bytes:,} bytes, {row.loss:.2f} points lost")
         one = heads.named(name, ground, env.seed)
         if self.steps:
-            from hcompress.training.head_trainer import distilled_head
+            from hcompress.training.learnt_head import trained_head
 
-            head = distilled_head(ground, one, self.steps, env.seed, env.progress)
+            head = trained_head(ground, one, self.steps, env.seed, env.progress)
         else:
             head = heads.fitted(ground, one)
         made = heads.with_head(model, stored, head)

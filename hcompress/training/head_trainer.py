@@ -141,7 +141,7 @@ def distilled(
     shift = nn.Parameter(torch.zeros(len(live)))
     start, original = torch.from_numpy(bias[live]), torch.from_numpy(teacher.bias[live])
     frames = torch.from_numpy(np.concatenate(features))
-    draw = _Draw(frames, wanted, original, teacher.special, live, seed)
+    draw = Draw(frames, wanted, original, teacher.special, live, seed)
     groups = [
         {"params": [p], "lr": 0.0, "peak": RATES[name.rsplit(".", 1)[-1]]}
         for name, p in coded.named_parameters()
@@ -155,7 +155,7 @@ def distilled(
         mine = (h @ matrix.T + start + shift).log_softmax(-1)
         loss = functional.kl_div(mine, soft, reduction="batchmean", log_target=True)
         for group in optimiser.param_groups:
-            group["lr"] = group["peak"] * _share(step, steps)
+            group["lr"] = group["peak"] * share(step, steps)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -166,12 +166,13 @@ def distilled(
     return assembled(teacher, coded.packed(), learnt, error)
 
 
-def _share(step: int, steps: int) -> float:
+def share(step: int, steps: int) -> float:
+    """Of the peak rates: a short rise, then half a cosine to zero."""
     rise = min(1.0, (step + 1) / WARMUP)
     return rise * 0.5 * (1 + float(np.cos(np.pi * step / steps)))
 
 
-class _Draw:
+class Draw:
     """Frames for a step: half of them spoken, half any."""
 
     def __init__(

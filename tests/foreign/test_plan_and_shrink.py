@@ -87,6 +87,24 @@ def test_plan_weighs_every_encoding(data: Path, tmp_path: Path, capsys: Captured
     assert f"{found['chosen']}: the smallest of {len(rows)} that loses no more than 0.5" in said
 
 
+def test_codes_are_learnt_where_steps_are_given(
+    data: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    model = saved(deep(), tmp_path)
+    words = ["plan", str(model), "--data", str(data), "--images", "12", "--learn-steps", "3"]
+    assert main([*words, "--json"]) == 0
+    rows = {row["encoding"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert {"learnt-16", "learnt-codes-16", "learnt-codes-16+5"} <= rows.keys()
+    assert rows["learnt-16"]["bytes"] == rows["learnt-codes-16"]["bytes"]
+    assert [rows[name]["offered"] for name in ("learnt-16", "learnt-codes-16")] == [True, False]
+    head = ["encode-head", str(model), "--encoding", "learnt-16", "--data", str(data)]
+    head += ["--images", "12"]
+    assert main([*head, "--out", str(tmp_path / "none")]) == 2
+    assert "set steps above 0" in capsys.readouterr().err
+    assert main([*head, "--steps", "3", "--out", str(tmp_path / "learnt")]) == 0
+    onnx.checker.check_model(onnx.load(tmp_path / "learnt" / "model.onnx"))
+
+
 def test_plan_refuses_what_it_cannot_weigh(data: Path, tmp_path: Path, capsys: Captured) -> None:
     ours = Path(__file__).parents[2] / "recipes" / "teacher" / "latin.safetensors"
     assert main(["plan", str(ours)]) == 3

@@ -59,23 +59,30 @@ class ByDistance:
         return whole
 
 
-def by_distance(made: Encoded, teacher: Teacher, evidence: Evidence) -> tuple[ByDistance, ...]:
+def by_distance(
+    made: Encoded, teacher: Teacher, evidence: Evidence, called: str = "codes"
+) -> tuple[ByDistance, ...]:
     """The codes by distance alone, and with a second look; none if the encoding has no codes."""
     found = _codes(made.weight)
     if found is None:
         return ()
     signs, query = found
+    unit = unit_of(query, evidence)
+    weight, bias = made.floats()
+    length = signs.shape[1]
+    return tuple(
+        ByDistance(name, weight, bias, teacher.coded, signs, query, unit, looks)
+        for name, looks in ((f"{called}-{length}", 0), (f"{called}-{length}+{LOOKS}", LOOKS))
+    )
+
+
+def unit_of(query: Floats, evidence: Evidence) -> float:
+    """What a bit that agrees is worth: the mean size of what [d, K] makes of the features."""
     mean = evidence.mean.astype(np.float64)
     moment = evidence.moment + np.outer(mean, mean)
     power = np.einsum("dk,de,ek->k", query, moment, query)
     # Of a normal query; what a sign is off by on the average is then least.
-    unit = float(np.sqrt(2 / np.pi * np.maximum(power, 0)).mean())
-    weight, bias = made.floats()
-    length = signs.shape[1]
-    return tuple(
-        ByDistance(called, weight, bias, teacher.coded, signs, query, unit, looks)
-        for called, looks in ((f"codes-{length}", 0), (f"codes-{length}+{LOOKS}", LOOKS))
-    )
+    return float(np.sqrt(2 / np.pi * np.maximum(power, 0)).mean())
 
 
 def _codes(weight: Packed) -> tuple[Floats, Floats] | None:

@@ -21,7 +21,11 @@ from hcompress.heads.encodings.fit import (
 from hcompress.heads.encodings.rotated import BITS, GROUP, MOST_AXES, fit_rotated
 
 if TYPE_CHECKING:
-    from hcompress.heads.encodings.encode import Fit
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hcompress.heads.encodings.encode import Evidence, Fit
+    from hcompress.onnx_writer.packed import Packed
 
 DESCRIPTIONS: Final = {
     "fp16": "floats of 16 bits",
@@ -35,11 +39,13 @@ DESCRIPTIONS: Final = {
     "rotated-N": "product quantisation along principal axes, N bytes a class",
     "low-rank-N": "a product of two, N numbers of 8 bits a class",
     "signs-N": "Hamming codes of N bits a class, met by a real-valued query",
+    "learnt-N": "the same with codes that were learnt (EMU): takes steps; N is a multiple of 8",
 }
 """What can be asked for."""
-_NUMBERED: Final = re.compile(r"(products|rotated|low-rank|signs)-([1-9][0-9]{0,4})")
+_NUMBERED: Final = re.compile(r"(products|rotated|low-rank|signs|learnt)-([1-9][0-9]{0,4})")
 _BY_USE: Final = re.compile(r"by-use-([2-8](?:\.[0-9])?)")
 _INTS: Final = re.compile(r"int([345678])")
+LEARNT: Final = "learnt"
 MOST_SIGNS: Final = 8
 """Bits a feature: from there whole numbers of 8 bits keep more, and take less."""
 EXACT: Final = ("fp16", "int8")
@@ -63,6 +69,12 @@ class Encoding:
     def kind(self) -> str:
         """Its name without its number: those of a kind differ in their size."""
         return self.name.rstrip("0123456789.")
+
+    @property
+    def learnt_bits(self) -> int | None:
+        """K, if its codes come of training and of nothing else."""
+        kind, _, number = self.name.rpartition("-")
+        return int(number) if kind == LEARNT else None
 
 
 def encoding(name: str, width: int, seed: int = 0) -> Encoding:
@@ -103,8 +115,16 @@ def _numbered(kind: str, count: int, width: int, seed: int) -> Fit:
             raise UsageError(f"low-rank-{count}: N is below the {width} features")
         return lambda weight, known: fit_low_rank(weight, known.moment, count, 8)
     if count > MOST_SIGNS * width:
-        raise UsageError(f"signs-{count}: N is at most {MOST_SIGNS} times the {width} features")
+        raise UsageError(f"{kind}-{count}: N is at most {MOST_SIGNS} times the {width} features")
+    if kind == LEARNT:
+        if count % 8:
+            raise UsageError(f"learnt-{count}: N must be a multiple of 8")
+        return _unlearnt
     return lambda weight, known: fit_signs(weight, known.moment, count, seed)
+
+
+def _unlearnt(weight: NDArray[np.float32], known: Evidence) -> Packed:  # noqa: ARG001
+    raise UsageError("codes are learnt in steps: set steps above 0, or take signs-N")
 
 
 def stored_bytes(name: str, classes: int, width: int) -> int:
@@ -137,6 +157,11 @@ def stored_bytes(name: str, classes: int, width: int) -> int:
     return classes * a_class + 2 * count * width + biases
 
 
+def signs_lengths(width: int) -> list[int]:
+    """Bits of codes that are worth trying."""
+    return [8 * (width * share // 32) for share in (12, 8, 4) if width * share >= 32]
+
+
 def menu(width: int, seed: int = 0) -> Iterator[Encoding]:
     """What is worth trying, for ``width`` features: from what keeps most to what is smallest."""
     names = ["fp16", "int8", "int6", "int5", "int4", "int3"]
@@ -144,6 +169,6 @@ def menu(width: int, seed: int = 0) -> Iterator[Encoding]:
     names += [f"products-{width // part}" for part in WIDTHS if width % part == 0]
     names += [f"rotated-{width // part}" for part in ROTATED if width >= part]
     names += [f"low-rank-{width * share // 8}" for share in (6, 4, 2) if width * share >= 8]
-    names += [f"signs-{8 * (width * share // 32)}" for share in (12, 8, 4) if width * share >= 32]
+    names += [f"signs-{length}" for length in signs_lengths(width)]
     for name in dict.fromkeys(names):
         yield encoding(name, width, seed)
