@@ -100,10 +100,16 @@ def read_piped_image(path: Path, remark: Remark = _unsaid) -> NDArray[np.uint8]:
     return decode_image(data, named, remark)
 
 
-def decode_image(data: bytes, name: str, remark: Remark = _unsaid) -> NDArray[np.uint8]:
+class TooManyPixels(InputRefused):
+    """An image may be fine, and is more than was asked to be taken."""
+
+
+def decode_image(
+    data: bytes, name: str, remark: Remark = _unsaid, most: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
     """height x width x 3 (RGB) from an image file's bytes, of several pictures the first.
 
-    Raises InputRefused naming ``name``.
+    Raises InputRefused naming ``name``; TooManyPixels if it has more than ``most``.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -114,7 +120,7 @@ def decode_image(data: bytes, name: str, remark: Remark = _unsaid) -> NDArray[np
             Image.open(io.BytesIO(data), formats=FORMATS) as opened,
         ):
             width, height = opened.size
-            if width * height <= MAX_PIXELS:
+            if width * height <= most:
                 pixels = np.array(_to_rgb(opened, data), dtype=np.uint8)
                 if remark is not _unsaid and _goes_on(opened):
                     remark(MORE)
@@ -124,8 +130,8 @@ def decode_image(data: bytes, name: str, remark: Remark = _unsaid) -> NDArray[np
         if isinstance(error, UnidentifiedImageError):
             what = stand_in(data) or f"none of {', '.join(FORMATS)}"
         raise InputRefused(f"{name}: not a readable image: {what}") from None
-    raise InputRefused(
-        f"{name}: {width}x{height} is more than {MAX_PIXELS // 10**6} million pixels;"
+    raise TooManyPixels(
+        f"{name}: {width}x{height} is more than {most / 10**6:g} million pixels;"
         " give a smaller image"
     )
 

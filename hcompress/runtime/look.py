@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -47,3 +48,13 @@ def judged(reading: Reading, seen: Look) -> Reading:
     height, width = seen.picture.shape[:2]
     single = seen.ink.parts == 1 and len(reading.text) == 1  # a 1 or an l is no column
     return reading if height < TALL * width or single else replace(reading, remark=TURN)
+
+
+def remarked(reading: Reading, remarks: Sequence[str]) -> Reading:
+    """With what is to be said of its file, and unsure of an empty text: what the remarks are of
+    was not read."""
+    if not remarks:
+        return reading
+    if not reading.text.strip():
+        reading = replace(reading, confidence=min(reading.confidence, EMPTY_MOST))
+    return replace(reading, remark="; ".join(filter(None, (reading.remark, *remarks))))
