@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
@@ -31,24 +31,26 @@ _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Workers:
-    """Keeps so many workers alive until a signal asks it to stop."""
+    """Keeps a worker alive at each socket until a signal asks it to stop.
+
+    The sockets stay open here: whoever connects while a worker is started again waits for it.
+    """
 
     def __init__(
         self,
-        listener: socket.socket,
-        count: int,
+        listeners: Sequence[socket.socket],
         work: Callable[[socket.socket], int],
         gone: Callable[[int], None],
         patience: float,
     ) -> None:
         """``work`` is a worker's life, and answers its exit code; ``gone`` is told of each that
         ended; ``patience`` is how long one may take to stop, in seconds."""
-        self._listener = listener
-        self._count = count
+        self._listeners = listeners
         self._work = work
         self._gone = gone
         self._patience = patience
-        self._alive: dict[int, float] = {}
+        self._alive: dict[int, tuple[socket.socket, float]] = {}
+        """By process: its socket, and since when."""
         self._asked: list[int] = []
         self._short = 0
 
@@ -57,8 +59,10 @@ class Workers:
         before = {number: signal.signal(number, self._ask) for number in _STOPPING}
         try:
             while not self._asked and self._short < _MOST_SHORT:
-                while len(self._alive) < self._count:
-                    self._fork()
+                working = [listener for listener, _ in self._alive.values()]
+                for listener in self._listeners:
+                    if listener not in working:
+                        self._fork(listener)
                 time.sleep(_GLANCE)
                 self._reap()
         finally:
@@ -71,26 +75,29 @@ class Workers:
     def _ask(self, number: int, _frame: FrameType | None) -> None:
         self._asked.append(number)
 
-    def _fork(self) -> None:
+    def _fork(self, listener: socket.socket) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         # A signal on the way to a worker must not meet a handler that is only ours.
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
         child = os.fork()
         if child == 0:
-            self._live()
-        self._alive[child] = time.monotonic()
+            self._live(listener)
+        self._alive[child] = (listener, time.monotonic())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
         _LOG.info("worker started", extra={"worker": child})
 
-    def _live(self) -> None:
+    def _live(self, listener: socket.socket) -> None:
         """A worker's life, in its own process; never returns."""
         code = 1
         try:
             for number in _STOPPING:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
-            code = self._work(self._listener)
+            for other in self._listeners:
+                if other is not listener:
+                    other.close()
+            code = self._work(listener)
         finally:
             if (error := sys.exception()) is not None:
                 _LOG.critical("worker failed", exc_info=error)
@@ -99,7 +106,7 @@ class Workers:
 
     def _reap(self) -> None:
         """Forget the workers that have ended, and say so."""
-        for child, started in list(self._alive.items()):
+        for child, (_, started) in list(self._alive.items()):
             ended, status = os.waitpid(child, os.WNOHANG)
             if not ended:
                 continue
@@ -113,7 +120,8 @@ class Workers:
 
     def _stop(self) -> None:
         """Ask all to stop; end those that take too long, or all at a second Ctrl-C."""
-        self._listener.close()  # what no worker takes any more is refused, and doesn't hang
+        for listener in self._listeners:
+            listener.close()  # what no worker takes any more is refused, and doesn't hang
         self._asked = self._asked or [signal.SIGTERM]
         self._signal(signal.SIGTERM)
         ends = time.monotonic() + self._patience
