@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import re
 import secrets
@@ -58,8 +59,15 @@ class Service:
         self.bytes = Held(self.limits.held_bytes, "bytes of images")
         self.pixels = Held(self.limits.held_pixels, "pixels of images")
         self.in_flight = Held(self.limits.requests, "requests")
+        self._names = map(
+            "{}-{:x}".format, itertools.repeat(secrets.token_hex(4)), itertools.count()
+        )
         # One: Pillow's warnings are silenced for a whole process, and a bomb can wait for another.
         self.parser = ThreadPoolExecutor(1, "parser")
+
+    def name(self, asked: str) -> str:
+        """Of a request: what the client calls it, or one of our own."""
+        return asked if _REQUEST_ID.fullmatch(asked) else next(self._names)
 
 
 def build_app(service: Service) -> Starlette:
@@ -97,8 +105,7 @@ def build_app(service: Service) -> Starlette:
 async def read(service: Service, request: Request) -> Response:
     """`POST /read`, with its metrics, its log line and its id."""
     arrived = time.monotonic()
-    asked = request.headers.get("x-request-id", "")
-    name = asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(8)
+    name = service.name(request.headers.get("x-request-id", ""))
     said: dict[str, Any] = {"request": name}
     refused: Refused | None = None
     service.metrics.in_flight.inc()

@@ -3,41 +3,46 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
-import threading
+import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from hcompress.errors import EnvironmentFailed
 
-_TICKS = os.sysconf("SC_CLK_TCK")
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_START: Final = 60.0
+"""Seconds that a service may take until it is ready."""
 
 
 class Service:
     """A running `hcompress serve`."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self._process = process
-        self.port = 0
-        assert process.stderr is not None
-        for line in process.stderr:
-            with contextlib.suppress(ValueError, TypeError):
-                said = json.loads(line)
-                self.port = said.get("port", 0)
-            if self.port:
-                break
-        else:
-            raise EnvironmentFailed("the service ended before it listened")
-        threading.Thread(target=self._drop, args=(process.stderr,), daemon=True).start()
+        self.port = port
+        ends = time.monotonic() + _START
+        while not self._answers():
+            if process.poll() is not None or time.monotonic() > ends:
+                raise EnvironmentFailed("the service did not start: start it by hand to see why")
+            time.sleep(0.1)
 
-    @staticmethod
-    def _drop(lines: Iterator[str]) -> None:
-        for _ in lines:
-            pass
+    def _answers(self) -> bool:
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            client.request("GET", "/readyz")
+            return client.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            client.close()
 
     @property
     def workers(self) -> list[int]:
@@ -77,14 +82,17 @@ class Service:
 @contextlib.contextmanager
 def running(arguments: Sequence[str]) -> Iterator[Service]:
     """`hcompress serve` with these arguments, on a port that is free."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hcompress", "serve", *arguments, "--port", "0"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield Service(process)
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hcompress", "serve", *arguments, "--port", str(port)],
+            stderr=said,
+        )
+        try:
+            yield Service(process, port)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
