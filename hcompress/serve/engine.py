@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LOG: Final = logging.getLogger("hcompress.serve")
+_LATELY: Final = 0.1
+"""What a batch counts in the pace, beside those before it."""
 _GLANCE: Final = 1.0
 """Seconds after which an idle thread looks whether it is to end."""
 
@@ -62,6 +64,9 @@ class Engine:
         self._watch = watch or Watch()
         self._changed = threading.Condition()
         self._closing = False
+        self._reading = 0
+        self._pace = 0.0
+        """Seconds an image of late."""
         self.broken = False
         self._threads = [
             threading.Thread(target=self._work, name=f"reader-{place}", daemon=True)
@@ -81,12 +86,22 @@ class Engine:
         with self._changed:
             if self._closing or self.broken:
                 raise Refused(Code.STOPPING, "the service is stopping")
-            self._drop_late(time.monotonic())
+            now = time.monotonic()
+            self._drop_late(now)
+            self._check_time(len(images), deadline - now)
             self._batcher.put(
                 [Waiting(job, bucket_of(*job.pixels.shape[:2]), arrived, deadline) for job in jobs]
             )
             self._changed.notify()
         return jobs
+
+    def _check_time(self, images: int, left: float) -> None:
+        """Raises Refused (429) if they would not be read in time: who is told at once can go
+        elsewhere, and what is given up halfway has cost as much as an answer. If nothing is ahead
+        they are taken whatever the pace was: else it would never be another."""
+        ahead = len(self._batcher) + self._reading
+        if ahead and self._pace * (ahead + images) / len(self._threads) > left:
+            raise Refused(Code.BUSY, f"{ahead} images are ahead: try again")
 
     def waiting(self) -> int:
         """Images that nobody reads yet."""
@@ -117,6 +132,7 @@ class Engine:
                 now = time.monotonic()
                 self._drop_late(now)
                 if batch := self._batcher.take(now):
+                    self._reading += len(batch)
                     return batch
                 if (self._closing and not len(self._batcher)) or self.broken:
                     return []
@@ -142,7 +158,12 @@ class Engine:
             if not delivered:  # the thread ends, and nobody may wait for it
                 failed = Refused(Code.FAILED, "the reader failed")
                 self._loop.call_soon_threadsafe(_deliver, batch, [failed] * len(batch))
-        self._watch.batch(len(batch), time.monotonic() - started)
+        seconds = time.monotonic() - started
+        with self._changed:
+            self._reading -= len(batch)
+            pace = seconds / len(batch)
+            self._pace += (_LATELY if self._pace else 1.0) * (pace - self._pace)
+        self._watch.batch(len(batch), seconds)
 
     def _readings(self, images: Sequence[NDArray[np.uint8]]) -> Sequence[Any]:
         """A reading or a Refused for each: one that can't be read takes no other with it."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -33,10 +34,12 @@ class Widths:
         self.go = threading.Event()
         self.go.set()
         self.batches: list[int] = []
+        self.seconds = 0.0
 
     def read(self, images: Sequence[Any]) -> list[Reading]:
         self.batches.append(len(images))
         assert self.go.wait(30)
+        time.sleep(self.seconds)
         widths = [image.shape[1] for image in images]
         if 13 in widths:
             raise InputRefused("not thirteen")
@@ -174,6 +177,23 @@ def test_what_is_not_read_in_time_is_given_up() -> None:
         assert response.json()["readings"][0]["text"] == "44"
 
     ask(asking, Limits(seconds=0.3), reader)
+
+
+def test_what_would_be_too_late_is_refused_at_once() -> None:
+    reader = Widths()
+
+    async def asking(client: Any) -> None:
+        async def one() -> Any:
+            return await client.post("/read", files={"images": png()})
+
+        reader.seconds = 0.3
+        assert [(await one()).status_code for _ in range(2)] == [200, 200]  # the pace is known
+        answers = await asyncio.gather(*(one() for _ in range(40)))
+        statuses = Counter(response.status_code for response in answers)
+        assert set(statuses) == {200, 429}
+        assert statuses[429] > 5
+
+    ask(asking, Limits(seconds=1.5, batch=1), reader)
 
 
 def test_an_image_that_cannot_be_read_takes_no_other_with_it() -> None:
