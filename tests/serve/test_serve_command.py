@@ -19,11 +19,13 @@ import pytest
 pytest.importorskip("uvicorn")
 pytest.importorskip("prometheus_client")
 
-from hcompress.cli import main  # noqa: E402
-from hcompress.lab.serving.service import Service, running  # noqa: E402
-from hcompress.models import packaged_model  # noqa: E402
-from hcompress.serve.run import listen  # noqa: E402
-from tests.serve.test_order import as_json, png  # noqa: E402
+import contextlib
+
+from hcompress.cli import main
+from hcompress.lab.serving.service import Service, running
+from hcompress.models import packaged_model
+from hcompress.serve.run import listen
+from tests.serve.test_order import as_json, png
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +79,8 @@ def test_a_killed_worker_is_replaced_while_the_others_answer(service: Service) -
 def test_who_says_nothing_is_hung_up_on(service: Service, said: bytes) -> None:
     with socket.create_connection(("127.0.0.1", service.port), timeout=15) as silent:
         silent.sendall(said)
-        try:
+        with contextlib.suppress(ConnectionResetError):
             assert silent.recv(1) == b""
-        except ConnectionResetError:
-            pass
 
 
 def test_a_stop_loses_no_request_that_was_taken() -> None:
