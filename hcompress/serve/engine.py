@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LOG: Final = logging.getLogger("hcompress.serve")
+_SURE: Final = 2.0
+"""How often what is ahead must fit into the time that is left: paces change."""
 _LATELY: Final = 0.1
 """What a batch counts in the pace, beside those before it."""
 _GLANCE: Final = 1.0
@@ -100,7 +102,7 @@ class Engine:
         elsewhere, and what is given up halfway has cost as much as an answer. If nothing is ahead
         they are taken whatever the pace was: else it would never be another."""
         ahead = len(self._batcher) + self._reading
-        if ahead and self._pace * (ahead + images) / len(self._threads) > left:
+        if ahead and _SURE * self._pace * (ahead + images) / len(self._threads) > left:
             raise Refused(Code.BUSY, f"{ahead} images are ahead: try again")
 
     def waiting(self) -> int:
