@@ -22,6 +22,7 @@ from hcompress.cli import (
     shrink_command,
     study_command,
     tool_commands,
+    triton_command,
 )
 from hcompress.cli.console import Console
 from hcompress.cli.stage_commands import add_stage
@@ -66,6 +67,7 @@ def build_app(stages: Mapping[str, type[Stage]]) -> typer.Typer:
         *compare_command.COMMANDS,
         *read_command.COMMANDS,
         *serve_command.COMMANDS,
+        *triton_command.COMMANDS,
         *card_command.COMMANDS,
         *coverage_command.COMMANDS,
         *import_command.COMMANDS,
