@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import socket
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from hcompress.foreign.header import is_foreign
 from hcompress.foreign.options import AS_FOUND, ImportOptions
 from hcompress.formats.open import Format, ModelFile
 from hcompress.serve.limits import Settings
+from hcompress.serve.shares import Shares
 from hcompress.serve.workers import Workers
 from hcompress.strict.digest import file_digest
 
@@ -44,24 +45,31 @@ def serve(
     """
     if file.format is not Format.ONNX and not is_foreign(file):
         raise UsageError(f"{file.path}: a service reads ONNX files: export it with hcompress onnx")
-    listeners = listen(*address, workers)
-    with contextlib.ExitStack() as held, tempfile.TemporaryDirectory(prefix="hcompress-") as folder:
-        for listener in listeners:
-            held.enter_context(listener)
+    listener = listen(*address)
+    with listener, tempfile.TemporaryDirectory(prefix="hcompress-") as folder:
         # prometheus-client looks at it when it is imported.
         os.environ[SHARED] = folder
         from prometheus_client.multiprocess import mark_process_dead
 
-        from hcompress.serve.server import work
+        from hcompress.serve.server import Place, work
 
         settings = replace(settings, model=file.path.name, digest=file_digest(file.path))
         reader = open_reader(file, options)
         warm(reader)
-        _LOG.info("serving", extra=_said(settings, listeners))
+        _LOG.info("serving", extra=_said(settings, listener, workers))
+        shares = Shares(workers)
+
+        forget: Callable[[int], None] = mark_process_dead
+
+        def gone(number: int, process: int) -> None:
+            shares.gone(number)
+            forget(process)
+
         Workers(
-            listeners,
-            lambda own: work(reader, own, settings),
-            mark_process_dead,
+            listener,
+            workers,
+            lambda number: work(reader, Place(listener, number, shares), settings),
+            gone,
             settings.drain + settings.limits.seconds + _LAST,
         ).run()
     _LOG.info("stopped")
@@ -79,39 +87,30 @@ def warm(reader: Reader) -> None:
     reader.read([page])
 
 
-def _said(settings: Settings, listeners: list[socket.socket]) -> dict[str, Any]:
-    host, port = listeners[0].getsockname()[:2]
+def _said(settings: Settings, listener: socket.socket, workers: int) -> dict[str, Any]:
+    host, port = listener.getsockname()[:2]
     return {
         "model": settings.model,
         "sha256": settings.digest,
         "host": host,
         "port": port,
-        "workers": len(listeners),
+        "workers": workers,
         "threads": settings.threads,
     }
 
 
-def listen(host: str, port: int, count: int) -> list[socket.socket]:
-    """So many sockets that listen on one address, among which the kernel shares out connections: of
-    one socket the worker that is awake would take them all.
-
-    Raises EnvironmentFailed if the address can't be had.
-    """
-    sockets: list[socket.socket] = []
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises EnvironmentFailed if the address can't be had."""
     try:
         family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, socket.SOCK_STREAM) as alone:  # refused if anybody else has it
-            alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            alone.bind(where)
-            where = alone.getsockname()
-        for _ in range(count):
-            sockets.append(own := socket.socket(family, socket.SOCK_STREAM))
-            own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            own.bind(where)
-            own.listen(_BACKLOG)
+        listener = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
-        for own in sockets:
-            own.close()
+        raise EnvironmentFailed(f"{host}: {error.strerror or error}") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(where)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
         raise EnvironmentFailed(f"{host}, port {port}: {error.strerror or error}") from None
-    return sockets
+    return listener

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
 import signal
+import socket
 import time
+from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import uvicorn
 
@@ -18,23 +21,35 @@ from hcompress.serve.batcher import Batcher
 from hcompress.serve.engine import Engine, Reader, Watch
 from hcompress.serve.limits import Settings
 from hcompress.serve.metrics import Metrics
-
-if TYPE_CHECKING:
-    import socket
+from hcompress.serve.shares import Shares
 
 _LOG: Final = logging.getLogger("hcompress.serve")
 _KEEP_ALIVE: Final = 5
 """Seconds for which a connection may stay without a request."""
+_AFTER: Final = 0.002
+"""Seconds for which a connection is left to another worker."""
 _CONNECTIONS: Final = 1024
 """Of a worker; each takes a file number."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a worker stands among the others."""
+
+    listener: socket.socket
+    """The socket that all of them listen on."""
+    number: int
+    shares: Shares
 
 
 class Server(uvicorn.Server):
     """Stops in two steps: first it says that it will (`/readyz`, `Connection: close`), for `drain`
     seconds; then it takes no more, and answers what it took. Hangs up on who says nothing."""
 
-    def __init__(self, config: uvicorn.Config, drain: float, patience: float) -> None:
+    def __init__(self, config: uvicorn.Config, place: Place, drain: float, patience: float) -> None:
         super().__init__(config)
+        self._place = place
+        self._arriving: set[asyncio.Task[Any]] = set()
         self._drain = drain
         self._patience = patience
         self._asked: float | None = None
@@ -54,6 +69,51 @@ class Server(uvicorn.Server):
             super().handle_exit(sig, frame)
         self.stop()
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets or [])  # none: it would take whatever connections there are
+        self._place.listener.setblocking(False)
+        self._listen()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().remove_reader(self._place.listener)
+        self._place.listener.close()
+        await super().shutdown(sockets=sockets)
+
+    def _listen(self) -> None:
+        if self._place.listener.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(self._place.listener, self._accept)
+
+    def _accept(self) -> None:
+        """One connection, unless it is another worker's to take."""
+        loop = asyncio.get_running_loop()
+        if not self._place.shares.takes(self._place.number, self._connections()):
+            loop.remove_reader(self._place.listener)
+            loop.call_later(_AFTER, self._listen)
+            return
+        try:
+            own, _ = self._place.listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # another was faster, or the client has gone
+        except OSError as error:  # no more file numbers
+            _LOG.error("no connection taken", extra={"error": str(error)})
+            loop.remove_reader(self._place.listener)
+            loop.call_later(_KEEP_ALIVE, self._listen)
+            return
+        own.setblocking(False)
+        task = loop.create_task(loop.connect_accepted_socket(self._protocol, own))
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
+
+    def _connections(self) -> int:
+        return len(self.server_state.connections) + len(self._arriving)
+
+    def _protocol(self) -> asyncio.Protocol:
+        kind: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = kind(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
     async def on_tick(self, counter: int) -> bool:
         if os.getppid() != self._parent:  # whoever would start us again is gone
             self.stop()
@@ -61,6 +121,7 @@ class Server(uvicorn.Server):
         if self._asked is not None and now >= self._asked + self._drain:
             self.should_exit = True
         self._hang_up(now)
+        self._place.shares.say(self._place.number, self._connections())
         return await super().on_tick(counter)
 
     def _hang_up(self, now: float) -> None:
@@ -79,8 +140,8 @@ class Server(uvicorn.Server):
                 connection.transport.abort()
 
 
-def work(reader: Reader, listener: socket.socket, settings: Settings) -> int:
-    """Serve on a socket that listens, until a signal says to stop; the exit code."""
+def work(reader: Reader, place: Place, settings: Settings) -> int:
+    """Serve on the socket of all workers until a signal says to stop; the exit code."""
     metrics = Metrics(settings.model, settings.digest, __version__)
 
     def batch(images: int, seconds: float) -> None:
@@ -106,7 +167,7 @@ def work(reader: Reader, listener: socket.socket, settings: Settings) -> int:
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=int(limits.seconds) + 1,
     )
-    server = Server(config, settings.drain, limits.seconds)
+    server = Server(config, place, settings.drain, limits.seconds)
     gc.freeze()  # what was there before the fork is shared until somebody writes to it
-    server.run(sockets=[listener])
+    server.run()
     return 1 if engine.broken else 0

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
@@ -31,26 +31,26 @@ _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Workers:
-    """Keeps a worker alive at each socket until a signal asks it to stop.
-
-    The sockets stay open here: whoever connects while a worker is started again waits for it.
-    """
+    """Keeps so many workers alive, by number, until a signal asks it to stop."""
 
     def __init__(
         self,
-        listeners: Sequence[socket.socket],
-        work: Callable[[socket.socket], int],
-        gone: Callable[[int], None],
+        listener: socket.socket,
+        count: int,
+        work: Callable[[int], int],
+        gone: Callable[[int, int], None],
         patience: float,
     ) -> None:
-        """``work`` is a worker's life, and answers its exit code; ``gone`` is told of each that
-        ended; ``patience`` is how long one may take to stop, in seconds."""
-        self._listeners = listeners
+        """``work`` is the life of a worker of some number, and answers its exit code; ``gone`` is
+        told of each that ended, by number and process; ``patience`` is how long one may take to
+        stop, in seconds."""
+        self._listener = listener
+        self._count = count
         self._work = work
         self._gone = gone
         self._patience = patience
-        self._alive: dict[int, tuple[socket.socket, float]] = {}
-        """By process: its socket, and since when."""
+        self._alive: dict[int, tuple[int, float]] = {}
+        """By process: its number, and since when."""
         self._asked: list[int] = []
         self._short = 0
 
@@ -59,10 +59,9 @@ class Workers:
         before = {number: signal.signal(number, self._ask) for number in _STOPPING}
         try:
             while not self._asked and self._short < _MOST_SHORT:
-                working = [listener for listener, _ in self._alive.values()]
-                for listener in self._listeners:
-                    if listener not in working:
-                        self._fork(listener)
+                working = {number for number, _ in self._alive.values()}
+                for number in set(range(self._count)) - working:
+                    self._fork(number)
                 time.sleep(_GLANCE)
                 self._reap()
         finally:
@@ -75,29 +74,26 @@ class Workers:
     def _ask(self, number: int, _frame: FrameType | None) -> None:
         self._asked.append(number)
 
-    def _fork(self, listener: socket.socket) -> None:
+    def _fork(self, number: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         # A signal on the way to a worker must not meet a handler that is only ours.
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
         child = os.fork()
         if child == 0:
-            self._live(listener)
-        self._alive[child] = (listener, time.monotonic())
+            self._live(number)
+        self._alive[child] = (number, time.monotonic())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
         _LOG.info("worker started", extra={"worker": child})
 
-    def _live(self, listener: socket.socket) -> None:
+    def _live(self, number: int) -> None:
         """A worker's life, in its own process; never returns."""
         code = 1
         try:
-            for number in _STOPPING:
-                signal.signal(number, signal.SIG_DFL)
+            for stop in _STOPPING:
+                signal.signal(stop, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
-            for other in self._listeners:
-                if other is not listener:
-                    other.close()
-            code = self._work(listener)
+            code = self._work(number)
         finally:
             if (error := sys.exception()) is not None:
                 _LOG.critical("worker failed", exc_info=error)
@@ -106,22 +102,21 @@ class Workers:
 
     def _reap(self) -> None:
         """Forget the workers that have ended, and say so."""
-        for child, (_, started) in list(self._alive.items()):
+        for child, (number, started) in list(self._alive.items()):
             ended, status = os.waitpid(child, os.WNOHANG)
             if not ended:
                 continue
             lived = time.monotonic() - started
             self._short = self._short + 1 if lived < _SHORT else 0
             del self._alive[child]
-            self._gone(child)
+            self._gone(number, child)
             code = os.waitstatus_to_exitcode(status)
             level = logging.INFO if self._asked and not code else logging.ERROR
             _LOG.log(level, "worker ended", extra={"worker": child, "exit": code})
 
     def _stop(self) -> None:
         """Ask all to stop; end those that take too long, or all at a second Ctrl-C."""
-        for listener in self._listeners:
-            listener.close()  # what no worker takes any more is refused, and doesn't hang
+        self._listener.close()  # what no worker takes any more is refused, and doesn't hang
         self._asked = self._asked or [signal.SIGTERM]
         self._signal(signal.SIGTERM)
         ends = time.monotonic() + self._patience

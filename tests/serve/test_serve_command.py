@@ -65,7 +65,7 @@ def test_the_packaged_model_answers(service: Service) -> None:
 def test_a_killed_worker_is_replaced_while_the_others_answer(service: Service) -> None:
     assert len(service.workers) == 2
     killed = service.kill_one()
-    for _ in range(8):  # of whom some come to the dead one's socket, and wait for its heir
+    for _ in range(8):
         assert asked(service, as_json(png()))[0] == 200
     ends = time.monotonic() + 10
     while (len(service.workers) < 2 or killed in service.workers) and time.monotonic() < ends:
@@ -103,7 +103,7 @@ def test_a_stop_loses_no_request_that_was_taken() -> None:
 
 
 def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
-    (probe,) = listen("127.0.0.1", 0, 1)
+    probe = listen("127.0.0.1", 0)
     port = probe.getsockname()[1]
     probe.close()
     with (tmp_path / "said").open("wb") as said:
@@ -127,7 +127,7 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_served(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (taken,) = listen("127.0.0.1", 0, 1)
+    taken = listen("127.0.0.1", 0)
     port = str(taken.getsockname()[1])
     with taken:
         assert main(["serve", str(packaged_model()), "--port", port]) == 4
