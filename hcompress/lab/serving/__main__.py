@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,15 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--even", action="store_true", help="arrivals at even distances")
     parser.add_argument("--soak", type=float, default=120.0, help="seconds of the soak")
     parser.add_argument("--serve", default="", help="further options of hcompress serve")
     said = parser.parse_args(words)
     no_telemetry()
+    # Whoever ends the script ends the service that it started.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     model = said.model or packaged_model()
-    plan = measure.Plan(model, said.workers, said.clients, said.seconds, said.rounds)
+    plan = measure.Plan(model, said.workers, said.clients, said.seconds, said.rounds, said.even)
     result: dict[str, Any] = measure.described(plan)
     with running([str(model), "--workers", str(plan.workers), *said.serve.split()]) as service:
         if said.what == "soak":

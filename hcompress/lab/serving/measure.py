@@ -34,6 +34,8 @@ class Plan:
     seconds: float = 5.0
     """Of each measurement."""
     rounds: int = 5
+    even: bool = False
+    """Whether arrivals of `latency` are at even distances."""
 
 
 def pictures(seed: int = 1) -> list[bytes]:
@@ -115,14 +117,23 @@ def _batched(lines: Sequence[bytes], size: int) -> list[Sequence[bytes]]:
 
 
 def latency(plan: Plan, service: Service, share: float = 0.7) -> dict[str, Any]:
-    """At a share of the saturating load, with arrivals by chance (Poisson): median and p99."""
+    """At a share of the saturating load: median and p99.
+
+    Arrivals are by chance (Poisson), or at even distances: what comes by chance queues up even if
+    nothing of the service's varies.
+    """
     lines = pictures()
     asyncio.run(closed_loop(service.port, plan.clients, _WARM, goods(lines)))
     full = asyncio.run(closed_loop(service.port, 2 * plan.clients, plan.seconds, goods(lines)))
     saturated = full.answered / plan.seconds
     tally = asyncio.run(
         open_loop(
-            service.port, _arrivals(share * saturated, 7), plan.rounds * plan.seconds, goods(lines)
+            service.port,
+            itertools.repeat(1 / (share * saturated))
+            if plan.even
+            else _arrivals(share * saturated, 7),
+            plan.rounds * plan.seconds,
+            goods(lines),
         )
     )
     median, p99 = _quantile(tally.seconds, 0.5), _quantile(tally.seconds, 0.99)
