@@ -19,9 +19,11 @@ from hcompress.cli import (
     plan_command,
     read_command,
     run_commands,
+    serve_command,
     shrink_command,
     study_command,
     tool_commands,
+    triton_command,
 )
 from hcompress.cli.console import Console
 from hcompress.cli.stage_commands import add_stage
@@ -65,6 +67,8 @@ def build_app(stages: Mapping[str, type[Stage]]) -> typer.Typer:
         *model_commands.COMMANDS,
         *compare_command.COMMANDS,
         *read_command.COMMANDS,
+        *serve_command.COMMANDS,
+        *triton_command.COMMANDS,
         *card_command.COMMANDS,
         *coverage_command.COMMANDS,
         *import_command.COMMANDS,

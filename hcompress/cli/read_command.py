@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
@@ -206,24 +205,13 @@ def _readings(
     What is no readable image is left out and told to ``refused``.
     """
     from hcompress.data.batches import in_groups
+    from hcompress.runtime.look import with_remarks
 
     for part in in_groups(_opened(paths, progress, refused), _image, READ_BATCH):
         readings: Iterable[Any] = reader.read([opened.image for opened in part])
         for opened, reading in zip(part, readings, strict=True):
-            yield opened.path, _with_remarks(reading, opened.remarks)
+            yield opened.path, with_remarks(reading, opened.remarks)
         progress.advance(len(part))
-
-
-def _with_remarks(reading: Reading, remarks: Sequence[str]) -> Reading:
-    """And unsure of an empty text: what the remarks are of was not read."""
-    from hcompress.runtime.look import EMPTY_MOST
-    from hcompress.runtime.reading import remarked
-
-    if not remarks:
-        return reading
-    if not reading.text.strip():
-        reading = replace(reading, confidence=min(reading.confidence, EMPTY_MOST))
-    return remarked(reading, *remarks)
 
 
 class _Opened(NamedTuple):

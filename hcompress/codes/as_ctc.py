@@ -22,7 +22,7 @@ from hcompress.recognisers.rebuild import live_batch_norm
 from hcompress.spec.config import BatchNorm
 
 if TYPE_CHECKING:
-    from hcompress.checkpoints.checkpoint import Checkpoint
+    from hcompress.recognisers.contract import Recogniser
     from hcompress.spec.ctc import CtcConfig
     from hcompress.spec.vocabulary import Vocabulary
 
@@ -32,10 +32,15 @@ APART = 4
 
 
 def as_ctc(
-    before: Checkpoint, config: CtcConfig, vocabulary: Vocabulary, images: Tensor, seed: int
+    before: Recogniser,
+    known: Vocabulary,
+    config: CtcConfig,
+    vocabulary: Vocabulary,
+    images: Tensor,
+    seed: int,
 ) -> Ctc:
     """An untrained CTC recogniser of shape ``config``: what is the old one's are its backbone and
-    the codes of the characters that it has.
+    the codes of the characters that it has, ``known``.
 
     ``images`` uint8 [N, H, W, C] tell what batch normalisation has to undo, if the old one's was
     folded away. Raises UsageError if there are no codes.
@@ -53,8 +58,8 @@ def as_ctc(
         len(vocabulary),
     )
     assert isinstance(model, Ctc)
-    old = before.model.state_dict()
-    codes = codes_of(vocabulary, before.vocabulary, unpack(before.model.codebook.numpy()), seed)
+    old = before.state_dict()
+    codes = codes_of(vocabulary, known, unpack(before.codebook.numpy()), seed)
     model.codebook.copy_(torch.from_numpy(pack(codes)))
     grid = {name.removeprefix("backbone."): tensor for name, tensor in old.items()}
     if before.config.batch_norm is BatchNorm.LIVE:

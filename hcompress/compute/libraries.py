@@ -20,6 +20,14 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "report": ("matplotlib",),
     "bench": ("faiss-cpu", "rapidocr"),
     "tensorrt": ("tensorrt-rtx",),
+    "serve": (
+        "starlette",
+        "uvicorn",
+        "httptools",
+        "uvloop",
+        "python-multipart",
+        "prometheus-client",
+    ),
     "dev": ("pytest", "hypothesis", "mypy", "ruff", "lmdb"),
 }
 """Of `synth` and `synth-cjk` without the fonts, which say themselves where they come from."""

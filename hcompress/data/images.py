@@ -100,10 +100,16 @@ def read_piped_image(path: Path, remark: Remark = unsaid) -> NDArray[np.uint8]:
     return decode_image(data, named, remark)
 
 
-def decode_image(data: bytes, name: str, remark: Remark = unsaid) -> NDArray[np.uint8]:
+class TooManyPixels(InputRefused):
+    """An image may be fine, and is more than was asked to be taken."""
+
+
+def decode_image(
+    data: bytes, name: str, remark: Remark = unsaid, most: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
     """height x width x 3 (RGB) from an image file's bytes, of several pictures the first.
 
-    Raises InputRefused naming ``name``.
+    Raises InputRefused naming ``name``; TooManyPixels if it has more than ``most``.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -114,7 +120,7 @@ def decode_image(data: bytes, name: str, remark: Remark = unsaid) -> NDArray[np.
             Image.open(io.BytesIO(data), formats=FORMATS) as opened,
         ):
             width, height = opened.size
-            if width * height <= MAX_PIXELS:
+            if width * height <= most:
                 pixels = np.array(_to_rgb(opened, data), dtype=np.uint8)
                 if remark is not unsaid and _goes_on(opened):
                     remark(MORE)
@@ -124,7 +130,7 @@ def decode_image(data: bytes, name: str, remark: Remark = unsaid) -> NDArray[np.
         if isinstance(error, UnidentifiedImageError):
             what = stand_in(data) or f"none of {', '.join(FORMATS)}"
         raise InputRefused(f"{name}: not a readable image: {what}") from None
-    raise _too_large(name, width, height)
+    raise _too_large(name, width, height, most)
 
 
 def rgb_of(image: Image.Image) -> NDArray[np.uint8]:
@@ -136,7 +142,7 @@ def rgb_of(image: Image.Image) -> NDArray[np.uint8]:
 
     name = "an image of Pillow's"
     if image.width * image.height > MAX_PIXELS:
-        raise _too_large(name, image.width, image.height)
+        raise _too_large(name, image.width, image.height, MAX_PIXELS)
     try:
         if is_deep_grey(image):  # a copy would forget what its file says of white
             image.load()
@@ -147,9 +153,9 @@ def rgb_of(image: Image.Image) -> NDArray[np.uint8]:
         raise InputRefused(f"{name}: not a readable image: {what}") from None
 
 
-def _too_large(name: str, width: int, height: int) -> InputRefused:
-    return InputRefused(
-        f"{name}: {width}x{height} is more than {MAX_PIXELS // 10**6} million pixels;"
+def _too_large(name: str, width: int, height: int, most: int) -> TooManyPixels:
+    return TooManyPixels(
+        f"{name}: {width}x{height} is more than {most / 10**6:g} million pixels;"
         " give a smaller image"
     )
 

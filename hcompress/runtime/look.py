@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -46,11 +47,18 @@ def look(image: Given) -> Look:
 
 def judged(reading: Reading, seen: Look) -> Reading:
     """The reading of what was seen: unsure if it says nothing of ink, with a remark on a column."""
-    if not reading.text.strip() and (seen.ink is not None or seen.remarks):
-        reading = replace(reading, confidence=min(reading.confidence, EMPTY_MOST))
     if seen.ink is not None:
+        if not reading.text.strip():
+            reading = replace(reading, confidence=min(reading.confidence, EMPTY_MOST))
         height, width = seen.picture.shape[:2]
         single = seen.ink.parts == 1 and len(reading.text) == 1  # a 1 or an l is no column
         if height >= TALL * width and not single:
             reading = remarked(reading, TURN)
-    return remarked(reading, *seen.remarks)
+    return with_remarks(reading, seen.remarks)
+
+
+def with_remarks(reading: Reading, remarks: Sequence[str]) -> Reading:
+    """And unsure of an empty text: what the remarks are of was not read."""
+    if remarks and not reading.text.strip():
+        reading = replace(reading, confidence=min(reading.confidence, EMPTY_MOST))
+    return remarked(reading, *remarks)

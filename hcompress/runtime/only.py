@@ -64,13 +64,11 @@ def key_of(only: Only) -> tuple[str, ...] | None:
     return wanted
 
 
-def allowed(classes: Sequence[str], only: Sequence[str]) -> NDArray[np.bool_]:
-    """[V]: whether each class's string is among what is asked for.
+def fitting(only: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a class's string is among what is asked for.
 
-    A string of several code points is if each of them is. Raises UsageError if none is.
+    A string of several code points is if each of them is of one class, or it is asked for whole.
     """
-    import numpy as np
-
     words = [word for word in only if word not in CLASSES]
     singles = frozenset("".join(words))
     kinds = [CLASSES[word] for word in dict.fromkeys(only) if word in CLASSES]
@@ -80,7 +78,17 @@ def allowed(classes: Sequence[str], only: Sequence[str]) -> NDArray[np.bool_]:
             return True
         return len(text) > 1 and any(text in word for word in words)
 
-    found = np.array([fits(one) for one in classes], bool)
+    return fits
+
+
+def allowed(classes: Sequence[str], only: Sequence[str]) -> NDArray[np.bool_]:
+    """[V]: whether each class's string is among what is asked for, as `fitting` says.
+
+    Raises UsageError if none is.
+    """
+    import numpy as np
+
+    found = np.array(list(map(fitting(only), classes)), bool)
     if not found.any():
         listed = ", ".join(quoted(word) for word in only)
         raise UsageError(

@@ -70,7 +70,7 @@ class AsCtc(CtcLines):
         assert vocabulary is not None
         lines = drawn_images(open_data(self.data), self.images, self.images, config.preprocessing)
         images = torch.from_numpy(next(iter(lines)).images)
-        model = as_ctc(before, config, vocabulary, images, env.seed)
+        model = as_ctc(before.model, before.vocabulary, config, vocabulary, images, env.seed)
         save_checkpoint(out / MODEL_FILE, model, vocabulary, env.provenance)
         known = sum(character in before.vocabulary for character in vocabulary.characters)
         return {

@@ -42,7 +42,7 @@ def test_the_backbone_sees_what_it_saw(norm: BatchNorm) -> None:
     before = live if norm is BatchNorm.LIVE else folded
     vocabulary = Vocabulary(before.vocabulary.characters, BLANK)
     images = torch.from_numpy(pictures(4, HAMMING))
-    made = as_ctc(before, shape(before), vocabulary, images, 3)
+    made = as_ctc(before.model, before.vocabulary, shape(before), vocabulary, images, 3)
     assert made.config.batch_norm is BatchNorm.LIVE
     assert isinstance(made.backbone, Columns)
     with torch.no_grad():
@@ -73,7 +73,14 @@ def test_characters_keep_their_codes() -> None:
 def test_rivals_are_drawn_by_the_labels() -> None:
     before = recogniser(HAMMING)
     vocabulary = Vocabulary(before.vocabulary.characters, BLANK)
-    model = as_ctc(before, shape(before), vocabulary, torch.from_numpy(pictures(4, HAMMING)), 3)
+    model = as_ctc(
+        before.model,
+        before.vocabulary,
+        shape(before),
+        vocabulary,
+        torch.from_numpy(pictures(4, HAMMING)),
+        3,
+    )
     assert isinstance(model, Ctc)
     logits = torch.randn(2, 9, HAMMING.code_length or 0, generator=torch.Generator().manual_seed(1))
     targets = model.targets([vocabulary.characters[3], "".join(vocabulary.characters[5:7])],
