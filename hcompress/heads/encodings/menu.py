@@ -52,7 +52,7 @@ EXACT: Final = ("fp16", "int8")
 """What moves scores by less than a byte's step of a bias would."""
 WIDTHS: Final = (2, 3, 4, 5, 6, 8, 12, 16)
 """Features to a part of a product quantisation."""
-BY_USE: Final = ("4.0", "3.5", "3.0", "2.5")
+BY_USE: Final = ("5.0", "4.5", "4.0", "3.5", "3.0", "2.5")
 """Mean bits of whole numbers by use."""
 ROTATED: Final = (3, 4, 6, 8, 12, 16)
 """Features for a byte of a rotated one."""
