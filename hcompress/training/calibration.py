@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 GOLDEN = (math.sqrt(5) - 1) / 2
 CLOSE = 1e-5
 """How near the fitted temperature is to the likeliest, as a share of it."""
+MOST = 2**12
+"""Targets that the fit looks at: a line of any width has a hundred, of which one in ten is text."""
 SCORES = 2**22
 """Scores held at once, each 8 bytes, three or four times over: 20,948 for every target would be
 more than most machines have."""
@@ -50,6 +52,8 @@ def fitted_temperature(
     if not sum(map(len, ids)):
         return model.config.temperature
     features, wanted = torch.cat(parts), torch.cat(ids)
+    apart = -(-len(wanted) // MOST)  # as many from every line
+    features, wanted = features[::apart], wanted[::apart]
     rows = max(1, SCORES // model.vocabulary)
     cuts = [slice(start, start + rows) for start in range(0, len(wanted), rows)]
     costs = [model.head.cost(features[cut], wanted[cut]) for cut in cuts]
