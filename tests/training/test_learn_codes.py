@@ -33,7 +33,7 @@ from tests.training.tasks import TOLD, Killed, Killer, MemorySource
 
 STAGE = LearnCodes(
     data=Path("d"), steps=6, batch=4, workers=0, code_length=64, snapshot_every=1,
-    precision=Precision.FP32, validation_images=8, beta_rate=20,
+    precision=Precision.FP32, validation_images=8, beta_rate=20, beta_weight=1e-4,
 )  # fmt: skip
 AUXILIARY = ("learner", "class_net", "beta_net", "sharp")
 
@@ -122,7 +122,7 @@ def test_codes_are_learnt_that_read_blocks_under_ctc(tmp_path: Path) -> None:
     model = build(config, len(characters)).eval()
     source = MemorySource()
     source.texts = [text[:2] for text in source.texts]
-    stage = replace(STAGE, steps=8, learning_rate=5e-3, validation_images=2)
+    stage = replace(STAGE, steps=12, learning_rate=3e-3)
     listener = Losses()
     made, report = learn_codes(
         stage, Checkpoint(model, characters, TOLD), None, None, source, None,
