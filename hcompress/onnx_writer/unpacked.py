@@ -94,7 +94,10 @@ class _Reader:
             return Spread(self.packed(given[0]), live)
         if node.op_type == "Merged":
             mask = _bits(self.array(given[2]), int(self.array(given[3])[0]))
-            return Merged(self.packed(given[0]), self.packed(given[1]), mask)
+            chosen, others = map(self.packed, given[:2])
+            if (chosen.shape[0], others.shape[0]) != (mask.sum(), (~mask).sum()):
+                raise ValueError("its mask is of other rows")
+            return Merged(chosen, others, mask)
         raise ValueError(f"{node.op_type} is no decoder")
 
     def _ints(self, node: NodeProto, bits: int, uneven: bool) -> Ints:

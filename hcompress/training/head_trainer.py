@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hcompress.errors import UsageError
 from hcompress.foreign.edit import Stored
 from hcompress.heads.encodings.encode import Encoded, Teacher, assembled, moved
 from hcompress.heads.encodings.fit import made_good
@@ -105,10 +106,15 @@ def learner(packed: Packed) -> Books | Rotated | Numbers | None:
 def distilled_head(
     ground: Ground, one: Encoding, steps: int, seed: int, progress: Progress
 ) -> Encoded:
-    """The head in that encoding, fitted and then trained on the lines it was fitted to."""
+    """The head in that encoding, fitted and then trained on the lines it was fitted to.
+
+    Raises UsageError if it is none that learns.
+    """
     teacher, evidence = ground.teacher, ground.evidence
     coded = teacher.coded
     packed = one.fit(teacher.weight[coded], evidence.among(coded))
+    if steps and learner(packed) is None:
+        raise UsageError(f"encoding {one.name}: nothing of it is trained: set steps = 0")
     bias = teacher.bias.copy()
     bias[coded] = made_good(bias[coded], teacher.weight[coded], packed, evidence.mean)
     error = moved(teacher, packed, evidence)

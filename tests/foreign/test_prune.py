@@ -60,7 +60,9 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return saved(many(CLASSES), tmp_path_factory.mktemp("original"))
 
 
-@pytest.fixture(scope="module", params=["float", "fp16", "int4", "products-4", "signs-32"])
+@pytest.fixture(
+    scope="module", params=["float", "fp16", "int4", "by-use-3.5", "products-4", "signs-32"]
+)
 def head(request: pytest.FixtureRequest, original: Path, tmp_path_factory: Temporary) -> Path:
     """The same recogniser, its classes in an encoding; a third of them as if never trained."""
     model, stored = open_stored(original)

@@ -162,3 +162,30 @@ def test_every_decoder_is_known_and_no_other() -> None:
     assert all(is_decoder(one, opsets) for one in functions)
     functions[0].node[0].op_type = "Tile"
     assert not is_decoder(functions[0], opsets)
+
+
+def test_a_mask_of_other_rows_is_refused() -> None:
+    from hcompress.errors import InputRefused
+    from hcompress.onnx_writer.unpacked import unpacked
+
+    packed = PACKED["merged"]
+    floats = packed.floats()
+    weight = helper.make_tensor("w", TensorProto.FLOAT, floats.shape, floats.ravel())
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [weight],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 12)])
+    made = with_stored(model, {"w": Stored(packed, floats.shape)})
+    name = made.graph.node[-1].input[1]
+    found = unpacked(made, name)
+    assert found is not None
+    np.testing.assert_array_equal(found.floats(), floats)
+    for one in made.graph.initializer:
+        if one.name.endswith(".mask") and one.dims == [1]:
+            one.raw_data = b"\xff"
+    with pytest.raises(InputRefused, match="its mask is of other rows"):
+        unpacked(made, name)

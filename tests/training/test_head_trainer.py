@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
 import numpy as np
 import pytest
 
+from hcompress.errors import UsageError
 from hcompress.heads.encodings.encode import Encoded, Evidence, Teacher, moved
 from hcompress.heads.encodings.fit import made_good
 from hcompress.heads.encodings.menu import encoding
 from hcompress.progress import NoProgress
-from hcompress.training.head_trainer import distilled, learner
+from hcompress.training.head_trainer import distilled, distilled_head, learner
+
+if TYPE_CHECKING:
+    from hcompress.compress.encode_head import Ground
 
 RNG = np.random.default_rng(8)
 CLASSES, WIDTH = 300, 32
@@ -42,6 +49,14 @@ def test_training_keeps_more_in_as_many_bytes(name: str) -> None:
     before, after = trained(name, 0), trained(name, 30)
     assert after.bytes == before.bytes
     assert kept(after) > kept(before)
+
+
+@pytest.mark.parametrize("name", ["by-use-3.5", "signs-32", "low-rank-8"])
+def test_steps_that_would_train_nothing_are_refused(name: str) -> None:
+    evidence = Evidence.of(np.concatenate(FEATURES), TEACHER)
+    ground = SimpleNamespace(teacher=TEACHER, evidence=evidence, fitted=FEATURES)
+    with pytest.raises(UsageError, match=f"{name}: nothing of it is trained"):
+        distilled_head(cast("Ground", ground), encoding(name, WIDTH), 5, 3, NoProgress())
 
 
 def test_what_does_not_learn_stays() -> None:

@@ -43,7 +43,7 @@ DESCRIPTIONS: Final = {
 }
 """What can be asked for."""
 _NUMBERED: Final = re.compile(r"(products|rotated|low-rank|signs|learnt)-([1-9][0-9]{0,4})")
-_BY_USE: Final = re.compile(r"by-use-([2-8](?:\.[0-9])?)")
+_BY_USE: Final = re.compile(r"by-use-([2-7](?:\.[0-9])?|8)")
 _INTS: Final = re.compile(r"int([345678])")
 LEARNT: Final = "learnt"
 MOST_SIGNS: Final = 8

@@ -120,7 +120,8 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("int9", "one of"), ("products-5", "one of 1, 2, 3, 4, 6, 8, 12, 24"),
+        ("int9", "one of"), ("by-use-8.5", "one of"), ("by-use-1.5", "one of"),
+        ("products-5", "one of 1, 2, 3, 4, 6, 8, 12, 24"),
         ("low-rank-24", "below the 24 features"), ("", "one of"), ("products-0", "one of"),
         ("rotated-25", "at most the 24 features"),
     ],
